@@ -1,0 +1,2 @@
+// Package cluster is what the nodes of one cluster share: the contract of the key-value store.
+package cluster

@@ -1,0 +1,2 @@
+// Package remotewrite sends what an instance's log holds to its remote_write endpoints.
+package remotewrite
