@@ -1,0 +1,11 @@
+// Package pipeline puts the data path of one instance together: scrape → wal → remotewrite.
+//
+// A Factory holds what all instances of one process share (the WAL's syncer, HTTP clients, metrics) and makes the pipelines
+// that instance actors run. A pipeline owns one WAL directory, one scraper and one remote-write queue, and nothing else knows
+// two of them: wal and remotewrite don't import each other, and meet here through a thin adapter.
+//
+// The package refuses to decide anything: when to start, reload, stop or drain is the actor's business. Methods of one
+// pipeline are called one at a time, except Targets, Appender and Status, which anybody may call at any time.
+//
+// Samples never pass through an actor: what the scraper commits wakes the queue directly.
+package pipeline

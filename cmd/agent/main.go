@@ -1,0 +1,4 @@
+// Command agent is the daemon.
+package main
+
+func main() { _, _ = parseFlags(nil, nil) }
