@@ -1,0 +1,189 @@
+package messages_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ringmaster-agent/ringmaster/messages"
+)
+
+// vocabulary is every exported type of the package. A type that is missing here fails the test below.
+func vocabulary() map[string]reflect.Type {
+	types := map[string]reflect.Type{}
+	for _, t := range []reflect.Type{
+		reflect.TypeFor[messages.List[messages.Unit]](),
+		reflect.TypeFor[messages.Digest](), reflect.TypeFor[messages.Text](), reflect.TypeFor[messages.Document](),
+		reflect.TypeFor[messages.Config](), reflect.TypeFor[messages.Unit](), reflect.TypeFor[messages.Phase](),
+		reflect.TypeFor[messages.StopReason](),
+		reflect.TypeFor[messages.InstanceCommand](), reflect.TypeFor[messages.StartInstance](),
+		reflect.TypeFor[messages.ReloadInstance](), reflect.TypeFor[messages.StopInstance](),
+		reflect.TypeFor[messages.InstanceEvent](), reflect.TypeFor[messages.InstancePrepared](),
+		reflect.TypeFor[messages.InstanceRunning](), reflect.TypeFor[messages.InstanceReloaded](),
+		reflect.TypeFor[messages.InstanceReloadFailed](), reflect.TypeFor[messages.InstanceDraining](),
+		reflect.TypeFor[messages.InstanceFailed](), reflect.TypeFor[messages.InstanceStopped](),
+		reflect.TypeFor[messages.WatcherEvent](), reflect.TypeFor[messages.ConfigPut](),
+		reflect.TypeFor[messages.ConfigDeleted](), reflect.TypeFor[messages.ConfigsListed](),
+		reflect.TypeFor[messages.ConfigsUnavailable](),
+		reflect.TypeFor[messages.ControlCommand](), reflect.TypeFor[messages.ReplaceLocal](),
+		reflect.TypeFor[messages.DefaultsChanged](), reflect.TypeFor[messages.RetryInstance](),
+		reflect.TypeFor[messages.RetryAccepted](), reflect.TypeFor[messages.StopTree](),
+		reflect.TypeFor[messages.Question](), reflect.TypeFor[messages.DescribeTree](),
+		reflect.TypeFor[messages.DescribeUnit](), reflect.TypeFor[messages.TreeDescription](),
+		reflect.TypeFor[messages.UnitAnswer](), reflect.TypeFor[messages.UnitDescription](),
+	} {
+		name, _, _ := strings.Cut(t.Name(), "[")
+		types[name] = t
+	}
+	return types
+}
+
+func exportedTypes(t *testing.T) []string {
+	t.Helper()
+	files, err := filepath.Glob("*.go")
+	require.NoError(t, err)
+	var names []string
+	for _, file := range files {
+		if strings.HasSuffix(file, "_test.go") {
+			continue
+		}
+		src, err := os.ReadFile(file)
+		require.NoError(t, err)
+		parsed, err := parser.ParseFile(token.NewFileSet(), file, src, 0)
+		require.NoError(t, err)
+		ast.Inspect(parsed, func(n ast.Node) bool {
+			if spec, ok := n.(*ast.TypeSpec); ok && spec.Name.IsExported() {
+				names = append(names, spec.Name.Name)
+			}
+			return true
+		})
+	}
+	return names
+}
+
+// mutable says where a value of the type could be changed by somebody else, or "" if nowhere.
+func mutable(t reflect.Type, path string) string {
+	name, _, _ := strings.Cut(t.Name(), "[")
+	if t == reflect.TypeFor[time.Time]() || t == reflect.TypeFor[messages.Config]() {
+		return ""
+	}
+	if name == "List" && strings.HasSuffix(t.PkgPath(), "/messages") {
+		// The list itself can't be changed; what it holds has to be immutable too.
+		return mutable(t.Field(0).Type.Elem(), path+"[]")
+	}
+	switch t.Kind() {
+	case reflect.Pointer, reflect.Map, reflect.Slice, reflect.Chan, reflect.Func, reflect.UnsafePointer, reflect.Interface:
+		return fmt.Sprintf("%s is a %s", path, t.Kind())
+	case reflect.Array:
+		return mutable(t.Elem(), path+"[]")
+	case reflect.Struct:
+		for i := range t.NumField() {
+			if where := mutable(t.Field(i).Type, path+"."+t.Field(i).Name); where != "" {
+				return where
+			}
+		}
+	}
+	return ""
+}
+
+func TestEveryMessageIsAnImmutableValue(t *testing.T) {
+	known := vocabulary()
+	for _, name := range exportedTypes(t) {
+		typ, ok := known[name]
+		require.True(t, ok, "%s is not in the vocabulary of this test; add it there", name)
+		if typ.Kind() == reflect.Interface {
+			continue // a direction, not a message
+		}
+		require.Empty(t, mutable(typ, name), "messages are immutable values; use a List, or send what is needed by value")
+	}
+}
+
+func TestThePurityTestSeesWhatItShould(t *testing.T) {
+	type impure struct{ Inner struct{ M map[string]int } }
+	require.Equal(t, "impure.Inner.M is a map", mutable(reflect.TypeFor[impure](), "impure"))
+	require.Equal(t, "l[] is a ptr", mutable(reflect.TypeFor[messages.List[*int]](), "l"))
+}
+
+func TestAListIsACopy(t *testing.T) {
+	items := []string{"a", "b"}
+	list := messages.NewList(items...)
+	items[0] = "changed"
+	require.Equal(t, 2, list.Len())
+	require.Equal(t, "a", list.At(0))
+	var seen []string
+	for item := range list.All() {
+		seen = append(seen, item)
+	}
+	require.Equal(t, []string{"a", "b"}, seen)
+}
+
+func TestNoMessagePrintsTheTextOfAConfig(t *testing.T) {
+	const secret = "hunter2"
+	doc := messages.Document{Name: "a", Text: "password: " + secret}
+	for _, m := range []any{
+		doc,
+		messages.ConfigPut{Document: doc},
+		messages.ConfigsListed{Documents: messages.NewList(doc)},
+		messages.ReplaceLocal{Documents: messages.NewList(doc)},
+		messages.StartInstance{Config: messages.NewConfig(messages.Digest{1}, secret)},
+	} {
+		encoded, err := json.Marshal(m)
+		require.NoError(t, err)
+		for _, printed := range []string{fmt.Sprintf("%v", m), fmt.Sprintf("%+v", m), fmt.Sprintf("%#v", m), string(encoded)} {
+			require.NotContains(t, printed, secret, "%T", m)
+		}
+	}
+}
+
+func TestTheOnlyUnitOfAConfigIsKeyedByItsName(t *testing.T) {
+	require.Equal(t, "app/1", messages.WholeConfig("app/1").Key())
+	require.Equal(t, "app", messages.Unit{Config: "app"}.Key(), "zero counts mean one of each")
+}
+
+func TestNoTwoUnitsShareAKeyAndNoPartSharesOneWithAnyConfigName(t *testing.T) {
+	names := []string{"a", "a/1", "a/1/2", "a 0/2", "a/0/2/0/1", "ä"}
+	seen := map[string]messages.Unit{}
+	for _, name := range names {
+		for slices := 1; slices <= 12; slices++ {
+			for slice := range slices {
+				for replicas := 1; replicas <= 3; replicas++ {
+					for replica := range replicas {
+						u := messages.Unit{Config: name, Slice: slice, Slices: slices, Replica: replica, Replicas: replicas}
+						other, taken := seen[u.Key()]
+						require.False(t, taken, "%v and %v share the key %q", u, other, u.Key())
+						seen[u.Key()] = u
+						require.Equal(t, u.Whole(), !strings.ContainsRune(u.Key(), '\x1f'),
+							"a config name has no control character, so a key with one is never a name")
+					}
+				}
+			}
+		}
+	}
+}
+
+func TestUnitsAreOrderedByConfigThenSliceThenReplica(t *testing.T) {
+	a := messages.Unit{Config: "a", Slice: 1, Slices: 2, Replicas: 1}
+	require.Negative(t, a.Compare(messages.WholeConfig("b")))
+	require.Positive(t, a.Compare(messages.Unit{Config: "a", Slice: 0, Slices: 2, Replicas: 1}))
+	require.Zero(t, a.Compare(a))
+}
+
+func TestPhasesAndReasonsHaveNames(t *testing.T) {
+	for p := messages.PhaseNew; p <= messages.PhaseQuarantined; p++ {
+		require.NotEqual(t, "unknown", p.String())
+	}
+	require.Equal(t, "unknown", messages.Phase(99).String())
+	for r := messages.NotStopping; r <= messages.Shutdown; r++ {
+		require.NotEqual(t, "unknown", r.String())
+	}
+}
