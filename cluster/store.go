@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 )
 
@@ -19,11 +20,13 @@ var (
 	ErrClosed = errors.New("store is closed")
 )
 
-// Entry is one key of the store. Value must not be modified.
+// Entry is one key of the store. Value must not be modified: it may be shared with other readers. An empty value
+// may be nil.
 type Entry struct {
 	Key   string
 	Value []byte
-	// Revision is the store's revision at which the key was last written; it is the key's epoch. Never 0.
+	// Revision is the store's revision at which the key was last written; it is the key's epoch. Never 0. It grows
+	// with every write to the store. Keys that vanish together, at the end of a session, may share one.
 	Revision int64
 	// Created is the revision at which the key came into being. It equals Revision until the key is written again.
 	Created int64
@@ -31,13 +34,15 @@ type Entry struct {
 	Session string
 }
 
-// Listing is every key under a prefix, sorted by key, as of one revision.
+// Listing is every key under a prefix, sorted by key, as of one revision. A Watch that starts after Revision misses
+// nothing and repeats nothing.
 type Listing struct {
 	Entries  []Entry
 	Revision int64
 }
 
-// Condition is what must hold for a write to happen. The zero value always holds.
+// Condition is what must hold for a write to happen, tested and acted on in one step by the store. The zero value
+// always holds; of several, all must hold.
 type Condition struct {
 	// Absent: the key must not exist.
 	Absent bool
@@ -47,12 +52,13 @@ type Condition struct {
 	Revision int64
 }
 
-// PutRequest writes one key.
+// PutRequest writes one key. The key must not be empty. Value is copied or sent before Put returns.
 type PutRequest struct {
 	Key   string
 	Value []byte
 	If    Condition
-	// Session, if not nil, binds the key's life to the session: it vanishes when the session ends.
+	// Session, if not nil, binds the key's life to the session: it vanishes when the session ends. A Put without
+	// a session unbinds the key from the session it was bound to.
 	Session Session
 }
 
@@ -71,12 +77,28 @@ type EventKind uint8
 const (
 	// EventPut: Entry was written.
 	EventPut EventKind = iota + 1
-	// EventDelete: Entry.Key is gone; Entry.Revision is the revision of the deletion, Entry.Value is nil.
+	// EventDelete: Entry.Key is gone; Entry.Revision is the revision of the deletion, Entry.Value is nil. Created and
+	// Session are not told.
 	EventDelete
-	// EventRelist: events were lost (compaction, a store that was restored); the caller must List again. The
-	// watch goes on from the store's present revision.
+	// EventRelist: events were lost (compaction, a store that was restored or emptied); the caller must List again.
+	// Entry.Revision is the revision the watch goes on from, which may be lower than any seen before; a List made after
+	// this event was received and the events that follow it leave no gap, but may tell the same change twice.
 	EventRelist
 )
+
+// String returns the kind's name, for logs and test failures.
+func (k EventKind) String() string {
+	switch k {
+	case EventPut:
+		return "put"
+	case EventDelete:
+		return "delete"
+	case EventRelist:
+		return "relist"
+	default:
+		return fmt.Sprintf("EventKind(%d)", uint8(k))
+	}
+}
 
 // Event is one change under a watched prefix.
 type Event struct {
@@ -84,40 +106,56 @@ type Event struct {
 	Entry Entry
 }
 
-// Session is this process's sign of life in the store. It is kept alive until Close, or until the store says it ended.
+// Session is this process's sign of life in the store. It is renewed, about once a second, until Close, or until the
+// store says that it ended. While the store can't be reached nothing is known: the session may be alive or not, Done stays open,
+// and LastRenewed tells how old the last evidence is.
 type Session interface {
-	// ID names the session in the store; it is what Entry.Session shows.
+	// ID names the session in the store; it is what Entry.Session shows. Unique within the store, never reused.
 	ID() string
-	// Done is closed once the session is known to have ended, for whatever reason.
+	// Done is closed once the session is known to have ended, for whatever reason: the store said so, Close was
+	// called, or its Store was closed and renews it no longer.
 	Done() <-chan struct{}
 	// LastRenewed is the monotonic time of the newest proof that the session was alive: the moment the request of
-	// a successful renewal was sent.
+	// a successful renewal (at first: of its opening) was sent.
 	LastRenewed() time.Time
-	// Close ends the session and deletes the keys that are bound to it. It may be called more than once.
+	// Close ends the session and deletes the keys that are bound to it. It may be called more than once; after an error,
+	// calling it again tries again. Without a successful Close the session ends in the store when its TTL is over.
 	Close(ctx context.Context) error
 }
 
-// Store is what nodes share: a small ordered key space with revisions, watches and sessions. Keys are byte strings
-// compared bytewise; a prefix is a plain string prefix. All methods may be called concurrently.
+// Store is what nodes share: a small ordered key space with revisions, watches and sessions. Keys are non-empty
+// byte strings compared bytewise; a prefix is a plain string prefix, and the empty prefix is every key. Values of 1 MiB are
+// accepted. All methods may be called concurrently.
+//
+// Every call is bounded by its context, and by a time-out of the implementation's where the context has none. An error
+// that is none of those named here says nothing about the store's content: after a failed Put or Delete the write may
+// or may not have happened. Errors name the endpoint and the key.
+//
 // Package storetest holds the conformance suite that every implementation passes.
 type Store interface {
 	// Get reads one key, linearizably. ErrNotFound if there is none.
 	Get(ctx context.Context, key string) (Entry, error)
-	// List reads every key under prefix in one linearizable read.
+	// List reads every key under prefix in one linearizable read. A prefix without keys is an empty listing, no error.
 	List(ctx context.Context, prefix string) (Listing, error)
-	// Put writes one key and returns once the write is durable. ErrConflict, ErrSessionLost.
+	// Put writes one key and returns once the write is durable. ErrConflict, ErrSessionLost; either, when both hold.
 	Put(ctx context.Context, req PutRequest) (PutResult, error)
 	// Delete removes one key and returns the revision of the deletion. ErrNotFound if there is none (also when
 	// a Revision was asked for), ErrConflict if the condition does not hold.
 	Delete(ctx context.Context, key string, cond Condition) (int64, error)
-	// Watch delivers every change under prefix made after revision, in order, each once. It survives
-	// a store that is away: it retries until ctx ends, then the channel is closed. No event is ever dropped silently:
-	// a gap shows as EventRelist. A slow reader holds back only its own watch.
+	// Watch delivers the changes under prefix that were made after revision, in the order of their revisions, each at
+	// most once. Several changes of one key may be merged into the last of them (a store that is polled can't tell
+	// more), but the last one always arrives. No gap is silent: it shows as EventRelist, also when after is older than
+	// what the store remembers, or newer than its present revision. A negative after counts as 0, the store's beginning.
+	//
+	// A watch survives a store that is away: it retries until ctx ends or the Store is closed, then the channel is closed.
+	// A slow reader holds back only its own watch; what is kept for it is bounded, beyond that it is told to relist.
 	Watch(ctx context.Context, prefix string, after int64) <-chan Event
-	// OpenSession starts a session with the given time to live (rounded up to whole seconds).
+	// OpenSession starts a session with the given time to live, rounded up to whole seconds and to the store's minimum.
+	// It fails if the TTL is not positive.
 	OpenSession(ctx context.Context, ttl time.Duration) (Session, error)
 	// EndSession ends any session by its ID, also another node's; keys bound to it vanish. No error if it is gone.
 	EndSession(ctx context.Context, id string) error
-	// Close releases the client (and an embedded server, if it is this store's own). Watches end.
+	// Close releases the client (and an embedded server, if it is this store's own). Watches end, sessions are no
+	// longer renewed. Every later call returns ErrClosed, except Close.
 	Close() error
 }

@@ -1,0 +1,131 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"strings"
+)
+
+// Configs is the repository of instance configs in a Store: <prefix><name> → gzip of the YAML as the user wrote it. The
+// key is the authority for the name. It neither parses nor validates the YAML.
+type Configs struct {
+	store  Store
+	prefix string
+}
+
+// StoredConfig is one config as the store has it. For EventDelete only Name and Revision are set.
+type StoredConfig struct {
+	Name string
+	// Text is exactly what the user wrote.
+	Text string
+	// Revision is the store's revision at which the config was last written, or deleted.
+	Revision int64
+	// Err says why the value could not be decoded; Text is empty then. It concerns this config only.
+	Err error
+}
+
+// ConfigEvent is one change of the set of configs, with the meaning of Event. For EventRelist only Config.Revision is set.
+type ConfigEvent struct {
+	Kind   EventKind
+	Config StoredConfig
+}
+
+// NewConfigs returns the repository under prefix, "configurations/" by default elsewhere. Prefix and name are simply
+// concatenated, as the retired scraping service did.
+func NewConfigs(s Store, prefix string) *Configs {
+	return &Configs{store: s, prefix: prefix}
+}
+
+// Get reads one config. ErrNotFound if there is none. A value that can't be decoded is not an error of Get: it is told in
+// StoredConfig.Err.
+func (c *Configs) Get(ctx context.Context, name string) (StoredConfig, error) {
+	e, err := c.store.Get(ctx, c.prefix+name)
+	if err != nil {
+		return StoredConfig{}, fmt.Errorf("get config %q: %w", name, err)
+	}
+	return c.decode(e), nil
+}
+
+// List reads all configs in one read, sorted by name, as of one revision. Values that can't be decoded are among them,
+// with their Err.
+func (c *Configs) List(ctx context.Context) (configs []StoredConfig, revision int64, err error) {
+	l, err := c.store.List(ctx, c.prefix)
+	if err != nil {
+		return nil, 0, fmt.Errorf("list configs: %w", err)
+	}
+	configs = make([]StoredConfig, 0, len(l.Entries))
+	for _, e := range l.Entries {
+		if e.Key != c.prefix { // a key without a name is nobody's config
+			configs = append(configs, c.decode(e))
+		}
+	}
+	return configs, l.Revision, nil
+}
+
+// Put stores a config and returns once it is durable. The name must not be empty. ErrConflict if the condition does not hold.
+func (c *Configs) Put(ctx context.Context, name, text string, cond Condition) (PutResult, error) {
+	if name == "" {
+		return PutResult{}, fmt.Errorf("put config: the name is empty")
+	}
+	value, err := encodeConfig(text)
+	if err != nil {
+		return PutResult{}, fmt.Errorf("put config %q: %w", name, err)
+	}
+	res, err := c.store.Put(ctx, PutRequest{Key: c.prefix + name, Value: value, If: cond})
+	if err != nil {
+		return PutResult{}, fmt.Errorf("put config %q: %w", name, err)
+	}
+	return res, nil
+}
+
+// Delete removes a config. ErrNotFound if there is none, ErrConflict if the condition does not hold.
+func (c *Configs) Delete(ctx context.Context, name string, cond Condition) error {
+	if _, err := c.store.Delete(ctx, c.prefix+name, cond); err != nil {
+		return fmt.Errorf("delete config %q: %w", name, err)
+	}
+	return nil
+}
+
+// Watch delivers the changes made after revision, as Store.Watch does. The channel is closed once ctx is over or the
+// store is closed.
+func (c *Configs) Watch(ctx context.Context, after int64) <-chan ConfigEvent {
+	out := make(chan ConfigEvent)
+	ctx, cancel := context.WithCancel(ctx)
+	events := c.store.Watch(ctx, c.prefix, after)
+	go func() {
+		defer close(out)
+		defer cancel()
+		for ev := range events {
+			if ev.Kind != EventRelist && ev.Entry.Key == c.prefix {
+				continue
+			}
+			select {
+			case out <- c.translate(ev):
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return out
+}
+
+func (c *Configs) translate(ev Event) ConfigEvent {
+	switch ev.Kind {
+	case EventPut:
+		return ConfigEvent{Kind: EventPut, Config: c.decode(ev.Entry)}
+	case EventDelete:
+		return ConfigEvent{Kind: EventDelete, Config: StoredConfig{Name: c.name(ev.Entry), Revision: ev.Entry.Revision}}
+	default:
+		return ConfigEvent{Kind: ev.Kind, Config: StoredConfig{Revision: ev.Entry.Revision}}
+	}
+}
+
+func (c *Configs) name(e Entry) string { return strings.TrimPrefix(e.Key, c.prefix) }
+
+func (c *Configs) decode(e Entry) StoredConfig {
+	text, err := decodeConfig(e.Value)
+	if err != nil {
+		err = fmt.Errorf("decode stored config %q: %w", c.name(e), err)
+	}
+	return StoredConfig{Name: c.name(e), Text: text, Revision: e.Revision, Err: err}
+}

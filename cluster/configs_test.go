@@ -1,0 +1,148 @@
+package cluster_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/ringmaster-agent/ringmaster/cluster"
+	"github.com/ringmaster-agent/ringmaster/cluster/memstore"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const prefix = "configurations/"
+
+func newConfigs(t *testing.T) (*cluster.Configs, *memstore.Client) {
+	store := memstore.New()
+	t.Cleanup(func() { require.NoError(t, store.Close()) })
+	return cluster.NewConfigs(store, prefix), store
+}
+
+func putRaw(t *testing.T, s cluster.Store, key, value string) int64 {
+	t.Helper()
+	res, err := s.Put(t.Context(), cluster.PutRequest{Key: key, Value: []byte(value)})
+	require.NoError(t, err)
+	return res.Revision
+}
+
+func putConfig(t *testing.T, c *cluster.Configs, name, text string) int64 {
+	t.Helper()
+	res, err := c.Put(t.Context(), name, text, cluster.Condition{})
+	require.NoError(t, err)
+	return res.Revision
+}
+
+func TestAConfigComesBackAsItWasWritten(t *testing.T) {
+	configs, store := newConfigs(t)
+	rev := putConfig(t, configs, "team/a b", "name: x # kept\n")
+	got, err := configs.Get(t.Context(), "team/a b")
+	require.NoError(t, err)
+	require.Equal(t, cluster.StoredConfig{Name: "team/a b", Text: "name: x # kept\n", Revision: rev}, got)
+	_, err = store.Get(t.Context(), "configurations/team/a b")
+	require.NoError(t, err, "prefix and name are concatenated")
+}
+
+func TestAConfigThatIsNotThereIsNotFound(t *testing.T) {
+	configs, _ := newConfigs(t)
+	_, err := configs.Get(t.Context(), "a")
+	require.ErrorIs(t, err, cluster.ErrNotFound)
+	require.ErrorIs(t, configs.Delete(t.Context(), "a", cluster.Condition{}), cluster.ErrNotFound)
+}
+
+func TestConditionsReachTheStore(t *testing.T) {
+	configs, _ := newConfigs(t)
+	res, err := configs.Put(t.Context(), "a", "1", cluster.Condition{Absent: true})
+	require.NoError(t, err)
+	require.True(t, res.Created)
+	_, err = configs.Put(t.Context(), "a", "2", cluster.Condition{Absent: true})
+	require.ErrorIs(t, err, cluster.ErrConflict)
+	require.ErrorIs(t, configs.Delete(t.Context(), "a", cluster.Condition{Revision: res.Revision + 1}), cluster.ErrConflict)
+	require.NoError(t, configs.Delete(t.Context(), "a", cluster.Condition{Revision: res.Revision}))
+}
+
+func TestAConfigNeedsAName(t *testing.T) {
+	configs, store := newConfigs(t)
+	_, err := configs.Put(t.Context(), "", "x", cluster.Condition{})
+	require.Error(t, err)
+	putRaw(t, store, prefix, "a key that is the prefix")
+	list, _, err := configs.List(t.Context())
+	require.NoError(t, err)
+	require.Empty(t, list)
+}
+
+func TestAValueThatIsGarbageDoesNotHurtItsNeighbours(t *testing.T) {
+	configs, store := newConfigs(t)
+	putConfig(t, configs, "a", "text of a")
+	putRaw(t, store, prefix+"b", "\x00 garbage")
+	putRaw(t, store, "elsewhere/d", "not ours")
+	last := putConfig(t, configs, "c", "text of c")
+
+	list, rev, err := configs.List(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, last, rev)
+	require.Len(t, list, 3)
+	require.Equal(t, []string{"text of a", "", "text of c"}, []string{list[0].Text, list[1].Text, list[2].Text})
+	require.NoError(t, list[0].Err)
+	require.NoError(t, list[2].Err)
+	require.Equal(t, "b", list[1].Name)
+	require.ErrorContains(t, list[1].Err, `decode stored config "b": the value is not gzip`)
+
+	b, err := configs.Get(t.Context(), "b")
+	require.NoError(t, err)
+	require.Error(t, b.Err)
+	require.NoError(t, configs.Delete(t.Context(), "b", cluster.Condition{}), "garbage can be deleted")
+}
+
+func TestAFailedReadIsAnErrorNotAnEmptyList(t *testing.T) {
+	configs, store := newConfigs(t)
+	putConfig(t, configs, "a", "x")
+	boom := errors.New("boom")
+	store.FailNext(memstore.OpList, boom)
+	_, _, err := configs.List(t.Context())
+	require.ErrorIs(t, err, boom)
+}
+
+func TestChangesAreTranslated(t *testing.T) {
+	configs, store := newConfigs(t)
+	events := configs.Watch(t.Context(), 1)
+	rev := putConfig(t, configs, "a", "text")
+	require.Equal(t, cluster.ConfigEvent{
+		Kind: cluster.EventPut, Config: cluster.StoredConfig{Name: "a", Text: "text", Revision: rev},
+	}, <-events)
+
+	putRaw(t, store, prefix, "nobody's config")
+	putRaw(t, store, prefix+"b", "garbage")
+	bad := <-events
+	require.Equal(t, "b", bad.Config.Name)
+	require.Error(t, bad.Config.Err)
+
+	require.NoError(t, configs.Delete(t.Context(), "a", cluster.Condition{}))
+	require.Equal(t, cluster.ConfigEvent{
+		Kind: cluster.EventDelete, Config: cluster.StoredConfig{Name: "a", Revision: store.Server().Revision()},
+	}, <-events)
+
+	store.Server().Reset(1)
+	require.Equal(t, cluster.ConfigEvent{Kind: cluster.EventRelist, Config: cluster.StoredConfig{Revision: 1}}, <-events)
+}
+
+func TestAWatchEndsWithItsContextThoughNobodyReads(t *testing.T) {
+	configs, _ := newConfigs(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	events := configs.Watch(ctx, 1)
+	putConfig(t, configs, "a", "text")
+	cancel()
+	for range events { //nolint:revive // until it is closed
+	}
+}
+
+func TestAWatchEndsWithTheStore(t *testing.T) {
+	configs, store := newConfigs(t)
+	events := configs.Watch(t.Context(), 1)
+	require.NoError(t, store.Close())
+	_, open := <-events
+	require.False(t, open)
+}

@@ -1,0 +1,7 @@
+// Package storetest is the conformance suite of cluster.Store: what store.go says, as tests. Every implementation runs
+// it from its own tests.
+//
+// The suite knows nothing but the interface. What it can't do through that, it asks of the store by type assertion
+// (Compacter, Rewinder, Sharer), and skips the tests concerned if the store has no such method; test adapters
+// provide them. Tests wait for events and conditions, never for time, and assert nothing on speed.
+package storetest
