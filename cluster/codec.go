@@ -14,6 +14,9 @@ import (
 // what a few KiB of malicious gzip could become.
 const maxConfigText = 16 << 20
 
+// gzipMagic is how every gzip stream begins (RFC 1952, section 2.3.1).
+const gzipMagic = "\x1f\x8b"
+
 // encodeConfig is the stored form of a config's text: gzip, with no name and no time in it, so that equal texts are
 // equal values.
 func encodeConfig(text string) ([]byte, error) {
@@ -34,11 +37,11 @@ func decodeConfig(value []byte) (string, error) {
 	if len(value) == 0 {
 		return "", errors.New("the value is empty; a config is stored as gzip of its YAML")
 	}
-	r, err := gzip.NewReader(bytes.NewReader(value))
-	if errors.Is(err, gzip.ErrHeader) {
+	if !bytes.HasPrefix(value, []byte(gzipMagic)) {
 		return "", fmt.Errorf("the value is not gzip (it begins with %q); a config is stored as gzip of its YAML, "+
 			"use the API or agentctl config-sync to write it", value[:min(len(value), 24)])
 	}
+	r, err := gzip.NewReader(bytes.NewReader(value))
 	if err != nil {
 		return "", fmt.Errorf("read gzip header: %w", err)
 	}
