@@ -1,0 +1,205 @@
+package web_test
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"sort"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/prometheus/prometheus/storage"
+	"github.com/stretchr/testify/require"
+
+	"github.com/ringmaster-agent/ringmaster/cluster"
+	"github.com/ringmaster-agent/ringmaster/web"
+)
+
+const aConfig = `scrape_configs:
+  - job_name: demo
+    static_configs:
+      - targets: [localhost:9090]
+remote_write:
+  - url: http://localhost:9009/api/v1/push
+    basic_auth:
+      username: u
+      password: hunter2
+`
+
+var now = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+
+func clock() time.Time { return now }
+
+// fakeConfigs is a repository in a map, with the faults a store can have.
+type fakeConfigs struct {
+	mu       sync.Mutex
+	configs  map[string]cluster.StoredConfig
+	revision int64
+	fault    error // answered to everything
+	hang     bool  // wait for the context's end
+	panicky  bool
+}
+
+func newFakeConfigs(texts map[string]string) *fakeConfigs {
+	f := &fakeConfigs{configs: map[string]cluster.StoredConfig{}}
+	for _, name := range sortedKeys(texts) {
+		f.revision++
+		f.configs[name] = cluster.StoredConfig{Name: name, Text: texts[name], Revision: f.revision}
+	}
+	return f
+}
+
+func sortedKeys(m map[string]string) []string {
+	var keys []string
+	for k := range m {
+		keys = append(keys, k)
+	}
+	sort.Strings(keys)
+	return keys
+}
+
+func (f *fakeConfigs) trouble(ctx context.Context) error {
+	if f.panicky {
+		panic("the fake was told to")
+	}
+	if f.hang {
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	return f.fault
+}
+
+func (f *fakeConfigs) Get(ctx context.Context, name string) (cluster.StoredConfig, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if err := f.trouble(ctx); err != nil {
+		return cluster.StoredConfig{}, err
+	}
+	c, ok := f.configs[name]
+	if !ok {
+		return c, cluster.ErrNotFound
+	}
+	return c, nil
+}
+
+func (f *fakeConfigs) List(ctx context.Context) ([]cluster.StoredConfig, int64, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if err := f.trouble(ctx); err != nil {
+		return nil, 0, err
+	}
+	var all []cluster.StoredConfig
+	for _, c := range f.configs {
+		all = append(all, c)
+	}
+	return all, f.revision, nil
+}
+
+func (f *fakeConfigs) Put(ctx context.Context, name, text string, cond cluster.Condition) (cluster.PutResult, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if err := f.check(ctx, name, cond); err != nil {
+		return cluster.PutResult{}, err
+	}
+	_, existed := f.configs[name]
+	f.revision++
+	f.configs[name] = cluster.StoredConfig{Name: name, Text: text, Revision: f.revision}
+	return cluster.PutResult{Revision: f.revision, Created: !existed}, nil
+}
+
+func (f *fakeConfigs) Delete(ctx context.Context, name string, cond cluster.Condition) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if _, ok := f.configs[name]; !ok && f.fault == nil {
+		return cluster.ErrNotFound
+	}
+	if err := f.check(ctx, name, cond); err != nil {
+		return err
+	}
+	f.revision++
+	delete(f.configs, name)
+	return nil
+}
+
+func (f *fakeConfigs) check(ctx context.Context, name string, cond cluster.Condition) error {
+	if err := f.trouble(ctx); err != nil {
+		return err
+	}
+	c, ok := f.configs[name]
+	if ok && cond.Absent || !ok && (cond.Present || cond.Revision != 0) || cond.Revision != 0 && cond.Revision != c.Revision {
+		return cluster.ErrConflict
+	}
+	return nil
+}
+
+type fakeInstances struct {
+	instances  []web.Instance
+	targets    []web.Target
+	err        error
+	appendable map[string]storage.AppendableV2
+}
+
+func (f fakeInstances) Instances(context.Context) ([]web.Instance, error) { return f.instances, f.err }
+func (f fakeInstances) Targets(context.Context) ([]web.Target, error)     { return f.targets, f.err }
+func (f fakeInstances) Appendable(name string) (storage.AppendableV2, bool) {
+	a, ok := f.appendable[name]
+	return a, ok
+}
+
+type fakeRing struct {
+	members   []web.Member
+	err       error
+	forgotten []string
+}
+
+func (f *fakeRing) Members(context.Context) ([]web.Member, error) { return f.members, f.err }
+func (f *fakeRing) Forget(_ context.Context, id string) error {
+	for _, m := range f.members {
+		if m.ID == id {
+			f.forgotten = append(f.forgotten, id)
+			return f.err
+		}
+	}
+	return cluster.ErrNotFound
+}
+
+// call sends one request through the handler, without a network. Headers are pairs.
+func call(t *testing.T, h http.Handler, method, target, body string, headers ...string) *http.Response {
+	t.Helper()
+	r := httptest.NewRequest(method, target, strings.NewReader(body))
+	for i := 0; i < len(headers); i += 2 {
+		r.Header.Set(headers[i], headers[i+1])
+	}
+	rec := httptest.NewRecorder()
+	h.ServeHTTP(rec, r)
+	return rec.Result()
+}
+
+func bodyOf(t *testing.T, r *http.Response) string {
+	t.Helper()
+	b, err := io.ReadAll(r.Body)
+	require.NoError(t, err)
+	return string(b)
+}
+
+type answer struct {
+	Status string
+	Data   json.RawMessage
+}
+
+// errorOf is the text of an error envelope; it fails the test if r is anything else.
+func errorOf(t *testing.T, r *http.Response) string {
+	t.Helper()
+	require.Equal(t, "application/json", r.Header.Get("Content-Type"))
+	var a answer
+	require.NoError(t, json.Unmarshal([]byte(bodyOf(t, r)), &a))
+	require.Equal(t, "error", a.Status)
+	var data struct{ Error string }
+	require.NoError(t, json.Unmarshal(a.Data, &data))
+	require.NotEmpty(t, data.Error)
+	return data.Error
+}

@@ -1,0 +1,50 @@
+package web
+
+import (
+	"net/http"
+	"strings"
+
+	"go.uber.org/zap"
+)
+
+func (s *Server) healthy(w http.ResponseWriter, _ *http.Request) {
+	writeText(w, http.StatusOK, "Agent is Healthy.")
+}
+
+func (s *Server) ready(w http.ResponseWriter, _ *http.Request) {
+	if waiting := s.opts.Ready(); len(waiting) > 0 {
+		writeText(w, http.StatusServiceUnavailable, "Agent is not Ready.\n- "+strings.Join(waiting, "\n- "))
+		return
+	}
+	writeText(w, http.StatusOK, "Agent is Ready.")
+}
+
+// agentConfig answers the running agent config. It needs the read API, as the contents of configs do.
+func (s *Server) agentConfig(w http.ResponseWriter, _ *http.Request) {
+	if !s.opts.ReadAPI || s.opts.AgentConfig == nil {
+		writeText(w, http.StatusNotFound, "reading the config is off (-config.enable-read-api)")
+		return
+	}
+	text, err := s.opts.AgentConfig()
+	if err != nil {
+		writeText(w, http.StatusInternalServerError, "read config: "+err.Error())
+		return
+	}
+	writeBody(w, http.StatusOK, "text/yaml; charset=utf-8", []byte(text))
+}
+
+// reload applies the agent's config file again.
+func (s *Server) reload(w http.ResponseWriter, r *http.Request) {
+	if s.opts.Reload == nil {
+		writeText(w, http.StatusNotFound, "this agent can't reload its config")
+		return
+	}
+	s.reloading.Lock()
+	defer s.reloading.Unlock()
+	if err := s.opts.Reload(r.Context()); err != nil {
+		s.log.Warn("reload config", zap.Error(err))
+		writeText(w, http.StatusBadRequest, "reload config: "+err.Error())
+		return
+	}
+	writeText(w, http.StatusOK, "config reloaded")
+}

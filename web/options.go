@@ -1,0 +1,169 @@
+package web
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/storage"
+	"go.uber.org/zap"
+
+	"github.com/ringmaster-agent/ringmaster/cluster"
+	"github.com/ringmaster-agent/ringmaster/config"
+)
+
+// Bounds that hold where Options says nothing.
+const (
+	// DefaultMaxConfigBytes caps an uploaded config. etcd refuses requests above 1.5 MiB, so that a config which was
+	// accepted here can be stored however badly it compresses.
+	DefaultMaxConfigBytes = 1 << 20
+	// DefaultMaxWriteBytes caps a remote-write request, before and after decompression. A sender with Prometheus'
+	// defaults (2,000 samples) stays below 1 MiB.
+	DefaultMaxWriteBytes = 16 << 20
+	// DefaultStoreTimeout bounds what one request waits for the store.
+	DefaultStoreTimeout = 10 * time.Second
+)
+
+// Options is everything a Server touches. The zero value serves health, pages and profiles only.
+type Options struct {
+	// Logger gets one line per changed config, per failed store call and per panic; requests at debug level. Nil: none.
+	Logger *zap.Logger
+	// Registerer gets the counters agent_metrics_ha_configs_*_total. Nil: they are counted and not shown.
+	Registerer prometheus.Registerer
+	// Gatherer is what GET /metrics shows. Nil: 404.
+	Gatherer prometheus.Gatherer
+	// Node and Version are shown on the pages and in the support bundle.
+	Node, Version string
+
+	// Configs is the repository of configs. Nil (the interface, not a nil pointer in it): the scraping service is off
+	// and the configs API answers 404.
+	Configs Configs
+	// InstanceOptions tells how an upload is validated; it is asked at each upload, so that a reload of the agent's
+	// config takes effect. The server sets the name and the origin itself. Nil: the defaults, no file reading.
+	InstanceOptions func() config.InstanceOptions
+	// ReadAPI allows the contents of configs to be read back (GET of one config, /-/config), with secrets masked.
+	ReadAPI bool
+	// Instances is what runs in this process. Nil: nothing does.
+	Instances Instances
+	// Ring is who shares the work. Nil: /debug/ring answers 404.
+	Ring Ring
+
+	// Ready lists what the node still waits for; empty is ready. Nil: always ready. Must not block.
+	Ready func() []string
+	// Reload reads the agent's config file again and applies it; its error goes to the caller with 400. It is called
+	// for one request at a time. Nil: 404.
+	Reload func(ctx context.Context) error
+	// AgentConfig is the running agent config as YAML with every secret masked. Nil: 404.
+	AgentConfig func() (string, error)
+
+	// MaxConfigBytes, MaxWriteBytes and StoreTimeout replace the defaults when greater than 0.
+	MaxConfigBytes, MaxWriteBytes int64
+	StoreTimeout                  time.Duration
+	// Now is the clock of the pages. Nil: time.Now.
+	Now func() time.Time
+}
+
+// Configs is the repository of configs; *cluster.Configs is the one there is.
+type Configs interface {
+	// Get reads one config: cluster.ErrNotFound if there is none; StoredConfig.Err if its value can't be decoded.
+	Get(ctx context.Context, name string) (cluster.StoredConfig, error)
+	// List reads them all, undecodable ones included, and the store revision the answer is of.
+	List(ctx context.Context) (configs []cluster.StoredConfig, revision int64, err error)
+	// Put returns once the config is durable: cluster.ErrConflict if cond does not hold.
+	Put(ctx context.Context, name, text string, cond cluster.Condition) (cluster.PutResult, error)
+	// Delete: cluster.ErrNotFound if there is none, cluster.ErrConflict if cond does not hold.
+	Delete(ctx context.Context, name string, cond cluster.Condition) error
+}
+
+// Instances is what runs in this process. All methods must answer promptly: they serve pages and load balancers.
+type Instances interface {
+	// Instances describes every instance this process knows of, in any phase and any order.
+	Instances(ctx context.Context) ([]Instance, error)
+	// Targets lists the active targets of all instances, in any order.
+	Targets(ctx context.Context) ([]Target, error)
+	// Appendable is the way into a running instance's log; ok is false if no instance of that name takes samples.
+	// It is valid for the request that asked for it: appenders of an instance that stops meanwhile fail.
+	Appendable(name string) (a storage.AppendableV2, ok bool)
+}
+
+// Phases of an Instance that this package gives a meaning to; others are shown as they are.
+const (
+	PhaseRunning     = "running"
+	PhaseQuarantined = "quarantined"
+)
+
+// Instance is how one instance is doing. Its JSON is data of GET /agent/api/v1/metrics/instances/status.
+type Instance struct {
+	// Name is the config's name.
+	Name string `json:"name"`
+	// Unit names what is run, if that is less than the whole config (a slice or a replica); empty otherwise.
+	Unit string `json:"unit,omitempty"`
+	// Phase is preparing, running, draining, failed, quarantined …
+	Phase string `json:"phase"`
+	// Since is when the phase began; zero if not known.
+	Since time.Time `json:"since,omitzero"`
+	// Revision is the store revision of the config that runs; 0 for configs of the agent's own file.
+	Revision int64 `json:"revision"`
+	// Generation counts the starts of the instance in this process.
+	Generation uint64 `json:"generation"`
+	// LastError is why it failed last, or why its newest config is refused. Empty: nothing is wrong.
+	LastError string `json:"last_error,omitempty"`
+	// Hold is why a start that is wanted has to wait. Empty: it doesn't.
+	Hold string `json:"hold,omitempty"`
+	// RetryAt is when a failed instance is started again; zero if it runs or is quarantined.
+	RetryAt time.Time `json:"retry_at,omitzero"`
+	// Pending is how many samples are in the log and not yet sent to the endpoint that lags most. Nil: not known.
+	Pending *uint64 `json:"samples_pending,omitempty"`
+}
+
+// Target is one active target. The order and the names of the JSON fields are the retired service's.
+type Target struct {
+	Instance         string        `json:"instance"`
+	TargetGroup      string        `json:"target_group"` // the job
+	Endpoint         string        `json:"endpoint"`     // the URL that is scraped
+	State            string        `json:"state"`        // up, down or unknown
+	Labels           labels.Labels `json:"labels"`
+	DiscoveredLabels labels.Labels `json:"discovered_labels"`
+	LastScrape       time.Time     `json:"last_scrape"`
+	ScrapeDurationMS int64         `json:"scrape_duration_ms"`
+	ScrapeError      string        `json:"scrape_error"`
+}
+
+// Ring is who shares the work.
+type Ring interface {
+	// Members lists every member this node knows of, in any order.
+	Members(ctx context.Context) ([]Member, error)
+	// Forget removes a member that is gone for good: cluster.ErrNotFound if there is none of that ID.
+	Forget(ctx context.Context, id string) error
+}
+
+// Member is one agent in the ring.
+type Member struct {
+	// ID is the node's name.
+	ID string
+	// State is ACTIVE, JOINING, LEAVING or UNHEALTHY.
+	State string
+	// Address is where the node's API is reached.
+	Address string
+	// Seen is when the member last gave a sign of life, Registered when it joined; zero if not known.
+	Seen, Registered time.Time
+	// Zone is the availability zone, if any.
+	Zone string
+	// Tokens are the member's places on the ring, in any order.
+	Tokens []uint32
+}
+
+// NewHTTPServer gives an http.Server for h whose timeouts keep slow clients from holding connections for ever. Reading a
+// request may take one minute, answering it two, so that a CPU profile may run for up to 119 seconds.
+func NewHTTPServer(h http.Handler) *http.Server {
+	return &http.Server{
+		Handler:           h,
+		ReadHeaderTimeout: 10 * time.Second,
+		ReadTimeout:       time.Minute,
+		WriteTimeout:      2 * time.Minute,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    64 << 10,
+	}
+}

@@ -1,0 +1,141 @@
+package web
+
+import (
+	"context"
+	"fmt"
+	"html/template"
+	"net/http"
+	"net/http/pprof"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"go.uber.org/zap"
+
+	"github.com/ringmaster-agent/ringmaster/config"
+)
+
+// maxConcurrentWrites bounds how many remote-write requests are decoded at once, and with it their memory.
+const maxConcurrentWrites = 8
+
+// Server answers an agent's HTTP requests. It is an http.Handler for any number of goroutines.
+type Server struct {
+	opts    Options
+	log     *zap.Logger
+	metrics *metrics
+	pages   *template.Template
+	handler http.Handler
+
+	// reloading lets one reload run at a time; bundling one support bundle.
+	reloading, bundling sync.Mutex
+	writes              chan struct{}
+}
+
+// New makes a Server. It registers its counters with o.Registerer and panics, as prometheus' MustRegister does, if they
+// are registered there already: that is two servers on one registerer.
+func New(o Options) *Server {
+	o = o.withDefaults()
+	s := &Server{
+		opts:    o,
+		log:     o.Logger,
+		metrics: newMetrics(o.Registerer),
+		pages:   parsePages(),
+		writes:  make(chan struct{}, maxConcurrentWrites),
+	}
+	// A page that a browser shows from elsewhere must not be able to reload, upload or forget here. Clients that are
+	// not browsers send neither of the headers this looks at.
+	crossOrigin := http.NewCrossOriginProtection()
+	crossOrigin.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		refuse(w, r, http.StatusForbidden, "cross-origin request refused")
+	}))
+	s.handler = s.observe(crossOrigin.Handler(newRouter(s.routes())))
+	return s
+}
+
+// ServeHTTP answers one request.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.handler.ServeHTTP(w, r) }
+
+func (o Options) withDefaults() Options {
+	if o.Logger == nil {
+		o.Logger = zap.NewNop()
+	}
+	if o.Instances == nil {
+		o.Instances = noInstances{}
+	}
+	if o.InstanceOptions == nil {
+		o.InstanceOptions = func() config.InstanceOptions { return config.InstanceOptions{} }
+	}
+	if o.Ready == nil {
+		o.Ready = func() []string { return nil }
+	}
+	if o.MaxConfigBytes <= 0 {
+		o.MaxConfigBytes = DefaultMaxConfigBytes
+	}
+	if o.MaxWriteBytes <= 0 {
+		o.MaxWriteBytes = DefaultMaxWriteBytes
+	}
+	if o.StoreTimeout <= 0 {
+		o.StoreTimeout = DefaultStoreTimeout
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	return o
+}
+
+func (s *Server) routes() []route {
+	const api = "/agent/api/v1"
+	get := func(h http.HandlerFunc) methods { return methods{http.MethodGet: h} }
+	routes := []route{
+		{"/", get(s.frontPage)},
+		{api + "/configs", get(s.service(s.listConfigs))},
+		{api + "/configs/{name}", get(s.service(s.getConfig))},
+		{api + "/config/{name}", methods{
+			http.MethodPut:    s.service(s.putConfig),
+			http.MethodPost:   s.service(s.putConfig),
+			http.MethodDelete: s.service(s.deleteConfig),
+		}},
+		{api + "/metrics/instances", get(s.listInstances)},
+		{api + "/instances", get(s.listInstances)},
+		{api + "/metrics/instances/status", get(s.instanceStatus)},
+		{api + "/metrics/targets", get(s.listTargets)},
+		{api + "/targets", get(s.listTargets)},
+		{api + "/metrics/instance/{name}/write", methods{http.MethodPost: s.writeSamples}},
+		{"/debug/ring", methods{http.MethodGet: s.showRing, http.MethodPost: s.forgetMember}},
+		{"/-/healthy", get(s.healthy)},
+		{"/-/ready", get(s.ready)},
+		{"/-/config", get(s.agentConfig)},
+		{"/-/support", get(s.supportBundle)},
+		// GET reloads too, as it did in the retired service; a HEAD must not.
+		{"/-/reload", methods{http.MethodPost: s.reload, http.MethodGet: s.reload, http.MethodHead: nil}},
+		{"/debug/pprof", get(http.RedirectHandler("/debug/pprof/", http.StatusMovedPermanently).ServeHTTP)},
+		{"/debug/pprof/", get(pprof.Index)},
+		{"/debug/pprof/cmdline", get(pprof.Cmdline)},
+		{"/debug/pprof/profile", get(pprof.Profile)},
+		{"/debug/pprof/symbol", methods{http.MethodGet: pprof.Symbol, http.MethodPost: pprof.Symbol}},
+		{"/debug/pprof/trace", get(pprof.Trace)},
+		{"/debug/pprof/{name}", get(pprof.Index)},
+	}
+	if s.opts.Gatherer != nil {
+		h := promhttp.HandlerFor(s.opts.Gatherer, promhttp.HandlerOpts{
+			EnableOpenMetrics: true,
+			// One collector that fails must not hide the others' metrics.
+			ErrorHandling: promhttp.ContinueOnError,
+			ErrorLog:      gatherLog{s.log},
+		})
+		routes = append(routes, route{"/metrics", get(h.ServeHTTP)})
+	}
+	return routes
+}
+
+// gatherLog takes what promhttp has to complain about.
+type gatherLog struct{ log *zap.Logger }
+
+func (g gatherLog) Println(v ...any) {
+	g.log.Warn("gather metrics", zap.String("err", fmt.Sprint(v...)))
+}
+
+// storeContext bounds what a request waits for the store.
+func (s *Server) storeContext(r *http.Request) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(r.Context(), s.opts.StoreTimeout, errStoreTimeout)
+}
