@@ -36,7 +36,8 @@ type LostSamples struct {
 }
 
 // Visitor takes the content of one record. References are stable while the Source is open: a Series call defines
-// one, and is repeated with the same labels whenever the source has to define it again. Arguments other than labels live only
+// one, and is repeated with the same labels whenever the source has to define it again. A reference that is used in a segment is
+// defined in that segment, or before the first record that is delivered after a Seek into it. Arguments other than labels live only
 // for the duration of the call.
 type Visitor interface {
 	Series(ref uint64, ls labels.Labels)
@@ -48,14 +49,17 @@ type Visitor interface {
 	Metadata(ref uint64, m metadata.Metadata)
 }
 
-// Source is one endpoint's view of the instance's log. Only one goroutine uses it at a time.
+// Source is one endpoint's view of the instance's log. Only one goroutine at a time uses it, except for Pending, which any goroutine
+// may call at any time: while Next runs, from within the log's own notification of a commit, and after a Close. A Source that is an
+// io.Closer is closed when its endpoint is done with it.
 type Source interface {
 	// Next delivers the next record to v. It returns io.EOF when there is none yet; a later call may find one. Any other error
 	// is a failure to read: nothing was skipped, and the call may be repeated.
 	Next(v Visitor) (Record, error)
 	// Seek moves the place of the next read to p.
 	Seek(p Position)
-	// Pending is the number of samples committed after p, whether they still exist or not.
+	// Pending is the number of samples committed after p, whether they still exist or not. It must be cheap and must not wait for a
+	// lock that is held while a commit is announced.
 	Pending(p Position) uint64
 	// SaveCursor makes p the place from which reading goes on after a restart, and lets the log drop what lies before it.
 	// It is cheap: the log decides when to make it durable (at most a second later, and when it is closed).

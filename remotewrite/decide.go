@@ -1,0 +1,159 @@
+package remotewrite
+
+import (
+	"net/http"
+	"strconv"
+	"time"
+)
+
+// verdict is what a receiver's answer means for the batch it answers.
+type verdict uint8
+
+const (
+	// delivered: the receiver has it.
+	delivered verdict = iota
+	// retrySoon: the receiver or the way to it is unwell; it comes back without anybody's help.
+	retrySoon
+	// retrySlowly: a person has to repair something (credentials, address, protocol). Nothing is wrong with the data, so it waits.
+	retrySlowly
+	// splitPoison: something in the batch is not acceptable; the rest may be.
+	splitPoison
+	// splitSize: the batch is too large.
+	splitSize
+	// dropLimited: the receiver limits the rate and the user said not to retry.
+	dropLimited
+)
+
+// judge maps a status to a verdict. The reasons are in docs/decisions/0003-remote-write-errors.md.
+func judge(status int, retryOn429 bool) verdict {
+	switch {
+	case status/100 == 2:
+		return delivered
+	case status/100 == 5:
+		return retrySoon
+	case status == http.StatusTooManyRequests:
+		if retryOn429 {
+			return retrySoon
+		}
+		return dropLimited
+	}
+	switch status {
+	case http.StatusRequestEntityTooLarge:
+		return splitSize
+	case http.StatusRequestTimeout, http.StatusTooEarly:
+		return retrySoon
+	case http.StatusUnauthorized, http.StatusPaymentRequired, http.StatusForbidden, http.StatusNotFound,
+		http.StatusMethodNotAllowed, http.StatusNotAcceptable, http.StatusProxyAuthRequired, http.StatusGone,
+		http.StatusLengthRequired, http.StatusUnsupportedMediaType, http.StatusMisdirectedRequest, http.StatusUpgradeRequired:
+		return retrySlowly
+	}
+	if status/100 == 4 {
+		return splitPoison
+	}
+	// What is left is 1xx and 3xx (a redirect that is not followed): the address is wrong.
+	return retrySlowly
+}
+
+const (
+	// maxRetryAfter caps what a receiver may ask for, so that one wrong header can't silence an endpoint for a day.
+	maxRetryAfter = 5 * time.Minute
+	// slowest is the pace at which a misconfiguration is retried: once a minute is soon enough for a person's repair.
+	slowest = time.Minute
+)
+
+// pace is an exponential backoff between two durations.
+type pace struct{ min, max time.Duration }
+
+// slowed is the pace for what only a person can repair.
+func (p pace) slowed() pace {
+	return pace{min: max(p.min, time.Second), max: max(p.max, slowest)}
+}
+
+// delay is the wait before the next attempt, after attempt failed ones (≥ 1). retryAfter is what the receiver asked for, or 0. jitter
+// is a random number in [0,1): half of a backoff is random, and a Retry-After is lengthened by up to a tenth, because the receiver
+// gave the same one to everybody.
+func (p pace) delay(attempt int, retryAfter time.Duration, jitter float64) time.Duration {
+	if retryAfter > 0 {
+		wait := min(retryAfter, maxRetryAfter)
+		return wait + time.Duration(jitter*float64(wait)/10)
+	}
+	wait := max(p.min, time.Millisecond)
+	for i := 1; i < attempt && wait < p.max; i++ {
+		wait *= 2
+	}
+	if p.max > 0 {
+		wait = min(wait, p.max)
+	}
+	return wait/2 + time.Duration(jitter*float64(wait)/2)
+}
+
+// parseRetryAfter reads a Retry-After header, which is a number of seconds or an HTTP date. It is 0 if there is no usable one.
+func parseRetryAfter(header string, now time.Time) time.Duration {
+	if header == "" {
+		return 0
+	}
+	if seconds, err := strconv.ParseInt(header, 10, 64); err == nil {
+		if seconds <= 0 {
+			return 0
+		}
+		return time.Duration(min(seconds, int64(maxRetryAfter/time.Second))) * time.Second
+	}
+	at, err := http.ParseTime(header)
+	if err != nil {
+		return 0
+	}
+	return max(0, min(at.Sub(now), maxRetryAfter))
+}
+
+// searchBudget limits the requests that are spent on looking for poison in one batch. Receivers answer 400 for whole batches too (a
+// series limit, or out-of-order samples of which they took the rest), and then a search costs them a request per sample.
+type searchBudget int
+
+// fullSearch finds five poison samples among 2,000, each of which costs about two requests per halving.
+const fullSearch searchBudget = 128
+
+// next is the budget for the following batch: an exhausted search makes the next one four times cheaper, an accepted batch twice as
+// dear again.
+func (b searchBudget) next(exhausted bool) searchBudget {
+	if exhausted {
+		return b / 4
+	}
+	return min(max(1, b*2), fullSearch)
+}
+
+// lanesInput is what the number of lanes is decided from, after a round.
+type lanesInput struct {
+	lanes, min, max int
+	// perLane is the number of samples that fills a lane's batch.
+	perLane int
+	// samples is what the round held.
+	samples int
+	// backlog is what is left in the log.
+	backlog uint64
+	// troubled: something in the round had to be retried.
+	troubled bool
+	// clean is the number of rounds since the last change that were full and not troubled, this one included.
+	clean int
+}
+
+const (
+	// growAfter clean rounds the lanes double.
+	growAfter = 3
+	// growBacklog is how many more rounds must be waiting for more lanes to be worth their connections.
+	growBacklog = 4
+)
+
+// decideLanes doubles the lanes while the receiver keeps up with full rounds and a backlog remains, and halves them when it doesn't
+// keep up or when a quarter of the lanes would have done.
+func decideLanes(in lanesInput) int {
+	next := in.lanes
+	switch {
+	case in.troubled:
+		next = in.lanes / 2
+	case in.clean >= growAfter && in.backlog >= uint64(in.lanes*in.perLane)*growBacklog:
+		next = in.lanes * 2
+	case in.samples*4 < in.lanes*in.perLane && in.backlog < uint64(in.perLane):
+		next = in.lanes / 2
+	}
+	return max(1, in.min, min(next, in.max))
+}

@@ -1,0 +1,256 @@
+package remotewrite
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	remoteapi "github.com/prometheus/client_golang/exp/api/remote"
+	promconfig "github.com/prometheus/prometheus/config"
+	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/storage/remote"
+	"go.uber.org/zap"
+)
+
+// Options are what a Queue is built from. The zero value is usable.
+type Options struct {
+	// Instance is the value of the metric label instance_name.
+	Instance string
+	// Logger is nil for no logs.
+	Logger *zap.Logger
+	// Clients are shared by all queues of the process; nil gives the queue its own.
+	Clients *Clients
+	// Metrics collects the accounts of all queues of the process; may be nil.
+	Metrics *Metrics
+	// Metadata returns the metadata of the active targets, for protocol 1.0. nil sends none. Any goroutine may call it.
+	Metadata func() []Metadata
+	// OnPanic is told of a panic in one of the queue's goroutines, with its stack, from a goroutine of its own. nil logs it.
+	OnPanic func(error)
+}
+
+// EndpointConfig is one remote_write block and its place in the log.
+type EndpointConfig struct {
+	// Config must not be changed any more.
+	Config *promconfig.RemoteWriteConfig
+	// ExternalLabels are added to series that don't have them.
+	ExternalLabels labels.Labels
+	// CursorID is the endpoint's identity across reloads and restarts; see CursorIDs.
+	CursorID string
+	// Open returns the log at this endpoint's cursor, and the cursor: the position from which Next goes on. It is called when the
+	// endpoint starts, and again when it is reloaded in place, after the earlier Source was closed.
+	Open func() (Source, Position, error)
+}
+
+// Queue is the remote write of one instance.
+type Queue struct {
+	options Options
+
+	// applying makes Apply and Close exclude each other.
+	applying sync.Mutex
+	closed   bool
+	live     atomic.Pointer[[]*endpoint]
+}
+
+// New returns a queue without endpoints. It starts nothing.
+func New(o Options) *Queue {
+	if o.Logger == nil {
+		o.Logger = zap.NewNop()
+	}
+	if o.Clients == nil {
+		o.Clients = NewClients()
+	}
+	if o.OnPanic == nil {
+		logger := o.Logger
+		o.OnPanic = func(err error) { logger.Error("remote write panicked", zap.Error(err)) }
+	}
+	q := &Queue{options: o}
+	q.live.Store(&[]*endpoint{})
+	return q
+}
+
+// Apply makes the queue have exactly these endpoints. Those whose configuration is unchanged keep running; those with a known CursorID
+// are restarted on their cursor and keep their account; those not listed any more are closed. It fails before anything changed if a
+// configuration is not usable, and after it if a log can't be opened; the endpoint is missing then, and a repeated Apply tries again.
+func (q *Queue) Apply(endpoints []EndpointConfig) error {
+	q.applying.Lock()
+	defer q.applying.Unlock()
+	if q.closed {
+		return errors.New("apply remote_write: the queue is closed")
+	}
+	present := map[string]*endpoint{}
+	for _, e := range *q.live.Load() {
+		present[e.id] = e
+	}
+	next, starting, err := q.plan(endpoints, present)
+	if err != nil {
+		return err
+	}
+	q.live.Store(&next)
+	for _, e := range present {
+		e.close()
+	}
+	var problems []error
+	var started []*endpoint
+	for i, e := range next {
+		if !starting[i] {
+			started = append(started, e)
+			continue
+		}
+		e.ledger.configure(q.options.Instance, e.cfg, e.id)
+		q.options.Metrics.add(e.ledger)
+		if err := e.start(endpoints[i].Open); err != nil {
+			problems = append(problems, err)
+			q.options.Metrics.remove(e.ledger)
+			e.client.release()
+			continue
+		}
+		started = append(started, e)
+	}
+	q.live.Store(&started)
+	for _, e := range present {
+		if !has(started, e.ledger) {
+			q.options.Metrics.remove(e.ledger)
+		}
+	}
+	return errors.Join(problems...)
+}
+
+// plan builds the endpoints that are new or changed, and takes those that go on out of present, so that the ones left have to be closed.
+func (q *Queue) plan(endpoints []EndpointConfig, present map[string]*endpoint) (next []*endpoint, starting []bool, err error) {
+	seen := map[string]bool{}
+	kept := map[string]bool{}
+	defer func() {
+		for i, e := range next {
+			if err != nil && starting[i] {
+				e.client.release()
+			}
+		}
+	}()
+	for _, c := range endpoints {
+		if seen[c.CursorID] {
+			return next, starting, fmt.Errorf("apply remote_write %q: two endpoints have the cursor %q", c.Config.Name, c.CursorID)
+		}
+		seen[c.CursorID] = true
+		d := digestOf(c.Config, c.ExternalLabels.String())
+		old := present[c.CursorID]
+		if old != nil && old.digest == d {
+			kept[c.CursorID] = true
+			next, starting = append(next, old), append(starting, false)
+			continue
+		}
+		e, err := q.build(c, d, old)
+		if err != nil {
+			return next, starting, err
+		}
+		next, starting = append(next, e), append(starting, true)
+	}
+	for id := range kept {
+		delete(present, id)
+	}
+	return next, starting, nil
+}
+
+// build makes an endpoint that is not started. old is the one it replaces, or nil.
+func (q *Queue) build(c EndpointConfig, d digest, old *endpoint) (*endpoint, error) {
+	newEncoder, version, err := protocol(c.Config.ProtobufMessage)
+	if err != nil {
+		return nil, fmt.Errorf("apply remote_write %q: %w", c.Config.Name, err)
+	}
+	client, err := q.options.Clients.acquire(c.Config)
+	if err != nil {
+		return nil, err
+	}
+	e := &endpoint{
+		cfg: c.Config, digest: d, id: c.CursorID,
+		clients: q.options.Clients, client: client, ledger: &ledger{},
+		cache:   newSeriesCache(c.ExternalLabels, c.Config.WriteRelabelConfigs, newEncoder().labels),
+		encoder: newEncoder, lanes: max(1, c.Config.QueueConfig.MinShards), onPanic: q.options.OnPanic,
+		logger: q.options.Logger.With(zap.String("instance", q.options.Instance), zap.String("remote_name", c.Config.Name)),
+	}
+	if old != nil {
+		e.ledger = old.ledger
+	}
+	e.ctx, e.cancel = context.WithCancel(context.Background())
+	e.sender = newSender(c.Config, client.Client, version, e.ledger, e.logger)
+	e.metadata = newMetadataPusher(e, q.options.Metadata)
+	return e, nil
+}
+
+// protocol returns the encoder of a message type and the value of the version header.
+func protocol(message remoteapi.WriteMessageType) (func() encoder, string, error) {
+	switch message {
+	case "", remoteapi.WriteV1MessageType:
+		return func() encoder { return &encoder1{} }, remote.RemoteWriteVersion1HeaderValue, nil
+	default:
+		return nil, "", fmt.Errorf("protobuf_message %s is not supported yet", message)
+	}
+}
+
+// Notify says that something was committed. It never blocks, and costs a few nanoseconds while the endpoints run.
+func (q *Queue) Notify() {
+	for _, e := range *q.live.Load() {
+		e.notify()
+	}
+}
+
+// Drain sends everything that is committed, ignoring batch deadlines, and returns when nothing is left or ctx ends: the number of samples
+// that still wait, over all endpoints, and why.
+func (q *Queue) Drain(ctx context.Context) (pending uint64, err error) {
+	endpoints := *q.live.Load()
+	problems := make([]error, len(endpoints))
+	var wg sync.WaitGroup
+	for i, e := range endpoints {
+		wg.Go(func() { problems[i] = e.drain(ctx) })
+	}
+	wg.Wait()
+	return q.Pending(), errors.Join(problems...)
+}
+
+// Pending is the number of samples that wait, summed over the endpoints.
+func (q *Queue) Pending() uint64 {
+	var n uint64
+	for _, e := range *q.live.Load() {
+		n += e.ledger.pending()
+	}
+	return n
+}
+
+// Endpoints describes the endpoints, in the order of the configuration.
+func (q *Queue) Endpoints() []EndpointStatus {
+	endpoints := *q.live.Load()
+	out := make([]EndpointStatus, 0, len(endpoints))
+	for _, e := range endpoints {
+		out = append(out, e.ledger.status())
+	}
+	return out
+}
+
+// Close stops at once, and waits until no goroutine of the queue is left. What is not acknowledged stays in the log.
+func (q *Queue) Close() {
+	q.applying.Lock()
+	defer q.applying.Unlock()
+	if q.closed {
+		return
+	}
+	q.closed = true
+	var wg sync.WaitGroup
+	for _, e := range *q.live.Load() {
+		wg.Go(func() {
+			e.close()
+			q.options.Metrics.remove(e.ledger)
+		})
+	}
+	wg.Wait()
+	q.live.Store(&[]*endpoint{})
+}
+
+func has(endpoints []*endpoint, l *ledger) bool {
+	for _, e := range endpoints {
+		if e.ledger == l {
+			return true
+		}
+	}
+	return false
+}
