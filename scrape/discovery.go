@@ -1,0 +1,354 @@
+package scrape
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"reflect"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	promconfig "github.com/prometheus/prometheus/config"
+	"github.com/prometheus/prometheus/discovery"
+	"github.com/prometheus/prometheus/discovery/targetgroup"
+)
+
+// Discovered groups are passed on at once after a quiet time, then at growing distances while updates keep coming. The longest
+// is what Prometheus uses.
+const (
+	minUpdateGap = 100 * time.Millisecond
+	maxUpdateGap = 5 * time.Second
+)
+
+// targetSets are the target groups of each job, by job name: what a scrape.Manager is fed with.
+type targetSets = map[string][]*targetgroup.Group
+
+// discoveries runs the service discoveries of one scraper and merges what they find with the static targets.
+//
+// Prometheus' discovery.Manager does the same with a goroutine that wakes every 100 ms for ever, which for some thousand
+// instances is the largest part of the CPU used; here nothing runs between two updates. The discoverers, their order of events
+// and their metrics are Prometheus'.
+type discoveries struct {
+	log     *slog.Logger
+	metrics *Metrics
+	onPanic func(error)
+
+	mu        sync.Mutex
+	stopped   bool
+	jobs      []*promconfig.ScrapeConfig
+	filter    *HostFilter
+	providers []*provider
+	news      chan struct{} // closed and replaced when a provider has reported for the first time
+
+	deliver  func([]*promconfig.ScrapeConfig, targetSets) // nil until started; called with mu held, must not block
+	pending  *time.Timer                                  // of the next delivery; nil when nothing is to be delivered
+	gap      time.Duration
+	lastSent time.Time
+
+	counts                 map[string]int // targets by job, as last delivered
+	failed, received, sent int
+}
+
+// provider is one running discoverer. Jobs with equal discovery configs share it.
+type provider struct {
+	config discovery.Config
+	job    string // the first that wanted it: what it calls itself in logs and metrics
+	start  discovery.Discoverer
+	cancel context.CancelFunc
+	groups map[string]*targetgroup.Group // by source
+	ready  bool                          // has reported at least once
+}
+
+func newDiscoveries(log *slog.Logger, metrics *Metrics, onPanic func(error)) *discoveries {
+	return &discoveries{log: log, metrics: metrics, onPanic: onPanic,
+		news: make(chan struct{}), gap: minUpdateGap, counts: map[string]int{}}
+}
+
+// plan finds or creates the provider of each dynamic discovery config of jobs; equal configs share one. New ones are not running
+// yet, so a plan can be forgotten.
+func (d *discoveries) plan(jobs []*promconfig.ScrapeConfig) ([]*provider, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	var (
+		wanted []*provider
+		errs   []error
+	)
+	for _, job := range jobs {
+		for _, config := range job.ServiceDiscoveryConfigs {
+			if _, static := config.(discovery.StaticConfig); static || findProvider(wanted, config) != nil {
+				continue
+			}
+			p := findProvider(d.providers, config)
+			if p == nil {
+				var err error
+				if p, err = d.newProvider(job.JobName, config); err != nil {
+					errs = append(errs, err)
+					continue
+				}
+			}
+			wanted = append(wanted, p)
+		}
+	}
+	d.failed = len(errs)
+	return wanted, errors.Join(errs...)
+}
+
+// adopt carries out a plan: providers that are in it already go on with what they have found, new ones are started, others ended.
+func (d *discoveries) adopt(wanted []*provider, jobs []*promconfig.ScrapeConfig, filter *HostFilter) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.stopped {
+		return
+	}
+	for _, p := range d.providers {
+		if !slices.Contains(wanted, p) {
+			d.end(p)
+		}
+	}
+	d.jobs, d.filter, d.providers = jobs, filter, wanted
+	for _, p := range wanted {
+		if p.cancel == nil {
+			d.run(p)
+		}
+	}
+	if d.deliver != nil {
+		d.deliverNow()
+	}
+}
+
+func (d *discoveries) newProvider(job string, config discovery.Config) (*provider, error) {
+	name := config.Name()
+	discoverer, err := config.NewDiscoverer(discovery.DiscovererOptions{
+		Logger:  d.log.With("discovery", name, "config", job),
+		Metrics: d.metrics.mechanisms.MechanismMetrics[name],
+		SetName: job,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("create %s discovery of job %q: %w", name, job, err)
+	}
+	return &provider{config: config, job: job, start: discoverer, groups: map[string]*targetgroup.Group{}}, nil
+}
+
+func findProvider(in []*provider, config discovery.Config) *provider {
+	for _, p := range in {
+		if reflect.DeepEqual(p.config, config) {
+			return p
+		}
+	}
+	return nil
+}
+
+// run starts a provider: the discoverer on one goroutine, its reader on another.
+func (d *discoveries) run(p *provider) {
+	ctx, cancel := context.WithCancel(context.Background())
+	p.cancel = cancel
+	discoverer := p.start
+	p.start = nil
+	updates := make(chan []*targetgroup.Group)
+	what := fmt.Sprintf("run %s discovery of job %q", p.config.Name(), p.job)
+	go func() {
+		defer d.recoverPanic(what)
+		discoverer.Run(ctx, updates)
+	}()
+	go func() {
+		defer d.recoverPanic(what)
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case groups, ok := <-updates:
+				if !ok {
+					return
+				}
+				d.update(ctx, p, groups)
+			}
+		}
+	}()
+}
+
+func (d *discoveries) recoverPanic(doing string) {
+	if v := recover(); v != nil {
+		d.onPanic(panicError(doing, v))
+	}
+}
+
+// update takes what a discoverer says: each group replaces the one with the same source, an empty one removes it.
+func (d *discoveries) update(ctx context.Context, p *provider, groups []*targetgroup.Group) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if ctx.Err() != nil {
+		return
+	}
+	d.received++
+	for _, group := range groups {
+		switch {
+		case group == nil: // some discoverers do that
+		case len(group.Targets) > 0:
+			p.groups[group.Source] = group
+		default:
+			delete(p.groups, group.Source)
+		}
+	}
+	if !p.ready {
+		p.ready = true
+		close(d.news)
+		d.news = make(chan struct{})
+	}
+	d.schedule()
+}
+
+// warm returns when every discoverer has reported once, or when ctx is over.
+func (d *discoveries) warm(ctx context.Context) error {
+	for {
+		d.mu.Lock()
+		news, waiting := d.news, ""
+		for _, p := range d.providers {
+			if !p.ready {
+				waiting = fmt.Sprintf("%s discovery of job %q", p.config.Name(), p.job)
+			}
+		}
+		d.mu.Unlock()
+		if waiting == "" {
+			return nil
+		}
+		select {
+		case <-news:
+		case <-ctx.Done():
+			return fmt.Errorf("wait for %s: %w", waiting, ctx.Err())
+		}
+	}
+}
+
+// startDelivery delivers all sets now and whenever they change. deliver must not block.
+func (d *discoveries) startDelivery(deliver func([]*promconfig.ScrapeConfig, targetSets)) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.deliver = deliver
+	d.deliverNow()
+}
+
+// schedule delivers soon, with mu held.
+func (d *discoveries) schedule() {
+	if d.deliver == nil || d.pending != nil || d.stopped {
+		return
+	}
+	quiet := time.Since(d.lastSent)
+	if quiet > maxUpdateGap {
+		d.gap = minUpdateGap
+	}
+	d.pending = time.AfterFunc(max(minUpdateGap, d.gap-quiet), func() {
+		defer d.recoverPanic("deliver target groups")
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		if d.pending != nil {
+			d.deliverNow()
+		}
+	})
+	d.gap = min(2*d.gap, maxUpdateGap)
+}
+
+// deliverNow is called with mu held.
+func (d *discoveries) deliverNow() {
+	if d.pending != nil {
+		d.pending.Stop()
+		d.pending = nil
+	}
+	if d.stopped {
+		return
+	}
+	d.lastSent = time.Now()
+	d.sent++
+	sets := d.sets()
+	clear(d.counts)
+	for job, groups := range sets {
+		d.counts[job] = countTargets(groups)
+	}
+	d.deliver(d.jobs, sets)
+}
+
+// sets is called with mu held. Every job has an entry, if only to make its last targets go.
+func (d *discoveries) sets() targetSets {
+	sets := make(targetSets, len(d.jobs))
+	for _, job := range d.jobs {
+		groups := []*targetgroup.Group{}
+		for _, config := range job.ServiceDiscoveryConfigs {
+			if static, ok := config.(discovery.StaticConfig); ok {
+				for _, group := range static {
+					if group != nil {
+						groups = append(groups, group)
+					}
+				}
+				continue
+			}
+			for _, group := range findProvider(d.providers, config).groups {
+				groups = append(groups, group)
+			}
+		}
+		sets[job.JobName] = d.filter.apply(groups)
+	}
+	return sets
+}
+
+// known returns the jobs and the target groups as they are now.
+func (d *discoveries) known() ([]*promconfig.ScrapeConfig, targetSets) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.jobs, d.sets()
+}
+
+func countTargets(groups []*targetgroup.Group) (n int) {
+	for _, group := range groups {
+		n += len(group.Targets)
+	}
+	return n
+}
+
+// dynamic reports whether anything but static targets is configured.
+func (d *discoveries) dynamic() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return len(d.providers) > 0
+}
+
+func (d *discoveries) end(p *provider) {
+	p.cancel()
+	d.metrics.mechanisms.RefreshManager.DeleteLabelValues(p.config.Name(), p.job)
+}
+
+// stop ends all discoverers and deliveries. It does not wait for a discoverer that is slow to end: nobody hears it any more.
+func (d *discoveries) stop() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.stopped = true
+	for _, p := range d.providers {
+		d.end(p)
+	}
+	d.jobs, d.providers = nil, nil
+	clear(d.counts)
+	if d.pending != nil {
+		d.pending.Stop()
+		d.pending = nil
+	}
+}
+
+// Describe and Collect make discoveries a prometheus.Collector.
+func (d *discoveries) Describe(chan<- *prometheus.Desc) {}
+
+func (d *discoveries) Collect(ch chan<- prometheus.Metric) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	descs := d.metrics.descs
+	send := func(desc *prometheus.Desc, kind prometheus.ValueType, v float64, values ...string) {
+		ch <- prometheus.MustNewConstMetric(desc, kind, v, values...)
+	}
+	for job, n := range d.counts {
+		send(descs.targets, prometheus.GaugeValue, float64(n), job)
+		send(descs.updated, prometheus.GaugeValue, float64(d.lastSent.UnixMilli())/1e3, job)
+	}
+	send(descs.failed, prometheus.GaugeValue, float64(d.failed))
+	send(descs.received, prometheus.CounterValue, float64(d.received))
+	send(descs.sent, prometheus.CounterValue, float64(d.sent))
+}
