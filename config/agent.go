@@ -1,0 +1,213 @@
+package config
+
+import (
+	"time"
+
+	"github.com/alecthomas/units"
+	promcommon "github.com/prometheus/common/config"
+	"github.com/prometheus/exporter-toolkit/web"
+	promconfig "github.com/prometheus/prometheus/config"
+)
+
+// Agent is a validated agent.yaml. Immutable.
+type Agent struct {
+	Server  Server
+	Metrics Metrics
+	// Warnings are sentences about keys that are accepted and have no effect here. The caller logs each once.
+	Warnings []string
+
+	text string
+}
+
+// Server is how the process logs and listens.
+type Server struct {
+	// LogLevel is debug, info, warn or error.
+	LogLevel string `yaml:"log_level"`
+	// LogFormat is logfmt or json.
+	LogFormat string `yaml:"log_format"`
+	// HTTPTLS makes the listener serve TLS; nil if the file has no http_tls_config.
+	HTTPTLS *web.TLSConfig `yaml:"http_tls_config"`
+}
+
+// Metrics is the metrics block.
+type Metrics struct {
+	// WALDirectory is the directory that holds one WAL per instance. Absolute, or relative to the working directory.
+	WALDirectory string `yaml:"wal_directory"`
+	// WALMaxSize bounds each instance's WAL; 0 is no bound.
+	WALMaxSize units.Base2Bytes `yaml:"wal_max_size"`
+	// Global is never nil.
+	Global *Global `yaml:"-"`
+	// Configs are the local instances, empty if the scraping service is enabled.
+	Configs []*Instance `yaml:"-"`
+	// ScrapingService is meaningful if its Enabled is true.
+	ScrapingService ScrapingService `yaml:"scraping_service"`
+	// InstanceRestartBackoff is the first step of the exponential backoff after an instance failed.
+	InstanceRestartBackoff time.Duration `yaml:"instance_restart_backoff"`
+	// HTTPDisableKeepAlives closes the connection to a target after each scrape.
+	HTTPDisableKeepAlives bool `yaml:"http_disable_keepalives"`
+	// HTTPIdleConnTimeout is how long a connection to a target is kept unused; 0 takes Prometheus' own limit.
+	HTTPIdleConnTimeout time.Duration `yaml:"http_idle_conn_timeout"`
+	// InstanceMode is shared or distinct; it has no effect.
+	InstanceMode string `yaml:"instance_mode"`
+	// WALCleanupAge has no effect.
+	WALCleanupAge time.Duration `yaml:"wal_cleanup_age"`
+	// WALCleanupPeriod has no effect.
+	WALCleanupPeriod time.Duration `yaml:"wal_cleanup_period"`
+}
+
+// ScrapingService is how nodes share the configs in a store.
+type ScrapingService struct {
+	Enabled bool `yaml:"enabled"`
+	// ReshardInterval is how often a node decides anew what it runs, in case an event was lost.
+	ReshardInterval time.Duration `yaml:"reshard_interval"`
+	// ReshardTimeout bounds one such round.
+	ReshardTimeout time.Duration `yaml:"reshard_timeout"`
+	// ClusterReshardEventTimeout bounds telling the others.
+	ClusterReshardEventTimeout time.Duration `yaml:"cluster_reshard_event_timeout"`
+	// DangerousAllowReadingFiles lets uploaded configs name files of this machine.
+	DangerousAllowReadingFiles bool `yaml:"dangerous_allow_reading_files"`
+	// KVStore holds the configs.
+	KVStore KVStore `yaml:"kvstore"`
+	// Lifecycler is how the node takes its place in the ring.
+	Lifecycler Lifecycler `yaml:"lifecycler"`
+}
+
+// The kinds of KVStore.
+const (
+	StoreEmbedded = "embedded"
+	StoreEtcd     = "etcd"
+	StoreConsul   = "consul"
+	StoreInMemory = "inmemory"
+)
+
+// KVStore says which store is used, and under which prefix.
+type KVStore struct {
+	// Store is one of the Store constants.
+	Store string `yaml:"store"`
+	// Prefix is put before every key as it is.
+	Prefix   string   `yaml:"prefix"`
+	Embedded Embedded `yaml:"embedded"`
+	Etcd     Etcd     `yaml:"etcd"`
+	Consul   Consul   `yaml:"consul"`
+}
+
+// Embedded is the etcd server inside the process.
+type Embedded struct {
+	// DataDirectory is beside the WAL directory unless given; see Agent.
+	DataDirectory string `yaml:"data_directory"`
+	// ListenClient and ListenPeer are host:port on loopback; port 0 takes a free one at each start.
+	ListenClient string `yaml:"listen_client"`
+	ListenPeer   string `yaml:"listen_peer"`
+}
+
+// Etcd is a client's view of an etcd cluster.
+type Etcd struct {
+	Endpoints             []string          `yaml:"endpoints"`
+	DialTimeout           time.Duration     `yaml:"dial_timeout"`
+	MaxRetries            int               `yaml:"max_retries"`
+	TLSEnabled            bool              `yaml:"tls_enabled"`
+	TLSCertPath           string            `yaml:"tls_cert_path"`
+	TLSKeyPath            string            `yaml:"tls_key_path"`
+	TLSCAPath             string            `yaml:"tls_ca_path"`
+	TLSServerName         string            `yaml:"tls_server_name"`
+	TLSInsecureSkipVerify bool              `yaml:"tls_insecure_skip_verify"`
+	Username              string            `yaml:"username"`
+	Password              promcommon.Secret `yaml:"password"`
+}
+
+// Consul is a client's view of Consul.
+type Consul struct {
+	Host              string            `yaml:"host"`
+	ACLToken          promcommon.Secret `yaml:"acl_token"`
+	HTTPClientTimeout time.Duration     `yaml:"http_client_timeout"`
+	ConsistentReads   bool              `yaml:"consistent_reads"`
+	// WatchRateLimit is in requests per second; 0 is no limit.
+	WatchRateLimit float64       `yaml:"watch_rate_limit"`
+	WatchBurstSize int           `yaml:"watch_burst_size"`
+	CASRetryDelay  time.Duration `yaml:"cas_retry_delay"`
+}
+
+// Lifecycler is how a node takes its place in the ring.
+type Lifecycler struct {
+	Ring                 Ring          `yaml:"ring"`
+	NumTokens            int           `yaml:"num_tokens"`
+	HeartbeatPeriod      time.Duration `yaml:"heartbeat_period"`
+	JoinAfter            time.Duration `yaml:"join_after"`
+	ObservePeriod        time.Duration `yaml:"observe_period"`
+	MinReadyDuration     time.Duration `yaml:"min_ready_duration"`
+	InterfaceNames       []string      `yaml:"interface_names"`
+	EnableInet6          bool          `yaml:"enable_inet6"`
+	FinalSleep           time.Duration `yaml:"final_sleep"`
+	TokensFilePath       string        `yaml:"tokens_file_path"`
+	AvailabilityZone     string        `yaml:"availability_zone"`
+	UnregisterOnShutdown bool          `yaml:"unregister_on_shutdown"`
+	// Address is what others reach this node at; empty: found by InterfaceNames.
+	Address string `yaml:"address"`
+	// Port is the port of Address; 0: the listener's.
+	Port int `yaml:"port"`
+	// ID names the node; empty: the host's name.
+	ID string `yaml:"id"`
+}
+
+// Ring is where the members of the ring are recorded, and when one counts as gone.
+type Ring struct {
+	// KVStore is the configs' own store, under another prefix, unless given.
+	KVStore              KVStore       `yaml:"kvstore"`
+	HeartbeatTimeout     time.Duration `yaml:"heartbeat_timeout"`
+	ReplicationFactor    int           `yaml:"replication_factor"`
+	ZoneAwarenessEnabled bool          `yaml:"zone_awareness_enabled"`
+}
+
+// agentFile is what agent.yaml is decoded into.
+type agentFile struct {
+	Server  Server      `yaml:"server"`
+	Metrics metricsFile `yaml:"metrics"`
+}
+
+// metricsFile is Metrics with the keys that need more than decoding.
+type metricsFile struct {
+	Metrics `yaml:",inline"`
+	Global  globalFile     `yaml:"global"`
+	Configs []instanceFile `yaml:"configs"`
+}
+
+func defaultAgentFile() agentFile {
+	store := KVStore{
+		Store:    StoreEmbedded,
+		Prefix:   "configurations/",
+		Embedded: Embedded{ListenClient: "127.0.0.1:0", ListenPeer: "127.0.0.1:0"},
+		Etcd:     Etcd{DialTimeout: 10 * time.Second, MaxRetries: 10},
+		Consul: Consul{
+			Host: "localhost:8500", HTTPClientTimeout: 20 * time.Second,
+			WatchRateLimit: 1, WatchBurstSize: 1, CASRetryDelay: time.Second,
+		},
+	}
+	ringStore := store
+	ringStore.Prefix = "collectors/"
+	return agentFile{
+		Server: Server{LogLevel: "info", LogFormat: "logfmt"},
+		Metrics: metricsFile{
+			Global: globalFile{Prometheus: promconfig.DefaultGlobalConfig},
+			Metrics: Metrics{
+				WALDirectory:           "data-agent/",
+				WALMaxSize:             4 * units.GiB,
+				InstanceRestartBackoff: 5 * time.Second,
+				InstanceMode:           "shared",
+				WALCleanupAge:          12 * time.Hour,
+				WALCleanupPeriod:       30 * time.Minute,
+				ScrapingService: ScrapingService{
+					ReshardInterval:            time.Minute,
+					ReshardTimeout:             30 * time.Second,
+					ClusterReshardEventTimeout: 30 * time.Second,
+					KVStore:                    store,
+					Lifecycler: Lifecycler{
+						Ring:                 Ring{KVStore: ringStore, HeartbeatTimeout: time.Minute, ReplicationFactor: 1},
+						NumTokens:            128,
+						HeartbeatPeriod:      5 * time.Second,
+						UnregisterOnShutdown: true,
+					},
+				},
+			},
+		},
+	}
+}

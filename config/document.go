@@ -1,0 +1,282 @@
+package config
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"go.yaml.in/yaml/v3"
+)
+
+const (
+	// maxNodes bounds a document after its aliases were replaced by what they stand for.
+	maxNodes = 500_000
+	// maxDepth bounds the nesting of blocks; real configs stay below 20.
+	maxDepth = 100
+)
+
+// document is one YAML text while it is being checked. Errors collect in errs; nodes that do not
+// decode are marked bad and left out, so that the rest does.
+type document struct {
+	file   string
+	lines  []int // see expansion.lines
+	schema *schema
+
+	parsed *yaml.Node // as written: aliases, merge keys, comments
+	root   *yaml.Node // without aliases and merge keys; nil for an empty text
+	origin map[*yaml.Node]*yaml.Node
+
+	errs    Errors
+	bad     map[*yaml.Node]bool
+	badKeys map[*yaml.Node][]string // mapping → the keys that are missing or wrong because of an error already told
+}
+
+// parseDocument parses text. Problems of the syntax are in errs, and root is nil then.
+func parseDocument(file, text string, lines []int) *document {
+	d := &document{
+		file: file, lines: lines, schema: newSchema(),
+		origin: map[*yaml.Node]*yaml.Node{}, bad: map[*yaml.Node]bool{}, badKeys: map[*yaml.Node][]string{},
+	}
+	if line, problem := unprintable(text); problem != "" {
+		d.failLine(line, problem, "save the file as UTF-8 text")
+		return d
+	}
+	parsed, err := parseYAML(text)
+	if err != nil {
+		d.failSyntax(err)
+		return d
+	}
+	if parsed == nil || len(parsed.Content) == 0 || isNull(parsed.Content[0]) {
+		return d
+	}
+	d.parsed = parsed
+	e := expander{document: d, using: map[*yaml.Node]bool{}}
+	root := e.expand(parsed.Content[0], 0)
+	if len(d.errs) == 0 {
+		d.root = root
+	}
+	return d
+}
+
+// parseYAML returns the document node, nil for a text without any.
+func parseYAML(text string) (doc *yaml.Node, err error) {
+	defer func() { // the parser panics on a few kinds of garbage
+		if p := recover(); p != nil {
+			doc, err = nil, fmt.Errorf("this is not YAML: %v", p)
+		}
+	}()
+	dec := yaml.NewDecoder(bytes.NewReader([]byte(text)))
+	doc = &yaml.Node{}
+	if err := dec.Decode(doc); errors.Is(err, io.EOF) {
+		return nil, nil
+	} else if err != nil {
+		return nil, err
+	}
+	var second yaml.Node
+	if err := dec.Decode(&second); err == nil {
+		return nil, fmt.Errorf("yaml: line %d: a second document begins here; only one is allowed", second.Line)
+	} else if !errors.Is(err, io.EOF) {
+		return nil, err
+	}
+	return doc, nil
+}
+
+// unprintable finds what no YAML text may hold, which the parser reports without a line.
+func unprintable(text string) (line int, problem string) {
+	line = 1
+	for i := 0; i < len(text); {
+		r, size := utf8.DecodeRuneInString(text[i:])
+		switch {
+		case r == utf8.RuneError && size == 1:
+			return line, "this is not UTF-8 text"
+		case r == '\n':
+			line++
+		case r < ' ' && r != '\t' && r != '\r', r == 0x7f:
+			return line, fmt.Sprintf("control character %U", r)
+		}
+		i += size
+	}
+	return 0, ""
+}
+
+func (d *document) failSyntax(err error) {
+	text := strings.TrimPrefix(err.Error(), "yaml: ")
+	line := 1
+	if m := regexp.MustCompile(`^line (\d+): `).FindStringSubmatch(text); m != nil {
+		text = text[len(m[0]):]
+		if n, err := strconv.Atoi(m[1]); err == nil {
+			line = max(n, 1)
+		}
+	}
+	d.failLine(line, text, "check the indentation, quotes and colons around this line")
+}
+
+// reject records an error about a node that does not decode, and leaves the node out of decoding.
+func (d *document) reject(n *yaml.Node, problem, hint string) {
+	d.bad[n] = true
+	d.fail(n, problem, hint)
+}
+
+// fail records an error about a node.
+func (d *document) fail(n *yaml.Node, problem, hint string) {
+	path, line := d.locate(n)
+	d.errs = append(d.errs, Error{
+		File: d.file, Line: line, Field: path, Problem: problem, Hint: hint,
+	})
+}
+
+func (d *document) failLine(line int, problem, hint string) {
+	d.errs = append(d.errs, Error{File: d.file, Line: d.original(line), Problem: problem, Hint: hint})
+}
+
+// original is the line of the user's file that a line of the parsed text comes from, at least 1.
+func (d *document) original(line int) int {
+	if line <= 0 {
+		return 1
+	}
+	if len(d.lines) > 0 {
+		return d.lines[min(line, len(d.lines))-1]
+	}
+	return line
+}
+
+func (d *document) line(n *yaml.Node) int {
+	_, line := d.locate(n)
+	return line
+}
+
+// locate returns the path of a value or key and its line; a block is where its key is. It searches, so it
+// is for errors, and for what errors are told about.
+func (d *document) locate(target *yaml.Node) (path string, line int) {
+	if d.root == nil || target == nil {
+		return "", 1
+	}
+	line = target.Line
+	var search func(n *yaml.Node, at string) bool
+	search = func(n *yaml.Node, at string) bool {
+		if n == target {
+			path = at
+			return true
+		}
+		for key, value := range pairs(n) {
+			below := joinPath(at, key.Value)
+			if value == target && value.Kind != yaml.ScalarNode {
+				line = key.Line
+			}
+			if key == target {
+				path = below
+				return true
+			}
+			if search(value, below) {
+				return true
+			}
+		}
+		if n.Kind == yaml.SequenceNode {
+			for i, item := range n.Content {
+				if search(item, fmt.Sprintf("%s[%d]", at, i)) {
+					return true
+				}
+			}
+		}
+		return false
+	}
+	search(d.root, "")
+	return path, d.original(line)
+}
+
+// nameInstance puts the name of an instance into the errors about what is at or below path.
+func (d *document) nameInstance(path, name string) {
+	for i := range d.errs {
+		rest, below := strings.CutPrefix(d.errs[i].Field, path)
+		if below && (path == "" || rest == "" || rest[0] == '.') {
+			d.errs[i].Instance = name
+		}
+	}
+}
+
+func joinPath(at, key string) string {
+	if strings.ContainsAny(key, ".[] ") || key == "" {
+		key = strconv.Quote(key)
+	}
+	if at == "" {
+		return key
+	}
+	return at + "." + key
+}
+
+// at returns the value behind the keys, or the last one on the way to it that exists. present tells which.
+func at(n *yaml.Node, keys ...string) (value *yaml.Node, present bool) {
+	for _, key := range keys {
+		below := child(n, key)
+		if below == nil || isNull(below) {
+			return n, false
+		}
+		n = below
+	}
+	return n, n != nil
+}
+
+// clean returns n without the nodes that are bad.
+func (d *document) clean(n *yaml.Node) *yaml.Node {
+	if len(d.bad) == 0 || n == nil {
+		return n
+	}
+	out := *n
+	out.Content = nil
+	switch n.Kind {
+	case yaml.MappingNode:
+		for key, value := range pairs(n) {
+			if !d.bad[key] && !d.bad[value] {
+				out.Content = append(out.Content, key, d.clean(value))
+			}
+		}
+	case yaml.SequenceNode:
+		for _, item := range d.items(n) {
+			out.Content = append(out.Content, d.clean(item))
+		}
+	}
+	return &out
+}
+
+// items are a list's nodes that are not bad: those that were decoded, in the same order.
+func (d *document) items(list *yaml.Node) []*yaml.Node {
+	if list == nil || list.Kind != yaml.SequenceNode {
+		return nil
+	}
+	return slices.DeleteFunc(slices.Clone(list.Content), func(n *yaml.Node) bool { return d.bad[n] })
+}
+
+// canonical hashes what a node means: order of keys, style and comments don't count.
+func canonical(n *yaml.Node) Digest {
+	h := sha256.New()
+	var write func(n *yaml.Node)
+	write = func(n *yaml.Node) {
+		fmt.Fprintf(h, "%d %s %d:%s %d\n", n.Kind, n.ShortTag(), len(n.Value), n.Value, len(n.Content))
+		if n.Kind != yaml.MappingNode {
+			for _, c := range n.Content {
+				write(c)
+			}
+			return
+		}
+		keys := make([]string, 0, len(n.Content)/2)
+		for key := range pairs(n) {
+			keys = append(keys, key.Value)
+		}
+		slices.Sort(keys)
+		for _, key := range keys {
+			fmt.Fprintf(h, "%d:%s\n", len(key), key)
+			write(child(n, key))
+		}
+	}
+	if n != nil {
+		write(n)
+	}
+	return Digest(h.Sum(nil))
+}

@@ -1,0 +1,199 @@
+package config
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"reflect"
+	"time"
+
+	promconfig "github.com/prometheus/prometheus/config"
+	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/model/relabel"
+	"go.yaml.in/yaml/v3"
+)
+
+// Instance is one validated instance config with all defaults applied. Immutable; values may be shared.
+type Instance struct {
+	// Name is where it comes from: the URL of an upload, the key in the store, or the text.
+	Name string
+	// Text is what the user wrote. Of a local instance, which is a part of a file, it is that part after variables and
+	// aliases were expanded.
+	Text string
+	// ScrapeConfigs are ready for Prometheus' scrape manager.
+	ScrapeConfigs []*promconfig.ScrapeConfig
+	// RemoteWrite are the instance's own endpoints, or else the global ones. Each has a name.
+	RemoteWrite    []*promconfig.RemoteWriteConfig
+	ExternalLabels labels.Labels
+	// Global is the block the defaults were taken from; never nil.
+	Global *Global
+	// HostFilter drops targets on other hosts, after HostFilterRelabelConfigs.
+	HostFilter               bool
+	HostFilterRelabelConfigs []*relabel.Config
+	// WALTruncateFrequency is > 0.
+	WALTruncateFrequency time.Duration
+	// MinWALTime ≤ MaxWALTime; MaxWALTime is the age at which unsent samples are given up.
+	MinWALTime, MaxWALTime time.Duration
+	// RemoteFlushDeadline is > 0: how long a shutdown waits for what is unsent.
+	RemoteFlushDeadline  time.Duration
+	WriteStaleOnShutdown bool
+
+	digest Digest
+}
+
+// Digest covers the name, the text and the global block. Equal digests: there is nothing to reload.
+func (i *Instance) Digest() Digest { return i.digest }
+
+// InstanceOptions say how an instance's text is to be taken.
+type InstanceOptions struct {
+	// Global gives the defaults; nil is DefaultGlobal.
+	Global *Global
+	// AllowFiles permits keys that name files of this machine.
+	AllowFiles bool
+	// Origin is the name of the file in errors; empty: the instance's name.
+	Origin string
+}
+
+// instanceFile is what an instance's text is decoded into.
+type instanceFile struct {
+	Name                     string                          `yaml:"name"`
+	HostFilter               bool                            `yaml:"host_filter"`
+	HostFilterRelabelConfigs []*relabel.Config               `yaml:"host_filter_relabel_configs"`
+	ScrapeConfigs            []*promconfig.ScrapeConfig      `yaml:"scrape_configs"`
+	RemoteWrite              []*promconfig.RemoteWriteConfig `yaml:"remote_write"`
+	WALTruncateFrequency     time.Duration                   `yaml:"wal_truncate_frequency"`
+	MinWALTime               time.Duration                   `yaml:"min_wal_time"`
+	MaxWALTime               time.Duration                   `yaml:"max_wal_time"`
+	RemoteFlushDeadline      time.Duration                   `yaml:"remote_flush_deadline"`
+	WriteStaleOnShutdown     bool                            `yaml:"write_stale_on_shutdown"`
+}
+
+// UnmarshalYAML implements yaml.Unmarshaler: the defaults hold for what is not written.
+func (f *instanceFile) UnmarshalYAML(n *yaml.Node) error {
+	type plain instanceFile
+	*f = instanceFile{
+		WALTruncateFrequency: 60 * time.Minute,
+		MinWALTime:           5 * time.Minute,
+		MaxWALTime:           4 * time.Hour,
+		RemoteFlushDeadline:  time.Minute,
+	}
+	return n.Decode((*plain)(f))
+}
+
+// ParseInstance validates one instance document. A name that is not empty wins over the text's. The error, if any, is Errors.
+func ParseInstance(name, text string, opts InstanceOptions) (*Instance, error) {
+	origin := opts.Origin
+	if origin == "" {
+		origin = fmt.Sprintf("config %q", name)
+	}
+	if opts.Global == nil {
+		opts.Global = DefaultGlobal()
+	}
+	d := parseDocument(origin, text, nil)
+	if d.root == nil {
+		if len(d.errs) == 0 {
+			d.failLine(1, "the config is empty", "it needs scrape_configs")
+		}
+		return nil, d.errs.sorted()
+	}
+	t := reflect.TypeFor[instanceFile]()
+	d.structure(d.root, t)
+	var f instanceFile
+	d.decode(d.root, &f)
+	if name != "" {
+		f.Name = name
+	}
+	if !opts.AllowFiles {
+		d.forbidFiles(d.root, t)
+	}
+	i := d.instanceOf(d.root, f, opts.Global)
+	if len(d.errs) > 0 {
+		d.nameInstance("", f.Name)
+		return nil, d.errs.sorted()
+	}
+	i.seal(text)
+	return i, nil
+}
+
+// instanceOf validates a decoded instance. What it returns is of use only if no errors were recorded.
+func (d *document) instanceOf(n *yaml.Node, f instanceFile, g *Global) *Instance {
+	if !d.bad[n] {
+		d.checkInstance(n, f)
+	}
+	scheme := g.Prometheus.MetricNameValidationScheme
+	d.relabelRules(child(n, "host_filter_relabel_configs"), f.HostFilterRelabelConfigs, scheme)
+	d.scrapeConfigs(child(n, "scrape_configs"), f.ScrapeConfigs, g.Prometheus)
+
+	list := child(n, "remote_write")
+	blocks := d.remoteWrites(list, f.RemoteWrite, scheme)
+	for i, rw := range f.RemoteWrite {
+		rw.Name = endpointName(f.Name, rw.Name, blocks[i])
+	}
+	d.uniqueEndpoints(list, f.RemoteWrite)
+	endpoints := f.RemoteWrite
+	if len(endpoints) == 0 {
+		endpoints = g.remoteWritesOf(f.Name)
+	}
+	return &Instance{
+		Name:                     f.Name,
+		ScrapeConfigs:            f.ScrapeConfigs,
+		RemoteWrite:              endpoints,
+		ExternalLabels:           g.Prometheus.ExternalLabels,
+		Global:                   g,
+		HostFilter:               f.HostFilter,
+		HostFilterRelabelConfigs: f.HostFilterRelabelConfigs,
+		WALTruncateFrequency:     f.WALTruncateFrequency,
+		MinWALTime:               f.MinWALTime,
+		MaxWALTime:               f.MaxWALTime,
+		RemoteFlushDeadline:      f.RemoteFlushDeadline,
+		WriteStaleOnShutdown:     f.WriteStaleOnShutdown,
+	}
+}
+
+func (d *document) checkInstance(n *yaml.Node, f instanceFile) {
+	if where, _ := at(n, "name"); f.Name == "" && !d.follows(n, "name") {
+		d.fail(where, "the instance has no name", "add name:")
+	} else if err := ValidateName(f.Name); err != nil && f.Name != "" {
+		d.fail(where, err.Error(), "choose another name")
+	}
+	positive := func(key string, v time.Duration) {
+		if where, ok := at(n, key); ok && v <= 0 && !d.bad[where] {
+			d.fail(where, "this must be more than 0", "write it like 1m, or leave the key out")
+		}
+	}
+	positive("wal_truncate_frequency", f.WALTruncateFrequency)
+	positive("remote_flush_deadline", f.RemoteFlushDeadline)
+	if f.MinWALTime > f.MaxWALTime {
+		where, ok := at(n, "min_wal_time")
+		if !ok {
+			where, _ = at(n, "max_wal_time")
+		}
+		d.fail(where, fmt.Sprintf("min_wal_time %s is longer than max_wal_time %s", f.MinWALTime, f.MaxWALTime), "lower it or raise max_wal_time")
+	}
+}
+
+// seal sets the text and the digest that goes with it.
+func (i *Instance) seal(text string) {
+	i.Text = text
+	h := sha256.New()
+	for _, part := range []string{i.Name, text} {
+		h.Write(binary.BigEndian.AppendUint64(nil, uint64(len(part))))
+		h.Write([]byte(part))
+	}
+	h.Write(i.Global.digest[:])
+	i.digest = Digest(h.Sum(nil))
+}
+
+// setDirectory makes the paths of files relative to the directory of the file that names them. Endpoints taken from the global
+// block were already treated.
+func (i *Instance) setDirectory(dir string, ownEndpoints bool) {
+	for _, sc := range i.ScrapeConfigs {
+		sc.SetDirectory(dir)
+	}
+	if !ownEndpoints {
+		return
+	}
+	for _, rw := range i.RemoteWrite {
+		rw.SetDirectory(dir)
+	}
+}

@@ -1,0 +1,240 @@
+package config
+
+import (
+	"fmt"
+	"net"
+	"path/filepath"
+	"reflect"
+	"slices"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// LoadOptions say how an agent.yaml is to be taken.
+type LoadOptions struct {
+	// ExpandEnv replaces ${VAR} and ${VAR:-default} before anything else.
+	ExpandEnv bool
+	// LookupEnv finds a variable; nil knows none.
+	LookupEnv func(name string) (value string, set bool)
+}
+
+// Default is the agent without a file: a scraping service of one on the embedded store.
+func Default() *Agent {
+	f := defaultAgentFile()
+	m := f.Metrics.Metrics
+	m.Global = DefaultGlobal()
+	m.ScrapingService.Enabled = true
+	m.completeStores(false)
+	return &Agent{Server: f.Server, Metrics: m}
+}
+
+// LoadAgent decodes and validates the text of an agent.yaml. filename is for messages, and the directory it is in is what relative
+// paths in scrape configs and remote_write are relative to. The error, if any, is Errors.
+func LoadAgent(filename string, text []byte, opts LoadOptions) (*Agent, error) {
+	expanded := expansion{text: string(text)}
+	if opts.ExpandEnv {
+		lookup := opts.LookupEnv
+		if lookup == nil {
+			lookup = func(string) (string, bool) { return "", false }
+		}
+		expanded = expandVariables(string(text), lookup)
+	}
+	d := parseDocument(filename, expanded.text, expanded.lines)
+	if len(d.errs) > 0 {
+		return nil, d.errs.sorted()
+	}
+	a := &Agent{text: expanded.text}
+	for _, ref := range expanded.unset {
+		a.Warnings = append(a.Warnings, fmt.Sprintf("%s: %s is not set in the environment, so it expands to nothing", filename, ref))
+	}
+	root := d.root
+	if root == nil {
+		root = &yaml.Node{Kind: yaml.MappingNode, Line: 1}
+		d.root = root
+	}
+	texts := d.instanceTexts(child(child(root, "metrics"), "configs"))
+	d.structure(root, reflect.TypeFor[agentFile]())
+	f := defaultAgentFile()
+	d.decode(root, &f)
+	d.finish(a, root, f, texts)
+	if len(d.errs) > 0 {
+		for i, n := range listed(child(child(root, "metrics"), "configs")) {
+			if name := child(n, "name"); name != nil {
+				d.nameInstance(fmt.Sprintf("metrics.configs[%d]", i), name.Value)
+			}
+		}
+		return nil, d.errs.sorted()
+	}
+	return a, nil
+}
+
+// instanceTexts renders each local instance, before decoding rewrites anything.
+func (d *document) instanceTexts(list *yaml.Node) map[*yaml.Node]string {
+	texts := map[*yaml.Node]string{}
+	for _, n := range d.items(list) {
+		text, err := yaml.Marshal(n)
+		if err != nil {
+			d.fail(n, "this instance cannot be written as YAML: "+err.Error(), "")
+			continue
+		}
+		texts[n] = string(text)
+	}
+	return texts
+}
+
+// finish validates the decoded file and makes an Agent of it.
+func (d *document) finish(a *Agent, root *yaml.Node, f agentFile, texts map[*yaml.Node]string) {
+	metrics := child(root, "metrics")
+	a.Server, a.Metrics = f.Server, f.Metrics.Metrics
+	d.server(child(root, "server"), f.Server)
+	d.metrics(metrics, a.Metrics)
+	dir := filepath.Dir(d.file)
+
+	g := d.global(child(metrics, "global"), f.Metrics.Global)
+	g.setDirectory(dir)
+	a.Metrics.Global = g
+	a.Metrics.Configs = d.localInstances(child(metrics, "configs"), f.Metrics.Configs, g)
+	for i, n := range d.items(child(metrics, "configs")) {
+		if i < len(a.Metrics.Configs) {
+			a.Metrics.Configs[i].setDirectory(dir, len(f.Metrics.Configs[i].RemoteWrite) > 0)
+			a.Metrics.Configs[i].seal(texts[n])
+		}
+	}
+	_, ownRing := at(metrics, "scraping_service", "lifecycler", "ring", "kvstore", "store")
+	a.Metrics.completeStores(ownRing)
+	a.Warnings = append(a.Warnings, d.warnings(metrics)...)
+}
+
+func (d *document) localInstances(list *yaml.Node, files []instanceFile, g *Global) []*Instance {
+	var instances []*Instance
+	lines := map[string]int{}
+	for i, n := range d.items(list) {
+		if i >= len(files) {
+			break
+		}
+		instances = append(instances, d.instanceOf(n, files[i], g))
+		where, named := at(n, "name")
+		if first, again := lines[files[i].Name]; named && again {
+			d.fail(where, fmt.Sprintf("the name is already used in line %d", first), "give each instance a name of its own")
+		}
+		lines[files[i].Name] = d.line(where)
+	}
+	return instances
+}
+
+func (d *document) server(n *yaml.Node, s Server) {
+	d.oneOf(n, "log_level", s.LogLevel, "debug", "info", "warn", "error")
+	d.oneOf(n, "log_format", s.LogFormat, "logfmt", "json")
+}
+
+func (d *document) metrics(n *yaml.Node, m Metrics) {
+	service := child(n, "scraping_service")
+	if where, ok := at(n, "configs"); ok && m.ScrapingService.Enabled {
+		d.fail(where, "local configs and scraping_service.enabled exclude each other", "upload the configs, or disable the scraping service")
+	}
+	if where, ok := at(n, "wal_directory"); ok && m.WALDirectory == "" {
+		d.fail(where, "the directory is empty", "leave the key out for data-agent/")
+	}
+	if where, ok := at(n, "wal_max_size"); ok && m.WALMaxSize < 0 {
+		d.fail(where, "a size must not be negative", "write it like 512MB, or 0 for no bound")
+	}
+	d.oneOf(n, "instance_mode", m.InstanceMode, "shared", "distinct")
+	d.moreThanZero(n, m.InstanceRestartBackoff > 0, "instance_restart_backoff")
+	d.service(service, m.ScrapingService)
+}
+
+func (d *document) service(n *yaml.Node, s ScrapingService) {
+	d.moreThanZero(n, s.ReshardInterval > 0, "reshard_interval")
+	d.moreThanZero(n, s.ReshardTimeout > 0, "reshard_timeout")
+	l := s.Lifecycler
+	d.moreThanZero(n, l.NumTokens > 0, "lifecycler", "num_tokens")
+	d.moreThanZero(n, l.HeartbeatPeriod > 0, "lifecycler", "heartbeat_period")
+	d.moreThanZero(n, l.Ring.HeartbeatTimeout > 0, "lifecycler", "ring", "heartbeat_timeout")
+	d.moreThanZero(n, l.Ring.ReplicationFactor > 0, "lifecycler", "ring", "replication_factor")
+	if where, ok := at(n, "lifecycler", "port"); ok && (l.Port < 0 || l.Port > 65535) {
+		d.fail(where, "this is not a port", "use 1 to 65535, or leave the key out")
+	}
+	d.store(child(n, "kvstore"), s.KVStore)
+	d.store(child(child(child(n, "lifecycler"), "ring"), "kvstore"), l.Ring.KVStore)
+}
+
+func (d *document) store(n *yaml.Node, s KVStore) {
+	d.oneOf(n, "store", s.Store, StoreEmbedded, StoreEtcd, StoreConsul, StoreInMemory)
+	if s.Store == StoreEtcd && len(s.Etcd.Endpoints) == 0 {
+		where, _ := at(n, "etcd", "endpoints")
+		d.fail(where, "there are no endpoints of the etcd store", "list host:port of each under etcd.endpoints")
+	}
+	d.loopback(n, "listen_client", s.Embedded.ListenClient)
+	d.loopback(n, "listen_peer", s.Embedded.ListenPeer)
+}
+
+// loopback keeps the embedded store, which has no authentication, off the network.
+func (d *document) loopback(n *yaml.Node, key, address string) {
+	where, ok := at(n, "embedded", key)
+	if !ok {
+		return
+	}
+	host, _, err := net.SplitHostPort(address)
+	ip := net.ParseIP(host)
+	if err != nil || host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+		d.fail(where, "this is not a loopback address with a port", "write it like 127.0.0.1:2379")
+	}
+}
+
+func (d *document) oneOf(n *yaml.Node, key, value string, allowed ...string) {
+	where, ok := at(n, key)
+	if !ok || d.bad[where] || slices.Contains(allowed, value) {
+		return
+	}
+	d.fail(where, fmt.Sprintf("%q is not known here", value), "use "+abridged(allowed))
+}
+
+func (d *document) moreThanZero(n *yaml.Node, holds bool, keys ...string) {
+	if where, ok := at(n, keys...); ok && !holds && !d.bad[where] {
+		d.fail(where, "this must be more than 0", "leave the key out for its default")
+	}
+}
+
+// completeStores fills in what depends on other keys: the embedded store's directory, and the ring's store, which is the
+// configs' own under another prefix unless the file names one.
+func (m *Metrics) completeStores(ownRing bool) {
+	s := &m.ScrapingService
+	if s.KVStore.Embedded.DataDirectory == "" {
+		s.KVStore.Embedded.DataDirectory = storeDirectory(m.WALDirectory)
+	}
+	ring := &s.Lifecycler.Ring.KVStore
+	if !ownRing {
+		prefix := ring.Prefix
+		*ring = s.KVStore
+		ring.Prefix = prefix
+	}
+	if ring.Embedded.DataDirectory == "" {
+		ring.Embedded.DataDirectory = s.KVStore.Embedded.DataDirectory
+	}
+}
+
+// storeDirectory is beside the WAL directory and named after it, so that two agents in one place keep apart.
+func storeDirectory(walDirectory string) string {
+	clean := filepath.Clean(walDirectory)
+	if base := filepath.Base(clean); base == "." || base == ".." || base == string(filepath.Separator) {
+		return filepath.Join(clean, "..", "ringmaster-store")
+	}
+	return clean + "-store"
+}
+
+// warnings tells of keys that are written but have no effect.
+func (d *document) warnings(metrics *yaml.Node) []string {
+	var found []string
+	note := func(why string, keys ...string) {
+		if where, ok := at(metrics, keys...); ok {
+			found = append(found, fmt.Sprintf("%s: line %d: %s", d.file, d.line(where), why))
+		}
+	}
+	note("metrics.instance_mode has no effect: each instance is always on its own", "instance_mode")
+	note("metrics.wal_cleanup_age has no effect: a WAL is removed when it is empty or at its age cap, never because time passed", "wal_cleanup_age")
+	note("metrics.wal_cleanup_period has no effect: a WAL is removed when it is empty or at its age cap, never because time passed", "wal_cleanup_period")
+	for _, key := range []string{"evaluation_interval", "rule_query_offset", "query_log_file"} {
+		note("metrics.global."+key+" has no effect: this agent evaluates no rules", "global", key)
+	}
+	return found
+}

@@ -1,0 +1,88 @@
+package config
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/prometheus/common/model"
+	promconfig "github.com/prometheus/prometheus/config"
+	"github.com/prometheus/prometheus/model/relabel"
+	"go.yaml.in/yaml/v3"
+)
+
+// remoteWrites validates decoded endpoints, which come from the entries of list that are not bad, and returns
+// the digest of each block.
+func (d *document) remoteWrites(list *yaml.Node, configs []*promconfig.RemoteWriteConfig, scheme model.ValidationScheme) []Digest {
+	digests := make([]Digest, len(configs))
+	lines := map[string]int{}
+	for i, n := range d.items(list) {
+		if i >= len(configs) {
+			break
+		}
+		rw := configs[i]
+		digests[i] = canonical(n)
+		applyOurDefaults(n, rw)
+		if where, ok := at(n, "name"); ok && rw.Name != "" {
+			if first, again := lines[rw.Name]; again {
+				d.fail(where, fmt.Sprintf("the name %q is already used in line %d", rw.Name, first), "give each remote_write a name of its own")
+			}
+			lines[rw.Name] = d.line(where)
+		}
+		if rw.URL.Scheme != "http" && rw.URL.Scheme != "https" || rw.URL.Host == "" {
+			where, _ := at(n, "url")
+			d.fail(where, "this is not a URL of a receiver", "write it like http://host:9090/api/v1/write")
+		}
+		if err := rw.Validate(scheme); err != nil {
+			d.relabelRules(child(n, "write_relabel_configs"), rw.WriteRelabelConfigs, scheme)
+		}
+	}
+	return digests
+}
+
+// applyOurDefaults sets what is on unless the user wrote otherwise, where Prometheus has it off.
+func applyOurDefaults(n *yaml.Node, rw *promconfig.RemoteWriteConfig) {
+	if _, written := at(n, "send_exemplars"); !written {
+		rw.SendExemplars = true
+	}
+	if _, written := at(n, "queue_config", "retry_on_http_429"); !written {
+		rw.QueueConfig.RetryOnRateLimit = true
+	}
+}
+
+// endpointName is the name the user gave, or else one that stays the same as long as the block means the same.
+func endpointName(instance, name string, block Digest) string {
+	if name != "" {
+		return name
+	}
+	return instance + "-" + block.String()[:6]
+}
+
+// uniqueEndpoints reports endpoints of one instance that have the same name because their blocks are the same.
+func (d *document) uniqueEndpoints(list *yaml.Node, configs []*promconfig.RemoteWriteConfig) {
+	lines := map[string]int{}
+	for i, n := range d.items(list) {
+		if i >= len(configs) {
+			break
+		}
+		name := configs[i].Name
+		_, written := at(n, "name")
+		if first, again := lines[name]; again && !written {
+			d.fail(n, fmt.Sprintf("this remote_write gets the name %q, as the one in line %d", name, first), "give them names, or remove one")
+		}
+		lines[name] = d.line(n)
+	}
+}
+
+// relabelRules validates each rule of a list and reports each that is wrong.
+func (d *document) relabelRules(list *yaml.Node, rules []*relabel.Config, scheme model.ValidationScheme) {
+	for i, n := range d.items(list) {
+		if i >= len(rules) {
+			break
+		}
+		// A rule that lost a value above is only known in part.
+		if err := rules[i].Validate(scheme); err != nil && len(d.badKeys[n]) == 0 {
+			problem := plain(err, n)
+			d.fail(d.culprit(n, problem), strings.TrimPrefix(problem, "relabel configuration for "), "")
+		}
+	}
+}
