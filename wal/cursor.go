@@ -1,0 +1,255 @@
+package wal
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"go.uber.org/zap"
+)
+
+// A cursor file is named after a hash of its id. It has two slots, at 0 and at 512, so that no sector holds both, and the id
+// at 1024. A save overwrites the older slot in place: whatever is torn, the other one is good.
+//
+//	slot: magic u32, checksum u32 of what follows and of the id, generation u64, segment u64, offset i64, Seq u64
+//	id:   length u32, checksum u32, bytes
+//
+// Slots are not synced when they are saved: a cursor that is behind after a power loss costs a repetition, not a sample.
+const (
+	cursorMagic    = 0x52_43_57_52 // "RWCR"
+	cursorSlotSize = 40
+	cursorSlotGap  = 512
+	cursorIDPlace  = 2 * cursorSlotGap
+	maxCursorID    = 64 << 10
+	cursorSuffix   = ".cursor"
+)
+
+// cursor is guarded by Log.cursorMu.
+type cursor struct {
+	id         string // "" if it can't be read from the file
+	name       string // of the file
+	pos        Position
+	generation uint64 // of the newest slot; the slot is generation modulo 2
+	dirty      bool   // pos is newer than the file
+	incomplete bool   // the file does not exist, or is damaged, and has to be written as a whole
+	damaged    bool   // only while the log is opened: pos is not known
+}
+
+// Cursor is a durable position.
+type Cursor struct {
+	ID string // "" if the file's id was damaged and nobody has asked for it yet
+	Position
+}
+
+func cursorName(id string) string {
+	sum := sha256.Sum256([]byte(id))
+	return hex.EncodeToString(sum[:16]) + cursorSuffix
+}
+
+// Cursor returns the saved position of id. If it was never saved, known is false and pos is Begin: an endpoint that is new should save the position it starts
+// from at once, because retention waits only for cursors that it knows. A damaged cursor is known and at Begin: better to
+// send again than to lose.
+func (l *Log) Cursor(id string) (pos Position, known bool, err error) {
+	l.cursorMu.Lock()
+	defer l.cursorMu.Unlock()
+	c := l.cursors[cursorName(id)]
+	if c == nil {
+		return l.Begin(), false, nil
+	}
+	if c.id == "" {
+		c.id = id
+	}
+	return c.pos, true, nil
+}
+
+// Cursors returns all cursors, by id.
+func (l *Log) Cursors() []Cursor {
+	l.cursorMu.Lock()
+	defer l.cursorMu.Unlock()
+	all := make([]Cursor, 0, len(l.cursors))
+	for _, c := range l.cursors {
+		all = append(all, Cursor{ID: c.id, Position: c.pos})
+	}
+	slices.SortFunc(all, func(a, b Cursor) int { return strings.Compare(a.ID, b.ID) })
+	return all
+}
+
+// SaveCursor makes p the position of id: what lies before p may be dropped. It is cheap: the first save of an id is durable when it returns, later ones are within the
+// Syncer's interval and at Close. The error is one of the first save, ErrClosed, or says that p is not in the log.
+func (l *Log) SaveCursor(id string, p Position) error {
+	if l.closed.Load() {
+		return fmt.Errorf("save cursor %q: %w", id, ErrClosed)
+	}
+	if end := l.End(); p.Seq > end.Seq || p.Segment > end.Segment {
+		return fmt.Errorf("save cursor %q: position %+v is behind the end of the log %+v", id, p, end)
+	}
+	before, err := l.setCursor(id, p)
+	if err != nil {
+		return fmt.Errorf("save cursor %q: %w", id, err)
+	}
+	l.syncer.mark(l)
+	if p.Segment > before.Segment {
+		l.prune(l.o.Now(), false)
+	}
+	return nil
+}
+
+func (l *Log) setCursor(id string, p Position) (before Position, err error) {
+	l.cursorMu.Lock()
+	defer l.cursorMu.Unlock()
+	name := cursorName(id)
+	c := l.cursors[name]
+	if c == nil {
+		c = &cursor{id: id, name: name, pos: p, incomplete: true}
+		if err := l.writeCursor(c); err != nil {
+			return p, err
+		}
+		l.cursors[name] = c
+		return p, nil
+	}
+	before = c.pos
+	c.id = id
+	if p != before {
+		c.pos, c.dirty = p, true
+	}
+	return before, nil
+}
+
+// RemoveCursor forgets a cursor and deletes its file: retention does not wait for it any longer. It is no error if there is none.
+func (l *Log) RemoveCursor(id string) error {
+	l.cursorMu.Lock()
+	defer l.cursorMu.Unlock()
+	name := cursorName(id)
+	if _, ok := l.cursors[name]; !ok {
+		return nil
+	}
+	if err := l.fs.Remove(filepath.Join(l.dir, name)); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("remove cursor %q: %w", id, err)
+	}
+	delete(l.cursors, name)
+	return nil
+}
+
+// flushCursors writes what was saved since the last time. What fails is tried again by the next flush.
+func (l *Log) flushCursors() error {
+	l.cursorMu.Lock()
+	defer l.cursorMu.Unlock()
+	var err error
+	for _, c := range l.cursors {
+		if !c.dirty {
+			continue
+		}
+		if werr := l.writeCursor(c); werr != nil {
+			err = errors.Join(err, fmt.Errorf("write cursor %q: %w", c.id, werr))
+			l.syncer.mark(l)
+		}
+	}
+	return err
+}
+
+// writeCursor writes one slot, or the whole file durably if it is not complete. It needs cursorMu.
+func (l *Log) writeCursor(c *cursor) error {
+	f, err := l.fs.OpenFile(filepath.Join(l.dir, c.name), os.O_WRONLY|os.O_CREATE)
+	if err != nil {
+		return err
+	}
+	b, at := c.slot(c.generation+1), int64((c.generation+1)%2*cursorSlotGap)
+	if c.incomplete {
+		whole := make([]byte, cursorIDPlace+8, cursorIDPlace+8+len(c.id))
+		copy(whole[at:], b)
+		binary.LittleEndian.PutUint32(whole[cursorIDPlace:], uint32(len(c.id)))
+		binary.LittleEndian.PutUint32(whole[cursorIDPlace+4:], checksum([]byte(c.id)))
+		b, at = append(whole, c.id...), 0
+	}
+	n, err := f.WriteAt(b, at)
+	if err == nil && n < len(b) {
+		err = errors.New("short write")
+	}
+	if err == nil && c.incomplete && l.o.Sync != SyncNever {
+		err = errors.Join(f.Sync(), l.fs.SyncDir(l.dir))
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	c.generation++
+	c.dirty, c.incomplete = false, false
+	return nil
+}
+
+func (c *cursor) slot(generation uint64) []byte {
+	b := make([]byte, cursorSlotSize)
+	binary.LittleEndian.PutUint32(b, cursorMagic)
+	binary.LittleEndian.PutUint64(b[8:], generation)
+	binary.LittleEndian.PutUint64(b[16:], c.pos.Segment)
+	binary.LittleEndian.PutUint64(b[24:], uint64(c.pos.Offset))
+	binary.LittleEndian.PutUint64(b[32:], c.pos.Seq)
+	binary.LittleEndian.PutUint32(b[4:], slotChecksum(b, c.id))
+	return b
+}
+
+func slotChecksum(slot []byte, id string) uint32 {
+	return checksum(append(slices.Clone(slot[8:cursorSlotSize]), id...))
+}
+
+// recoverCursor reads a cursor file when the log is opened. A cursor that can't be read is known without a position.
+func (l *Log) recoverCursor(name string) {
+	c := &cursor{name: name, damaged: true, incomplete: true}
+	l.cursors[name] = c
+	b, err := l.readSmall(filepath.Join(l.dir, name))
+	if err == nil {
+		c.parse(b)
+	}
+	if c.damaged {
+		l.o.Logger.Warn("cursor is damaged; what is in the log is sent again", zap.String("path", name), zap.Error(err))
+	}
+}
+
+func (l *Log) readSmall(name string) ([]byte, error) {
+	f, err := l.fs.OpenFile(name, os.O_RDONLY)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	size, err := f.Size()
+	if err != nil {
+		return nil, err
+	}
+	b := make([]byte, min(size, cursorIDPlace+8+maxCursorID))
+	n, err := f.ReadAt(b, 0)
+	if n == len(b) {
+		err = nil
+	}
+	return b[:n], err
+}
+
+func (c *cursor) parse(b []byte) {
+	if len(b) < cursorIDPlace+8 {
+		return
+	}
+	id := b[cursorIDPlace+8:]
+	if uint64(binary.LittleEndian.Uint32(b[cursorIDPlace:])) != uint64(len(id)) ||
+		binary.LittleEndian.Uint32(b[cursorIDPlace+4:]) != checksum(id) || cursorName(string(id)) != c.name {
+		return
+	}
+	c.id, c.incomplete = string(id), false
+	for _, at := range []int{0, cursorSlotGap} {
+		s := b[at:]
+		generation := binary.LittleEndian.Uint64(s[8:])
+		if binary.LittleEndian.Uint32(s) != cursorMagic || binary.LittleEndian.Uint32(s[4:]) != slotChecksum(s, c.id) ||
+			!c.damaged && generation < c.generation {
+			continue
+		}
+		c.generation, c.damaged = generation, false
+		c.pos = Position{
+			Segment: binary.LittleEndian.Uint64(s[16:]),
+			Offset:  int64(binary.LittleEndian.Uint64(s[24:])),
+			Seq:     binary.LittleEndian.Uint64(s[32:]),
+		}
+	}
+}

@@ -1,0 +1,122 @@
+package wal
+
+import (
+	"math"
+	"time"
+
+	"go.uber.org/zap"
+)
+
+// Prune drops what retention allows to drop, and returns the number of segments. A segment goes when every cursor is past it
+// and its last write is older than MinAge, or when the log exceeds MaxBytes or the segment MaxAge; always the oldest first.
+// Commits and cursors call for it by themselves; it is needed only where neither happens, so that an idle log shrinks to the header of one segment.
+func (l *Log) Prune() int {
+	now := l.o.Now()
+	l.retireActive(now)
+	return l.prune(now, false)
+}
+
+// retireActive replaces the newest segment by an empty one if it is about to be dropped: the newest segment is never dropped,
+// because it says where Seq goes on.
+func (l *Log) retireActive(now time.Time) {
+	l.writeMu.Lock()
+	defer l.writeMu.Unlock()
+	e, end, ok := l.from(l.end.Segment)
+	if l.closed.Load() || !ok || e.end <= segmentHeaderSize {
+		return
+	}
+	age := now.Sub(e.lastWrite)
+	acknowledged := !before(l.oldestCursor(), end) && age >= l.o.MinAge
+	if !acknowledged && (l.o.MaxAge == 0 || age < l.o.MaxAge) {
+		return
+	}
+	l.complete()
+	if err := l.startSegment(now); err != nil {
+		l.counts.failed(err)
+		l.o.Logger.Warn("acknowledged WAL segment stays, because the next can't be made", zap.String("path", l.dir), zap.Error(err))
+		return
+	}
+	l.syncer.mark(l)
+}
+
+// prune drops old segments. urgent means that space is needed: MinAge does not count.
+func (l *Log) prune(now time.Time, urgent bool) int {
+	l.pruneMu.Lock()
+	defer l.pruneMu.Unlock()
+	n, _ := l.droppable(now, urgent)
+	if n == 0 {
+		return 0
+	}
+	// Before data goes, the disk must know that it is not needed: else a restart would take it for lost.
+	if err := l.flushCursors(); err != nil {
+		l.counts.failed(err)
+		l.o.Logger.Warn("cursors could not be written", zap.String("path", l.dir), zap.Error(err))
+	}
+	n, truncated := l.droppable(now, urgent)
+	l.mu.Lock()
+	dropped := l.segments[:n:n]
+	l.segments = append([]segment(nil), l.segments[n:]...)
+	l.mu.Unlock()
+	if truncated > 0 {
+		l.counts.truncated(truncated)
+		l.o.Logger.Warn("WAL is at its cap: unsent samples were dropped", zap.String("path", l.dir), zap.Uint64("samples", truncated))
+	}
+	for _, s := range dropped {
+		if err := l.fs.Remove(l.path(s)); err != nil {
+			l.counts.failed(err)
+			l.o.Logger.Warn("segment could not be removed", zap.String("path", l.path(s)), zap.Error(err))
+		}
+	}
+	return n
+}
+
+// droppable returns how many of the oldest segments may go, and how many samples in them were not acknowledged by every cursor.
+func (l *Log) droppable(now time.Time, urgent bool) (n int, truncated uint64) {
+	oldest := l.oldestCursor()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var bytes int64
+	for _, s := range l.segments {
+		bytes += s.end
+	}
+	for n = 0; n+1 < len(l.segments); n++ {
+		s, next := l.segments[n], l.segments[n+1]
+		age := now.Sub(s.lastWrite)
+		acknowledged := !before(oldest, Position{Segment: s.number, Offset: s.end})
+		capped := l.o.MaxBytes > 0 && bytes > l.o.MaxBytes || l.o.MaxAge > 0 && age >= l.o.MaxAge
+		if !capped && (!acknowledged || age < l.o.MinAge && !urgent) {
+			break
+		}
+		bytes -= s.end
+		if !acknowledged {
+			truncated += gap(max(s.firstSeq, oldest.Seq), next.firstSeq)
+		}
+	}
+	return n, truncated
+}
+
+// oldestCursor is the position that retention waits for; without cursors the end of all time.
+func (l *Log) oldestCursor() Position {
+	l.cursorMu.Lock()
+	defer l.cursorMu.Unlock()
+	oldest := Position{Segment: math.MaxUint64}
+	for _, c := range l.cursors {
+		if before(c.pos, oldest) {
+			oldest = c.pos
+		}
+	}
+	return oldest
+}
+
+// before says whether a lies before b in the files.
+func before(a, b Position) bool {
+	return a.Segment < b.Segment || a.Segment == b.Segment && a.Offset < b.Offset
+}
+
+// gap is the number of samples between two Seqs, 0 if they are not in order.
+func gap(from, to uint64) uint64 {
+	if to < from {
+		return 0
+	}
+	return to - from
+}
