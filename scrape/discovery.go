@@ -235,11 +235,7 @@ func (d *discoveries) schedule() {
 	if d.deliver == nil || d.pending != nil || d.stopped {
 		return
 	}
-	quiet := time.Since(d.lastSent)
-	if quiet > maxUpdateGap {
-		d.gap = minUpdateGap
-	}
-	d.pending = time.AfterFunc(max(minUpdateGap, d.gap-quiet), func() {
+	d.pending = time.AfterFunc(d.nextDelay(time.Now()), func() {
 		defer d.recoverPanic("deliver target groups")
 		d.mu.Lock()
 		defer d.mu.Unlock()
@@ -247,7 +243,17 @@ func (d *discoveries) schedule() {
 			d.deliverNow()
 		}
 	})
+}
+
+// nextDelay says how long to wait for more updates, and lets the distance between deliveries grow.
+func (d *discoveries) nextDelay(now time.Time) time.Duration {
+	quiet := now.Sub(d.lastSent)
+	if quiet > maxUpdateGap {
+		d.gap = minUpdateGap
+	}
+	delay := max(minUpdateGap, d.gap-quiet)
 	d.gap = min(2*d.gap, maxUpdateGap)
+	return delay
 }
 
 // deliverNow is called with mu held.

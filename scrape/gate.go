@@ -40,12 +40,13 @@ func newGate(inner storage.AppendableV2, onPanic func(error)) *gate {
 }
 
 // AppenderV2 implements storage.AppendableV2. ctx is the scrape loop's.
-func (g *gate) AppenderV2(ctx context.Context) (app storage.AppenderV2) {
+func (g *gate) AppenderV2(ctx context.Context) storage.AppenderV2 {
 	a := &gateAppender{gate: g}
 	if g.dropping.Load() || g.panicked.Load() {
 		return a
 	}
-	defer g.recoverPanic()
+	var err error
+	defer g.recoverPanic(&err) // a is without inner then, and says so
 	a.inner = g.inner.AppenderV2(ctx)
 	a.loop = g.loopOf(ctx)
 	return a
@@ -61,9 +62,14 @@ func (g *gate) close() {
 	defer g.committing.Unlock()
 }
 
-// recoverPanic is deferred around every call into the appendable.
-func (g *gate) recoverPanic() {
-	if v := recover(); v != nil && g.panicked.CompareAndSwap(false, true) {
+// recoverPanic is deferred around every call into the appendable. It makes a panic the error of that call.
+func (g *gate) recoverPanic(err *error) {
+	v := recover()
+	if v == nil {
+		return
+	}
+	*err = errAppenderPanicked
+	if g.panicked.CompareAndSwap(false, true) {
 		g.onPanic(panicError("append samples", v))
 	}
 }
@@ -91,8 +97,7 @@ func (a *gateAppender) Append(ref storage.SeriesRef, ls labels.Labels, st, t int
 	case a.inner == nil || a.gate.dropping.Load():
 		return ref, nil
 	}
-	err = errAppenderPanicked // what the caller gets if inner panics
-	defer a.gate.recoverPanic()
+	defer a.gate.recoverPanic(&err)
 	ref, err = a.inner.Append(ref, ls, st, t, v, h, fh, opts)
 	if a.loop != nil && ref != 0 && (err == nil || isPartial(err)) {
 		a.batch.add(a.loop, openSeries{ref: ref, labels: ls}, t, isStale(v, h, fh))
@@ -114,8 +119,7 @@ func (a *gateAppender) Commit() (err error) {
 	if a.gate.dropping.Load() {
 		return a.Rollback()
 	}
-	err = errAppenderPanicked
-	defer a.gate.recoverPanic()
+	defer a.gate.recoverPanic(&err)
 	if err = a.inner.Commit(); err == nil && a.loop != nil {
 		a.gate.remember(a.loop, &a.batch)
 	}
@@ -127,10 +131,8 @@ func (a *gateAppender) Rollback() (err error) {
 	if a.inner == nil {
 		return nil
 	}
-	err = errAppenderPanicked
-	defer a.gate.recoverPanic()
-	err = a.inner.Rollback()
-	return err
+	defer a.gate.recoverPanic(&err)
+	return a.inner.Rollback()
 }
 
 func isPartial(err error) bool {

@@ -3,7 +3,6 @@ package scrape
 import (
 	"context"
 	"fmt"
-	"math"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -227,5 +226,3 @@ func eventually(t testing.TB, what func() bool, message string) {
 	t.Helper()
 	require.Eventually(t, what, patience, 5*time.Millisecond, message)
 }
-
-func near(a, b, tolerance float64) bool { return math.Abs(a-b) <= tolerance }

@@ -105,8 +105,7 @@ func (g *gate) end(ended []*loopSeries, now int64) (err error) {
 	if g.panicked.Load() {
 		return errAppenderPanicked
 	}
-	err = errAppenderPanicked
-	defer g.recoverPanic()
+	defer g.recoverPanic(&err)
 	app := g.inner.AppenderV2(context.Background())
 	for _, loop := range ended {
 		if err := appendStale(app, loop, max(now, loop.last+1)); err != nil {

@@ -1,0 +1,164 @@
+package scrape
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+const everyHalfSecond = 500 // milliseconds
+
+// requireNoGap fails if two scrapes in a row are not one interval apart. Prometheus aligns timestamps to the schedule when a
+// scrape starts within 1 % of the interval; a busy machine is later than that, by less than half an interval.
+func requireNoGap(t *testing.T, samples []sample, interval int64) {
+	t.Helper()
+	phase := samples[0].t
+	for i, s := range samples {
+		tick := (s.t - phase + interval/2) / interval
+		require.Equal(t, int64(i), tick, "scrape %d was at %d ms after the first", i, s.t-phase)
+	}
+}
+
+func TestReloadMissesNoScrapeOfWhatDidNotChange(t *testing.T) {
+	target, other := serve(t, textFormat, "metric 1\n"), serve(t, textFormat, "other 1\n")
+	m := newMemory()
+	s := newScraper(t, m)
+	text := `
+- {job_name: same, scrape_interval: 500ms, scrape_timeout: 500ms, static_configs: [{targets: [%s]}]}
+- {job_name: changing, scrape_interval: 500ms, scrape_timeout: 500ms, sample_limit: %d, static_configs: [{targets: [ADDR0]}]}
+`
+	run(t, s, configure(t, fmt.Sprintf(text, "ADDR0", 100), target, other))
+	eventually(t, func() bool { return len(m.find("metric", "job", "same")) > 1 }, "two scrapes")
+	for i := range 8 {
+		// The limit of one job changes each time, and a target of the other comes and goes.
+		targets := []string{"ADDR0", "ADDR0, ADDR1"}[i%2]
+		before := len(m.find("metric", "job", "same"))
+		require.NoError(t, s.Apply(t.Context(), configure(t, fmt.Sprintf(text, targets, 101+i), target, other)))
+		eventually(t, func() bool { return len(m.find("metric", "job", "same")) > before }, "it goes on")
+	}
+	eventually(t, func() bool { return len(m.find("other")) > 0 }, "the target that came is scraped")
+	requireNoGap(t, m.find("metric", "job", "same"), everyHalfSecond)
+	for _, sample := range m.find("up", "instance", address(target)) {
+		require.Equal(t, 1.0, sample.v)
+	}
+	require.NotEmpty(t, m.find("metric", "job", "changing"))
+}
+
+func TestReloadWithTheSameConfigTouchesNothing(t *testing.T) {
+	target := serve(t, textFormat, "metric 1\n")
+	m := newMemory()
+	s := newScraper(t, m)
+	text := `[{job_name: a, static_configs: [{targets: [ADDR0]}]}]`
+	run(t, s, configure(t, text, target))
+	eventually(t, func() bool { return len(m.find("metric")) > 0 }, "a scrape")
+	before := s.discoveries.sent
+	require.NoError(t, s.Apply(t.Context(), configure(t, text, target)))
+	require.Equal(t, before, s.discoveries.sent)
+}
+
+func TestReloadSeesAChangedSecret(t *testing.T) {
+	var accepted atomic.Int64
+	target := serveFunc(t, func(w http.ResponseWriter, r *http.Request) {
+		if _, password, _ := r.BasicAuth(); password != "new" {
+			http.Error(w, "who?", http.StatusUnauthorized)
+			return
+		}
+		accepted.Add(1)
+		w.Header().Set("Content-Type", textFormat)
+		_, _ = w.Write([]byte("metric 1\n"))
+	})
+	m := newMemory()
+	s := newScraper(t, m)
+	text := `[{job_name: a, basic_auth: {username: u, password: %s}, static_configs: [{targets: [ADDR0]}]}]`
+	run(t, s, configure(t, fmt.Sprintf(text, "old"), target))
+	eventually(t, func() bool { return len(m.find("up")) > 0 }, "a scrape")
+	require.NoError(t, s.Apply(t.Context(), configure(t, fmt.Sprintf(text, "new"), target)))
+	eventually(t, func() bool { return accepted.Load() > 0 && len(m.find("metric")) > 0 }, "the new password is used")
+}
+
+func TestReloadAddsAndRemovesJobs(t *testing.T) {
+	target := serve(t, textFormat, "metric 1\n")
+	m := newMemory()
+	s := newScraper(t, m)
+	run(t, s, configure(t, `[{job_name: a, static_configs: [{targets: [ADDR0]}]}]`, target))
+	eventually(t, func() bool { return len(m.find("metric", "job", "a")) > 0 }, "a is scraped")
+
+	require.NoError(t, s.Apply(t.Context(), configure(t, `[{job_name: b, static_configs: [{targets: [ADDR0]}]}]`, target)))
+	removed := m.find("up", "job", "a")
+	require.True(t, removed[len(removed)-1].stale(), "the series of a removed job end")
+	eventually(t, func() bool { return len(m.find("metric", "job", "b")) > 0 }, "b is scraped")
+	require.Len(t, s.Targets(), 1)
+	for series := range m.open() {
+		require.Contains(t, series, `job="b"`)
+	}
+	require.Len(t, s.gate.loops, 1)
+}
+
+func TestFileDiscoveryChangesAreFollowed(t *testing.T) {
+	first, second := serve(t, textFormat, "metric 1\n"), serve(t, textFormat, "metric 2\n")
+	file := filepath.Join(t.TempDir(), "targets.json")
+	write := func(servers ...string) {
+		text := `[{"targets": ["` + strings.Join(servers, `", "`) + `"]}]`
+		require.NoError(t, os.WriteFile(file+".new", []byte(text), 0o600))
+		require.NoError(t, os.Rename(file+".new", file))
+	}
+	write(address(first))
+	m := newMemory()
+	s := newScraper(t, m)
+	// Two jobs with equal discoveries share one.
+	text := `
+- {job_name: a, file_sd_configs: [{files: [FILE], refresh_interval: 1s}]}
+- {job_name: b, file_sd_configs: [{files: [FILE], refresh_interval: 1s}], static_configs: [{targets: ["localhost:1"]}]}
+`
+	require.NoError(t, s.Apply(t.Context(), configure(t, strings.ReplaceAll(text, "FILE", file))))
+	require.NoError(t, s.Warm(t.Context()))
+	require.Len(t, s.discoveries.providers, 1)
+	require.Len(t, s.Targets(), 3, "discovery runs before scraping does")
+	require.Zero(t, m.appenders)
+
+	require.NoError(t, s.Start())
+	eventually(t, func() bool { return len(m.find("metric", "job", "a", "instance", address(first))) > 0 }, "first of a")
+	write(address(second))
+	eventually(t, func() bool { return len(m.find("metric", "job", "b", "instance", address(second))) > 0 }, "second of b")
+	eventually(t, func() bool { return len(s.Targets()) == 3 }, "the first has gone")
+
+	write()
+	eventually(t, func() bool { return len(s.Targets()) == 1 }, "only the static target is left")
+
+	require.NoError(t, s.Apply(t.Context(), configure(t, `[{job_name: b, static_configs: [{targets: [ADDR0]}]}]`, first)))
+	require.Empty(t, s.discoveries.providers)
+	eventually(t, func() bool { return len(m.find("metric", "job", "b", "instance", address(first))) > 0 }, "b is static now")
+}
+
+func TestWarmSaysWhatItWaitsFor(t *testing.T) {
+	hung := &hangingTarget{}
+	hung.hang.Store(true)
+	server := serveFunc(t, hung.ServeHTTP)
+	s := newScraper(t, newMemory())
+	require.NoError(t, s.Apply(t.Context(), configure(t, `[{job_name: a, http_sd_configs: [{url: "http://ADDR0/"}]}]`, server)))
+	err := s.Warm(over())
+	require.ErrorContains(t, err, `http discovery of job "a"`)
+}
+
+func TestUpdatesAreDeliveredAtGrowingDistances(t *testing.T) {
+	d := newDiscoveries(nil, nil, nil)
+	d.deliver = nil
+	d.schedule()
+	require.Nil(t, d.pending, "nothing is delivered before the start")
+	d.lastSent = time.Now()
+	var gaps []time.Duration
+	for range 9 {
+		gaps = append(gaps, d.gap)
+		d.nextDelay(d.lastSent)
+	}
+	require.Equal(t, []time.Duration{minUpdateGap, 2 * minUpdateGap, 4 * minUpdateGap}, gaps[:3])
+	require.Equal(t, maxUpdateGap, gaps[8])
+	require.Equal(t, minUpdateGap, d.nextDelay(d.lastSent.Add(2*maxUpdateGap)), "a quiet time begins anew")
+}
