@@ -1,0 +1,266 @@
+package etcdstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"go.etcd.io/bbolt"
+	"go.etcd.io/etcd/client/pkg/v3/fileutil"
+	"go.etcd.io/etcd/server/v3/embed"
+	"go.etcd.io/etcd/server/v3/etcdserver/api/v3client"
+	"go.etcd.io/etcd/server/v3/etcdserver/api/v3rpc"
+	"go.etcd.io/etcd/server/v3/proxy/grpcproxy/adapter"
+	"go.uber.org/zap"
+)
+
+const (
+	// lockName is the file in the directory whose lock says that an agent is using it.
+	lockName = "agent.lock"
+	// memberURL is the only member's address as a peer. Nothing listens there; raft needs a name for it.
+	memberURL = "http://127.0.0.1:2380"
+	// reserve is how much of the disk must be free for a write to be taken. etcd aborts when it can't allocate the next
+	// segment of its log, which has 64 MB, or grow its database.
+	reserve = 96 << 20
+	// closeTimeout is how long a server that has failed may take to close; it may hang on what failed.
+	closeTimeout = 5 * time.Second
+)
+
+// EmbeddedConfig says how to run an etcd server in this process.
+type EmbeddedConfig struct {
+	// Dir holds the server's data: 128 MB that its log allocates in advance, plus the keys. It is created if it doesn't exist,
+	// readable by this user only. One process can use it at a time.
+	Dir string
+	// Logger gets the store's lines and the server's warnings. nil logs nothing.
+	Logger *zap.Logger
+
+	// Below: for tests.
+
+	// noSync gives up durability for speed.
+	noSync bool
+	// listen is an address on which clients are served over the network.
+	listen string
+	// freeBytes replaces the question to the operating system.
+	freeBytes func(dir string) (uint64, error)
+}
+
+// server is an embedded etcd server.
+type server struct {
+	dir       string
+	lock      *fileutil.LockedFile
+	etcd      *embed.Etcd
+	log       serverLog
+	freeBytes func(dir string) (uint64, error)
+	// failed is closed, after failure was set, when etcd has given up.
+	failed   chan struct{}
+	failure  error
+	failOnce sync.Once
+}
+
+// StartEmbedded starts an etcd server in this process and returns a store on it once it is ready, in well under a second
+// on a healthy disk. The context bounds the start only. The errors say what to do: the directory is used by another agent,
+// can't be written, or its content is damaged.
+func StartEmbedded(ctx context.Context, conf EmbeddedConfig) (*Store, error) {
+	if conf.Logger == nil {
+		conf.Logger = zap.NewNop()
+	}
+	if conf.freeBytes == nil {
+		conf.freeBytes = freeBytes
+	}
+	srv := &server{dir: conf.Dir, freeBytes: conf.freeBytes, failed: make(chan struct{})}
+	if err := srv.open(ctx, conf); err != nil {
+		return nil, fmt.Errorf("start embedded etcd in %s: %w", conf.Dir, err)
+	}
+	client := v3client.New(srv.etcd.Server)
+	s := newStore(client, "embedded etcd in "+conf.Dir, conf.Logger)
+	s.server = srv
+	s.leases = adapter.LeaseServerToLeaseClient(v3rpc.NewQuotaLeaseServer(srv.etcd.Server))
+	s.closeErr = func() error {
+		// First the client: its requests end up in the server.
+		return errors.Join(client.Close(), srv.close())
+	}
+	s.start(s.awaitFailure)
+	return s, nil
+}
+
+// open locks the directory and starts the server.
+func (s *server) open(ctx context.Context, conf EmbeddedConfig) (err error) {
+	if conf.Dir == "" {
+		return errors.New("no directory is given")
+	}
+	if err := os.MkdirAll(s.dir, fileutil.PrivateDirMode); err != nil {
+		return err
+	}
+	if err := s.lockDir(); err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			s.lock.Close()
+		}
+	}()
+	if err := s.roomToWrite(); err != nil {
+		return err
+	}
+	if err := checkDatabase(filepath.Join(s.dir, "member", "snap", "db")); err != nil {
+		return err
+	}
+	return s.run(ctx, conf)
+}
+
+func (s *server) lockDir() error {
+	path := filepath.Join(s.dir, lockName)
+	lock, err := fileutil.TryLockFile(path, os.O_WRONLY|os.O_CREATE, fileutil.PrivateFileMode)
+	if errors.Is(err, fileutil.ErrLocked) {
+		return fmt.Errorf("another agent uses this directory (it holds the lock on %s)", path)
+	}
+	if err != nil {
+		return err
+	}
+	s.lock = lock
+	return nil
+}
+
+// checkDatabase opens the database as etcd will. etcd would do so in a goroutine that is lost when it fails.
+func checkDatabase(path string) error {
+	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	db, err := bbolt.Open(path, fileutil.PrivateFileMode, &bbolt.Options{ReadOnly: true, Timeout: time.Second})
+	if err != nil {
+		return fmt.Errorf("the database %s is damaged or in use: %w; restore the directory from a backup, "+
+			"or move it away to start empty and upload the configs again", path, err)
+	}
+	return db.Close()
+}
+
+// run starts etcd and waits until it is ready.
+func (s *server) run(ctx context.Context, conf EmbeddedConfig) error {
+	s.log.failed = s.fail
+	started := make(chan error, 1)
+	// In a goroutine of its own, because etcd gives up by ending the goroutine that found the problem.
+	go func() {
+		etcd, err := embed.StartEtcd(etcdConfig(conf, &s.log))
+		if err == nil {
+			s.etcd = etcd
+		}
+		started <- err
+	}()
+	select {
+	case err := <-started:
+		if err != nil {
+			return err
+		}
+	case <-s.failed:
+		return s.failure
+	case <-ctx.Done():
+		// It can't be interrupted, so its end is awaited elsewhere.
+		go func() {
+			if err := <-started; err == nil {
+				s.etcd.Close()
+			}
+		}()
+		return ctx.Err()
+	}
+	select {
+	case <-s.etcd.Server.ReadyNotify():
+		s.log.serving.Store(true)
+		return nil
+	case <-s.failed:
+		return s.failure
+	case err := <-s.etcd.Err():
+		s.etcd.Close()
+		return err
+	case <-ctx.Done():
+		s.etcd.Close()
+		return ctx.Err()
+	}
+}
+
+func etcdConfig(conf EmbeddedConfig, log *serverLog) *embed.Config {
+	member, _ := url.Parse(memberURL)
+	c := embed.NewConfig()
+	c.Name = "agent"
+	c.Dir = conf.Dir
+	c.ListenPeerUrls, c.ListenClientUrls, c.AdvertiseClientUrls = nil, nil, nil
+	c.AdvertisePeerUrls = []url.URL{*member}
+	c.InitialCluster = c.InitialClusterFromName(c.Name)
+	if conf.listen != "" {
+		c.ListenClientUrls = []url.URL{{Scheme: "http", Host: conf.listen}}
+		c.AdvertiseClientUrls = c.ListenClientUrls
+	}
+	// A lone member elects itself after one election time-out at start; nobody else's heartbeat is awaited.
+	c.TickMs, c.ElectionMs = 50, 250
+	// History is kept for the watches of nodes that were away for a while; nobody asks for older values.
+	c.AutoCompactionMode, c.AutoCompactionRetention = embed.CompactorModeRevision, "10000"
+	c.EnableGRPCGateway = false
+	c.UnsafeNoFsync = conf.noSync
+	c.ZapLoggerBuilder = embed.NewZapLoggerBuilder(log.logger(conf.Logger.Named("etcd")))
+	return c
+}
+
+// fail takes the reason for which etcd has given up. Only the first counts.
+func (s *server) fail(err error) {
+	s.failOnce.Do(func() {
+		s.failure = err
+		close(s.failed)
+	})
+}
+
+// roomToWrite refuses to write while the disk is nearly full, because etcd would not survive it.
+func (s *server) roomToWrite() error {
+	free, err := s.freeBytes(s.dir)
+	if err != nil {
+		return fmt.Errorf("ask for free space: %w", err)
+	}
+	if free < reserve {
+		return fmt.Errorf("the disk is full: %d MiB are free, a write needs %d MiB to be", free>>20, reserve>>20)
+	}
+	return nil
+}
+
+// roomToWrite has no opinion on other machines' disks.
+func (s *Store) roomToWrite() error {
+	if s.server == nil {
+		return nil
+	}
+	return s.server.roomToWrite()
+}
+
+// awaitFailure makes the store unusable when its server has given up. The process goes on.
+func (s *Store) awaitFailure() {
+	select {
+	case <-s.ctx.Done():
+	case <-s.server.failed:
+		s.disable(fmt.Errorf("%s has stopped, restart the agent: %w", s.where, s.server.failure))
+		s.logger.Error("store has stopped, restart the agent to have it back",
+			zap.String("store", s.where), zap.Error(s.server.failure))
+	}
+}
+
+func (s *server) close() error {
+	s.log.serving.Store(false)
+	closed := make(chan struct{})
+	go func() {
+		s.etcd.Close()
+		close(closed)
+	}()
+	var patience <-chan time.Time
+	failed := s.failed
+	for {
+		select {
+		case <-closed:
+			return s.lock.Close()
+		case <-failed:
+			// Whatever it held when it failed it holds for ever.
+			failed, patience = nil, time.After(closeTimeout)
+		case <-patience:
+			return errors.Join(fmt.Errorf("etcd doesn't end after it has failed: %w", s.failure), s.lock.Close())
+		}
+	}
+}

@@ -1,0 +1,253 @@
+package etcdstore
+
+import (
+	"context"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/server/v3/etcdserver/api/v3client"
+	"go.etcd.io/etcd/server/v3/etcdserver/api/v3rpc"
+	"go.etcd.io/etcd/server/v3/proxy/grpcproxy/adapter"
+	"go.uber.org/goleak"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest"
+
+	"github.com/ringmaster-agent/ringmaster/cluster"
+	"github.com/ringmaster-agent/ringmaster/cluster/storetest"
+)
+
+// patience is how long a test waits for what must happen. Only a failing test waits that long.
+const patience = 20 * time.Second
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func TestConformanceOfTheEmbeddedServer(t *testing.T) {
+	storetest.Run(t, func(t *testing.T) cluster.Store {
+		return inMemory{startEmbedded(t, EmbeddedConfig{Dir: t.TempDir()})}
+	})
+}
+
+func TestConformanceOverANetwork(t *testing.T) {
+	storetest.Run(t, func(t *testing.T) cluster.Store {
+		return newRemote(t, &embeddedServer{dir: t.TempDir(), listen: freeAddress(t)})
+	})
+}
+
+func TestConformanceOnAnExternalEtcd(t *testing.T) {
+	binary, err := exec.LookPath("etcd")
+	if err != nil {
+		t.Skip("no etcd on the PATH; on Debian: apt-get install etcd-server")
+	}
+	storetest.Run(t, func(t *testing.T) cluster.Store {
+		return newRemote(t, &externalServer{binary: binary, dir: t.TempDir(), listen: freeAddress(t), peer: freeAddress(t)})
+	})
+}
+
+func TestAWatchSurvivesARestartOfTheServer(t *testing.T) {
+	r := newRemote(t, &embeddedServer{dir: t.TempDir(), listen: freeAddress(t)})
+	before := put(t, r, "before")
+	events := r.Watch(t.Context(), "", before-1)
+	require.Equal(t, "before", next(t, events).Entry.Key)
+	sess, err := r.OpenSession(t.Context(), time.Minute)
+	require.NoError(t, err)
+
+	r.server.stop(t)
+	outage := time.Now()
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	_, err = r.Get(ctx, "before")
+	require.ErrorIs(t, err, context.DeadlineExceeded, "calls fail while the server is away")
+	r.server.start(t)
+
+	after := put(t, r, "after")
+	ev := next(t, events)
+	require.Equal(t, cluster.EventPut, ev.Kind, "nothing was lost, so there is no reason to relist")
+	require.Equal(t, after, ev.Entry.Revision)
+	require.Eventually(t, func() bool { return sess.LastRenewed().After(outage) }, patience, 10*time.Millisecond,
+		"the session goes on")
+	select {
+	case <-sess.Done():
+		t.Fatal("the session has ended")
+	default:
+	}
+}
+
+func TestASessionThatEndedDuringAnOutageIsNoticed(t *testing.T) {
+	r := newRemote(t, &embeddedServer{dir: t.TempDir(), listen: freeAddress(t)})
+	sess, err := r.OpenSession(t.Context(), time.Minute)
+	require.NoError(t, err)
+	r.Rewind(t)
+	select {
+	case <-sess.Done():
+	case <-time.After(patience):
+		t.Fatal("the session of a server that was emptied goes on")
+	}
+}
+
+// inMemory is an embedded store with what the conformance suite can't do through cluster.Store.
+type inMemory struct{ *Store }
+
+func (s inMemory) Compact(t *testing.T, revision int64) { compact(t, s.client, revision) }
+
+// Share returns a second store on the same server.
+func (s inMemory) Share(t *testing.T) cluster.Store {
+	etcd := s.server.etcd.Server
+	client := v3client.New(etcd)
+	other := newStore(client, "second client of "+s.where, zap.NewNop())
+	other.leases = adapter.LeaseServerToLeaseClient(v3rpc.NewQuotaLeaseServer(etcd))
+	other.closeErr = client.Close
+	t.Cleanup(func() { require.NoError(t, other.Close()) })
+	return other
+}
+
+// remote is a store on a server that is reached over the network, and can be stopped and emptied.
+type remote struct {
+	*Store
+	server testServer
+}
+
+type testServer interface {
+	start(t *testing.T)
+	stop(t *testing.T)
+	// empty deletes its data while it is stopped.
+	empty(t *testing.T)
+	address() string
+}
+
+func newRemote(t *testing.T, server testServer) remote {
+	server.start(t)
+	t.Cleanup(func() { server.stop(t) })
+	return remote{Store: dial(t, Config{Endpoints: []string{server.address()}}), server: server}
+}
+
+func (r remote) Compact(t *testing.T, revision int64) { compact(t, r.client, revision) }
+
+func (r remote) Share(t *testing.T) cluster.Store {
+	return dial(t, Config{Endpoints: []string{"http://" + r.server.address()}})
+}
+
+func (r remote) Rewind(t *testing.T) {
+	r.server.stop(t)
+	r.server.empty(t)
+	r.server.start(t)
+}
+
+func compact(t *testing.T, c *clientv3.Client, revision int64) {
+	t.Helper()
+	_, err := c.Compact(t.Context(), revision, clientv3.WithCompactPhysical())
+	require.NoError(t, err)
+}
+
+func dial(t *testing.T, conf Config) *Store {
+	t.Helper()
+	if conf.Logger == nil {
+		conf.Logger = testLogger(t)
+	}
+	s, err := Dial(conf)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, s.Close()) })
+	return s
+}
+
+func startEmbedded(t *testing.T, conf EmbeddedConfig) *Store {
+	t.Helper()
+	if conf.Logger == nil {
+		conf.Logger = testLogger(t)
+	}
+	conf.noSync = true
+	s, err := StartEmbedded(t.Context(), conf)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, s.Close()) })
+	return s
+}
+
+// embeddedServer is our own server, served over the network.
+type embeddedServer struct {
+	dir, listen string
+	store       *Store
+}
+
+func (e *embeddedServer) address() string { return e.listen }
+
+func (e *embeddedServer) start(t *testing.T) {
+	t.Helper()
+	var err error
+	e.store, err = StartEmbedded(context.WithoutCancel(t.Context()), EmbeddedConfig{Dir: e.dir, Logger: testLogger(t), noSync: true, listen: e.listen})
+	require.NoError(t, err)
+}
+
+func (e *embeddedServer) stop(t *testing.T) {
+	t.Helper()
+	require.NoError(t, e.store.Close())
+}
+
+func (e *embeddedServer) empty(t *testing.T) {
+	t.Helper()
+	require.NoError(t, os.RemoveAll(e.dir))
+}
+
+// externalServer is somebody else's etcd, in a process of its own.
+type externalServer struct {
+	binary, dir, listen, peer string
+	cmd                       *exec.Cmd
+}
+
+func (e *externalServer) address() string { return e.listen }
+
+func (e *externalServer) start(t *testing.T) {
+	t.Helper()
+	e.cmd = exec.Command(e.binary, "--data-dir", filepath.Join(e.dir, "data"), "--name", "a", "--log-level", "error",
+		"--listen-client-urls", "http://"+e.listen, "--advertise-client-urls", "http://"+e.listen,
+		"--listen-peer-urls", "http://"+e.peer, "--initial-advertise-peer-urls", "http://"+e.peer,
+		"--initial-cluster", "a=http://"+e.peer, "--heartbeat-interval", "50", "--election-timeout", "250")
+	require.NoError(t, e.cmd.Start())
+}
+
+func (e *externalServer) stop(t *testing.T) {
+	t.Helper()
+	if e.cmd.ProcessState == nil {
+		require.NoError(t, e.cmd.Process.Kill())
+		_ = e.cmd.Wait()
+	}
+}
+
+func (e *externalServer) empty(t *testing.T) {
+	t.Helper()
+	require.NoError(t, os.RemoveAll(filepath.Join(e.dir, "data")))
+}
+
+// freeAddress returns a loopback address that was free just now.
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	require.NoError(t, l.Close())
+	return l.Addr().String()
+}
+
+func testLogger(t *testing.T) *zap.Logger { return zaptest.NewLogger(t, zaptest.Level(zap.WarnLevel)) }
+
+func put(t *testing.T, s cluster.Store, key string) int64 {
+	t.Helper()
+	res, err := s.Put(t.Context(), cluster.PutRequest{Key: key, Value: []byte("v")})
+	require.NoError(t, err)
+	return res.Revision
+}
+
+func next(t *testing.T, events <-chan cluster.Event) cluster.Event {
+	t.Helper()
+	select {
+	case ev, ok := <-events:
+		require.True(t, ok, "the watch has ended")
+		return ev
+	case <-time.After(patience):
+		t.Fatal("no event came")
+		panic("not reached")
+	}
+}

@@ -1,0 +1,68 @@
+package etcdstore
+
+import (
+	"errors"
+	"fmt"
+	"runtime"
+	"sync/atomic"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+)
+
+// shiftedCore passes a library's log lines on at another level.
+type shiftedCore struct {
+	zapcore.Core
+	shift func(zapcore.Level) zapcore.Level
+}
+
+func (c shiftedCore) Enabled(l zapcore.Level) bool { return c.Core.Enabled(c.shift(l)) }
+
+func (c shiftedCore) With(fields []zapcore.Field) zapcore.Core {
+	return shiftedCore{Core: c.Core.With(fields), shift: c.shift}
+}
+
+func (c shiftedCore) Check(e zapcore.Entry, ce *zapcore.CheckedEntry) *zapcore.CheckedEntry {
+	e.Level = c.shift(e.Level)
+	return c.Core.Check(e, ce)
+}
+
+func shifted(l *zap.Logger, shift func(zapcore.Level) zapcore.Level) *zap.Logger {
+	return l.WithOptions(zap.WrapCore(func(c zapcore.Core) zapcore.Core { return shiftedCore{c, shift} }))
+}
+
+// chatter is the logger of etcd's client: it warns at every single retry, which the monitor sums up.
+func chatter(l *zap.Logger) *zap.Logger {
+	return shifted(l, func(zapcore.Level) zapcore.Level { return zapcore.DebugLevel })
+}
+
+// serverLog is the logger of an embedded server. The server's information is our debugging, and so is all it says while it
+// starts and stops: then it warns about choices made on purpose, and what goes wrong is returned as an error. What it takes for fatal would
+// end the process; here it only ends the goroutine, and failed is called once with the reason.
+type serverLog struct {
+	serving atomic.Bool
+	failed  func(error)
+}
+
+func (s *serverLog) logger(l *zap.Logger) *zap.Logger {
+	return shifted(l, s.shift).WithOptions(zap.WithFatalHook(s), zap.WithPanicHook(s))
+}
+
+func (s *serverLog) shift(l zapcore.Level) zapcore.Level {
+	if l <= zapcore.InfoLevel || !s.serving.Load() {
+		return zapcore.DebugLevel
+	}
+	return min(l, zapcore.ErrorLevel)
+}
+
+// OnWrite implements zapcore.CheckWriteHook for the levels Panic and Fatal. It doesn't return.
+func (s *serverLog) OnWrite(entry *zapcore.CheckedEntry, fields []zapcore.Field) {
+	err := errors.New(entry.Message)
+	for _, f := range fields {
+		if cause, ok := f.Interface.(error); ok {
+			err = fmt.Errorf("%s: %w", entry.Message, cause)
+		}
+	}
+	s.failed(err)
+	runtime.Goexit()
+}

@@ -1,0 +1,284 @@
+package etcdstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/mvccpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.uber.org/zap"
+
+	"github.com/ringmaster-agent/ringmaster/cluster"
+)
+
+var _ cluster.Store = (*Store)(nil)
+
+// Store is a cluster.Store on etcd. Use Dial or StartEmbedded.
+type Store struct {
+	where   string // for people: the endpoints or the directory
+	client  *clientv3.Client
+	leases  pb.LeaseClient // sessions must know when each renewal was sent, which the client's own keep-alive hides
+	server  *server        // nil on an external cluster
+	timeout time.Duration
+	logger  *zap.Logger
+
+	// ctx ends with Close. usable is its child and also ends, with a cause, when an embedded server has failed.
+	ctx      context.Context
+	cancel   context.CancelCauseFunc
+	usable   context.Context
+	disable  context.CancelCauseFunc
+	mu       sync.Mutex // guards the start of goroutines against Close
+	workers  sync.WaitGroup
+	closeErr func() error
+
+	history history
+	// outage is why the store can't be reached at present; nil if it can, or if nobody knows yet.
+	outage atomic.Pointer[string]
+	// suspect wakes the monitor, because a call has failed.
+	suspect atomic.Pointer[context.CancelFunc]
+}
+
+// Dial returns a store on an external etcd cluster. It doesn't wait for the cluster: if that can't be reached, the log
+// says so within two seconds, calls fail when their context is over, and all recovers when the cluster is there. An error is a
+// mistake in the config: an endpoint that is none, a file that can't be read.
+func Dial(conf Config) (*Store, error) {
+	if conf.DialTimeout == 0 {
+		conf.DialTimeout = DefaultDialTimeout
+	}
+	if conf.Logger == nil {
+		conf.Logger = zap.NewNop()
+	}
+	endpoints, err := conf.normalise()
+	if err != nil {
+		return nil, err
+	}
+	tlsConfig, err := conf.clientTLS(endpoints[0].Scheme)
+	if err != nil {
+		return nil, err
+	}
+	client, err := conf.newClient(endpoints, tlsConfig, chatter(conf.Logger))
+	if err != nil {
+		return nil, fmt.Errorf("create etcd client: %w", err)
+	}
+	s := newStore(client, "etcd "+strings.Join(conf.Endpoints, ","), conf.Logger)
+	s.timeout = conf.DialTimeout
+	s.leases = pb.NewLeaseClient(client.ActiveConnection())
+	s.closeErr = client.Close
+	m := &monitor{store: s, endpoints: endpoints, tls: tlsConfig}
+	s.start(m.run)
+	return s, nil
+}
+
+func newStore(client *clientv3.Client, where string, logger *zap.Logger) *Store {
+	s := &Store{client: client, where: where, logger: logger, timeout: DefaultDialTimeout}
+	s.ctx, s.cancel = context.WithCancelCause(context.Background())
+	s.usable, s.disable = context.WithCancelCause(s.ctx)
+	s.history.rewound = make(chan struct{})
+	return s
+}
+
+// start runs f in a goroutine that Close waits for. It returns false if the store is closed.
+func (s *Store) start(f func()) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ctx.Err() != nil {
+		return false
+	}
+	s.workers.Go(f)
+	return true
+}
+
+// Get implements cluster.Store.
+func (s *Store) Get(ctx context.Context, key string) (cluster.Entry, error) {
+	var e cluster.Entry
+	err := s.call(ctx, fmt.Sprintf("read %q", key), func(ctx context.Context) (*pb.ResponseHeader, error) {
+		if key == "" {
+			return nil, cluster.ErrNotFound
+		}
+		resp, err := s.client.Get(ctx, key)
+		if err != nil {
+			return nil, err
+		}
+		if len(resp.Kvs) == 0 {
+			return resp.Header, cluster.ErrNotFound
+		}
+		e = entry(resp.Kvs[0])
+		return resp.Header, nil
+	})
+	return e, err
+}
+
+// List implements cluster.Store.
+func (s *Store) List(ctx context.Context, prefix string) (cluster.Listing, error) {
+	var l cluster.Listing
+	err := s.call(ctx, fmt.Sprintf("list %q", prefix), func(ctx context.Context) (*pb.ResponseHeader, error) {
+		// A range is sorted by key without being asked to.
+		resp, err := s.client.Get(ctx, prefix, clientv3.WithPrefix())
+		if err != nil {
+			return nil, err
+		}
+		l.Revision = resp.Header.Revision
+		l.Entries = make([]cluster.Entry, len(resp.Kvs))
+		for i, kv := range resp.Kvs {
+			l.Entries[i] = entry(kv)
+		}
+		return resp.Header, nil
+	})
+	return l, err
+}
+
+// Put implements cluster.Store.
+func (s *Store) Put(ctx context.Context, req cluster.PutRequest) (cluster.PutResult, error) {
+	var res cluster.PutResult
+	err := s.call(ctx, fmt.Sprintf("write %q", req.Key), func(ctx context.Context) (*pb.ResponseHeader, error) {
+		opts, err := sessionOption(req.Session)
+		if err != nil {
+			return nil, err
+		}
+		if err := s.roomToWrite(); err != nil {
+			return nil, err
+		}
+		// The count is taken before the put, in the same transaction: it says whether the key existed.
+		resp, err := s.client.Txn(ctx).
+			If(compares(req.Key, req.If)...).
+			Then(clientv3.OpGet(req.Key, clientv3.WithCountOnly()), clientv3.OpPut(req.Key, string(req.Value), opts...)).
+			Commit()
+		switch {
+		case errors.Is(err, rpctypes.ErrLeaseNotFound):
+			lost(req.Session)
+			return nil, cluster.ErrSessionLost
+		case err != nil:
+			return nil, err
+		case !resp.Succeeded:
+			return resp.Header, cluster.ErrConflict
+		}
+		res.Revision = resp.Header.Revision
+		res.Created = resp.Responses[0].GetResponseRange().GetCount() == 0
+		return resp.Header, nil
+	})
+	return res, err
+}
+
+// Delete implements cluster.Store.
+func (s *Store) Delete(ctx context.Context, key string, cond cluster.Condition) (int64, error) {
+	var revision int64
+	err := s.call(ctx, fmt.Sprintf("delete %q", key), func(ctx context.Context) (*pb.ResponseHeader, error) {
+		if key == "" {
+			return nil, cluster.ErrNotFound
+		}
+		count := clientv3.OpGet(key, clientv3.WithCountOnly())
+		resp, err := s.client.Txn(ctx).
+			If(compares(key, cond)...).
+			Then(count, clientv3.OpDelete(key)).
+			Else(count).
+			Commit()
+		switch {
+		case err != nil:
+			return nil, err
+		case resp.Responses[0].GetResponseRange().GetCount() == 0:
+			return resp.Header, cluster.ErrNotFound
+		case !resp.Succeeded:
+			return resp.Header, cluster.ErrConflict
+		}
+		revision = resp.Header.Revision
+		return resp.Header, nil
+	})
+	return revision, err
+}
+
+// Close implements cluster.Store. An embedded server is shut down, too.
+func (s *Store) Close() error {
+	s.mu.Lock()
+	first := s.ctx.Err() == nil
+	s.cancel(cluster.ErrClosed)
+	s.mu.Unlock()
+	s.workers.Wait()
+	if !first {
+		return nil
+	}
+	if err := s.closeErr(); err != nil && !errors.Is(err, context.Canceled) { // the client returns that of its own context
+		return fmt.Errorf("close %s: %w", s.where, err)
+	}
+	return nil
+}
+
+// revision reads the store's present revision.
+func (s *Store) revision(ctx context.Context) (revision int64, err error) {
+	err = s.call(ctx, "read the present revision", func(ctx context.Context) (*pb.ResponseHeader, error) {
+		resp, err := s.client.Get(ctx, probeKey, clientv3.WithCountOnly())
+		if err != nil {
+			return nil, err
+		}
+		revision = resp.Header.Revision
+		return resp.Header, nil
+	})
+	return revision, err
+}
+
+// call runs one request: it bounds it, ends it with the store, watches the revision of its answer, and explains its error.
+// request returns the header of the answer if it got one.
+func (s *Store) call(ctx context.Context, what string, request func(context.Context) (*pb.ResponseHeader, error)) error {
+	if s.usable.Err() != nil {
+		return fmt.Errorf("%s: %w", what, context.Cause(s.usable))
+	}
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("%s: %w", what, err)
+	}
+	callCtx, cancel := context.WithCancel(ctx)
+	if _, bounded := ctx.Deadline(); !bounded {
+		callCtx, cancel = context.WithTimeout(ctx, s.timeout)
+	}
+	defer cancel()
+	stop := context.AfterFunc(s.usable, cancel)
+	defer stop()
+
+	before := s.history.newest()
+	header, err := request(callCtx)
+	if header != nil {
+		s.observe(before, header.Revision)
+	}
+	if err == nil {
+		return nil
+	}
+	if s.usable.Err() != nil {
+		return fmt.Errorf("%s: %w", what, context.Cause(s.usable))
+	}
+	if header == nil {
+		s.doubt(err)
+	}
+	if why := s.outage.Load(); why != nil {
+		return fmt.Errorf("%s at %s: %w (%s)", what, s.where, err, *why)
+	}
+	return fmt.Errorf("%s at %s: %w", what, s.where, err)
+}
+
+func entry(kv *mvccpb.KeyValue) cluster.Entry {
+	return cluster.Entry{
+		Key:      string(kv.Key),
+		Value:    kv.Value,
+		Revision: kv.ModRevision,
+		Created:  kv.CreateRevision,
+		Session:  sessionID(clientv3.LeaseID(kv.Lease)),
+	}
+}
+
+func compares(key string, c cluster.Condition) []clientv3.Cmp {
+	var all []clientv3.Cmp
+	if c.Absent {
+		all = append(all, clientv3.Compare(clientv3.CreateRevision(key), "=", 0))
+	}
+	if c.Present {
+		all = append(all, clientv3.Compare(clientv3.CreateRevision(key), ">", 0))
+	}
+	if c.Revision != 0 {
+		all = append(all, clientv3.Compare(clientv3.ModRevision(key), "=", c.Revision))
+	}
+	return all
+}
