@@ -1,6 +1,7 @@
 package config
 
 import (
+	"crypto/sha256"
 	"time"
 
 	"github.com/alecthomas/units"
@@ -19,6 +20,9 @@ type Agent struct {
 	text string
 }
 
+// Digest covers the whole text, after variables were expanded.
+func (a *Agent) Digest() Digest { return sha256.Sum256([]byte(a.text)) }
+
 // Server is how the process logs and listens.
 type Server struct {
 	// LogLevel is debug, info, warn or error.
@@ -33,8 +37,8 @@ type Server struct {
 type Metrics struct {
 	// WALDirectory is the directory that holds one WAL per instance. Absolute, or relative to the working directory.
 	WALDirectory string `yaml:"wal_directory"`
-	// WALMaxSize bounds each instance's WAL; 0 is no bound.
-	WALMaxSize units.Base2Bytes `yaml:"wal_max_size"`
+	// WALMaxSize bounds each instance's WAL, in bytes; 0 is no bound.
+	WALMaxSize int64 `yaml:"-"`
 	// Global is never nil.
 	Global *Global `yaml:"-"`
 	// Configs are the local instances, empty if the scraping service is enabled.
@@ -166,9 +170,10 @@ type agentFile struct {
 
 // metricsFile is Metrics with the keys that need more than decoding.
 type metricsFile struct {
-	Metrics `yaml:",inline"`
-	Global  globalFile     `yaml:"global"`
-	Configs []instanceFile `yaml:"configs"`
+	Metrics    `yaml:",inline"`
+	WALMaxSize units.Base2Bytes `yaml:"wal_max_size"`
+	Global     globalFile       `yaml:"global"`
+	Configs    []instanceFile   `yaml:"configs"`
 }
 
 func defaultAgentFile() agentFile {
@@ -187,10 +192,10 @@ func defaultAgentFile() agentFile {
 	return agentFile{
 		Server: Server{LogLevel: "info", LogFormat: "logfmt"},
 		Metrics: metricsFile{
-			Global: globalFile{Prometheus: promconfig.DefaultGlobalConfig},
+			WALMaxSize: 4 * units.GiB,
+			Global:     globalFile{Prometheus: promconfig.DefaultGlobalConfig},
 			Metrics: Metrics{
 				WALDirectory:           "data-agent/",
-				WALMaxSize:             4 * units.GiB,
 				InstanceRestartBackoff: 5 * time.Second,
 				InstanceMode:           "shared",
 				WALCleanupAge:          12 * time.Hour,

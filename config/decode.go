@@ -15,21 +15,23 @@ import (
 )
 
 // decode fills what out points to from n. If anything does not decode, every single error is found and recorded, and
-// out is filled from the rest.
-func (d *document) decode(n *yaml.Node, out any) {
-	if n == nil || isNull(n) || d.bad[n] {
-		return
+// out is filled from the rest. If it returns false that was not possible, and out must not be looked at.
+func (d *document) decode(n *yaml.Node, out any) bool {
+	if d.bad[n] {
+		return false
 	}
 	if d.clean(n).Decode(out) == nil {
-		return
+		return true
 	}
 	d.explain(n, reflect.TypeOf(out).Elem())
-	if d.bad[n] {
-		return
+	if d.bad[n] || d.overflow {
+		return false
 	}
 	if err := d.clean(n).Decode(out); err != nil {
 		d.reject(n, plain(err, n), "")
+		return false
 	}
+	return true
 }
 
 // explain finds out which values below n keep it from decoding as t. Values come before the blocks they are in, so a
@@ -68,7 +70,7 @@ func (d *document) explain(n *yaml.Node, t reflect.Type) {
 // again, since a decoder stops at its first error.
 func (d *document) blame(n *yaml.Node, t reflect.Type) {
 	told := map[string]bool{}
-	for {
+	for !d.overflow {
 		err := d.clean(n).Decode(reflect.New(t).Interface())
 		if err == nil {
 			return
@@ -125,6 +127,9 @@ func (d *document) culprit(n *yaml.Node, problem string) *yaml.Node {
 
 // mention is where in a problem's text a key is named, also with spaces for its underscores; -1 if it is not.
 func mention(problem, key string) int {
+	if !strings.Contains(strings.ReplaceAll(problem, "_", " "), strings.ReplaceAll(key, "_", " ")) {
+		return -1
+	}
 	pattern := strings.ReplaceAll(regexp.QuoteMeta(key), "_", "[_ ]")
 	if at := regexp.MustCompile(`\b` + pattern + `\b`).FindStringIndex(problem); at != nil {
 		return at[0]

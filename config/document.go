@@ -33,9 +33,10 @@ type document struct {
 	root   *yaml.Node // without aliases and merge keys; nil for an empty text
 	origin map[*yaml.Node]*yaml.Node
 
-	errs    Errors
-	bad     map[*yaml.Node]bool
-	badKeys map[*yaml.Node][]string // mapping → the keys that are missing or wrong because of an error already told
+	errs     Errors
+	overflow bool // there are more than maxErrors
+	bad      map[*yaml.Node]bool
+	badKeys  map[*yaml.Node][]string // mapping → the keys that are missing or wrong because of an error already told
 }
 
 // parseDocument parses text. Problems of the syntax are in errs, and root is nil then.
@@ -126,6 +127,10 @@ func (d *document) reject(n *yaml.Node, problem, hint string) {
 
 // fail records an error about a node.
 func (d *document) fail(n *yaml.Node, problem, hint string) {
+	if len(d.errs) >= maxErrors {
+		d.overflow = true
+		return
+	}
 	path, line := d.locate(n)
 	d.errs = append(d.errs, Error{
 		File: d.file, Line: line, Field: path, Problem: problem, Hint: hint,

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"go.yaml.in/yaml/v3"
 )
 
 // Error is one thing that is wrong with a config.
@@ -52,12 +54,44 @@ func (es Errors) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// sorted orders by line and drops repetitions (a value behind a YAML alias is checked once per use).
-func (es Errors) sorted() Errors {
-	slices.SortStableFunc(es, func(a, b Error) int {
+// maxErrors is how many errors of one document are told. A person reads no more, and finding each costs time.
+const maxErrors = 100
+
+// result is what was found: in the order of the lines, without repetitions (a value behind a YAML alias is checked once
+// per use).
+func (d *document) result() Errors {
+	found := d.errs
+	slices.SortStableFunc(found, func(a, b Error) int {
 		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Field, b.Field))
 	})
-	return slices.Compact(es)
+	found = slices.Compact(found)
+	if d.overflow {
+		found = append(found, Error{
+			File: d.file, Line: found[len(found)-1].Line,
+			Problem: fmt.Sprintf("there are more than %d errors", maxErrors), Hint: "fix these first",
+		})
+	}
+	return found
+}
+
+// uniques notices names that are given twice, in a list of things that must have different ones.
+type uniques struct {
+	*document
+	what  string
+	first map[string]*yaml.Node
+}
+
+func (d *document) uniques(what string) uniques {
+	return uniques{document: d, what: what, first: map[string]*yaml.Node{}}
+}
+
+// add records that the node gives the name.
+func (u uniques) add(n *yaml.Node, name string) {
+	if first, again := u.first[name]; again {
+		u.fail(n, fmt.Sprintf("the name %q is already used in line %d", name, u.line(first)), "give each "+u.what+" a name of its own")
+		return
+	}
+	u.first[name] = n
 }
 
 // nearest returns the candidate that a reader most likely meant by word, or "" if none is close.

@@ -1,7 +1,6 @@
 package config
 
 import (
-	"flag"
 	"os"
 	"strings"
 	"testing"
@@ -9,17 +8,12 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-var update = flag.Bool("update", false, "rewrite the golden files")
-
 func TestABrokenFileTellsEverythingAtOnce(t *testing.T) {
 	text, err := os.ReadFile("testdata/broken.yaml")
 	require.NoError(t, err)
 	_, err = LoadAgent("agent.yaml", text, LoadOptions{})
 	var errs Errors
 	require.ErrorAs(t, err, &errs)
-	if *update {
-		require.NoError(t, os.WriteFile("testdata/broken.golden", []byte(err.Error()+"\n"), 0o644))
-	}
 	golden, readErr := os.ReadFile("testdata/broken.golden")
 	require.NoError(t, readErr)
 	require.Equal(t, string(golden), err.Error()+"\n")
@@ -32,5 +26,20 @@ func TestABrokenFileTellsEverythingAtOnce(t *testing.T) {
 		if key, _, isItem := strings.Cut(key, "["); !isItem {
 			require.Contains(t, lines[e.Line-1], key, "%s points at the wrong line", e.Field)
 		}
+	}
+}
+
+func TestAHostileUploadIsRefusedWithABoundedAnswer(t *testing.T) {
+	const many = 10_000
+	for what, text := range map[string]string{
+		"empty entries": "scrape_configs:\n" + strings.Repeat("-\n", many),
+		"bad targets":   "scrape_configs:\n- job_name: a\n  static_configs:\n  - targets:\n" + strings.Repeat("    - http://a/\n", many),
+		"bad rules":     "host_filter_relabel_configs:\n" + strings.Repeat("- {regex: '(', modulus: x, action: y}\n", many),
+		"unknown keys":  "scrape_configs:\n" + strings.Repeat("- {job_nam: a}\n", many),
+		"deep nesting":  strings.Repeat("[", many),
+		"same job":      "scrape_configs:\n" + strings.Repeat("- {job_name: a}\n", many),
+	} {
+		errs := problems(t, text, InstanceOptions{})
+		require.LessOrEqual(t, len(errs), maxErrors+1, what)
 	}
 }

@@ -50,6 +50,8 @@ type InstanceOptions struct {
 	Global *Global
 	// AllowFiles permits keys that name files of this machine.
 	AllowFiles bool
+	// Directory is what the relative paths of files are relative to; empty: the working directory.
+	Directory string
 	// Origin is the name of the file in errors; empty: the instance's name.
 	Origin string
 }
@@ -94,12 +96,15 @@ func ParseInstance(name, text string, opts InstanceOptions) (*Instance, error) {
 		if len(d.errs) == 0 {
 			d.failLine(1, "the config is empty", "it needs scrape_configs")
 		}
-		return nil, d.errs.sorted()
+		return nil, d.result()
 	}
 	t := reflect.TypeFor[instanceFile]()
 	d.structure(d.root, t)
 	var f instanceFile
-	d.decode(d.root, &f)
+	if !d.decode(d.root, &f) {
+		d.nameInstance("", name)
+		return nil, d.result()
+	}
 	if name != "" {
 		f.Name = name
 	}
@@ -109,17 +114,16 @@ func ParseInstance(name, text string, opts InstanceOptions) (*Instance, error) {
 	i := d.instanceOf(d.root, f, opts.Global)
 	if len(d.errs) > 0 {
 		d.nameInstance("", f.Name)
-		return nil, d.errs.sorted()
+		return nil, d.result()
 	}
+	i.setDirectory(opts.Directory, len(f.RemoteWrite) > 0)
 	i.seal(text)
 	return i, nil
 }
 
 // instanceOf validates a decoded instance. What it returns is of use only if no errors were recorded.
 func (d *document) instanceOf(n *yaml.Node, f instanceFile, g *Global) *Instance {
-	if !d.bad[n] {
-		d.checkInstance(n, f)
-	}
+	d.checkInstance(n, f)
 	scheme := g.Prometheus.MetricNameValidationScheme
 	d.relabelRules(child(n, "host_filter_relabel_configs"), f.HostFilterRelabelConfigs, scheme)
 	d.scrapeConfigs(child(n, "scrape_configs"), f.ScrapeConfigs, g.Prometheus)

@@ -119,7 +119,7 @@ func TestRulesOfAnInstance(t *testing.T) {
 		{"scrape_configs:\n- job_name: a\n  scrape_interval: 5s\n  scrape_timeout: 6s", `config "app":4: instance "app": scrape_configs[0].scrape_timeout: the timeout 6s is longer than the scrape interval 5s`},
 		{"scrape_configs:\n- job_name: a\n  scrape_timeout: 2m", "the timeout 2m is longer than the scrape interval 1m"},
 		{"scrape_configs:\n- static_configs: []", `config "app":2: instance "app": scrape_configs[0]: job_name is empty`},
-		{"scrape_configs:\n- job_name: a\n- job_name: a", `config "app":3: instance "app": scrape_configs[1].job_name: the job name "a" is already used in line 2`},
+		{"scrape_configs:\n- job_name: a\n- job_name: a", `config "app":3: instance "app": scrape_configs[1].job_name: the name "a" is already used in line 2`},
 		{"scrape_configs:\n-", "scrape_configs[0]: empty entry"},
 		{"scrape_configs:\n- job_name: a\n  relabel_configs:\n  - regex: '('\n    target_label: x", `config "app":4: instance "app": scrape_configs[0].relabel_configs[0].regex: error parsing regexp`},
 		{"scrape_configs:\n- job_name: a\n  consul_sd_configs:\n  - servr: x", "scrape_configs[0].consul_sd_configs[0].servr: unknown key; did you mean server?"},

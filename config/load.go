@@ -22,6 +22,7 @@ type LoadOptions struct {
 func Default() *Agent {
 	f := defaultAgentFile()
 	m := f.Metrics.Metrics
+	m.WALMaxSize = int64(f.Metrics.WALMaxSize)
 	m.Global = DefaultGlobal()
 	m.ScrapingService.Enabled = true
 	m.completeStores(false)
@@ -41,7 +42,7 @@ func LoadAgent(filename string, text []byte, opts LoadOptions) (*Agent, error) {
 	}
 	d := parseDocument(filename, expanded.text, expanded.lines)
 	if len(d.errs) > 0 {
-		return nil, d.errs.sorted()
+		return nil, d.result()
 	}
 	a := &Agent{text: expanded.text}
 	for _, ref := range expanded.unset {
@@ -55,15 +56,16 @@ func LoadAgent(filename string, text []byte, opts LoadOptions) (*Agent, error) {
 	texts := d.instanceTexts(child(child(root, "metrics"), "configs"))
 	d.structure(root, reflect.TypeFor[agentFile]())
 	f := defaultAgentFile()
-	d.decode(root, &f)
-	d.finish(a, root, f, texts)
+	if d.decode(root, &f) {
+		d.finish(a, root, f, texts)
+	}
 	if len(d.errs) > 0 {
 		for i, n := range listed(child(child(root, "metrics"), "configs")) {
 			if name := child(n, "name"); name != nil {
 				d.nameInstance(fmt.Sprintf("metrics.configs[%d]", i), name.Value)
 			}
 		}
-		return nil, d.errs.sorted()
+		return nil, d.result()
 	}
 	return a, nil
 }
@@ -86,6 +88,7 @@ func (d *document) instanceTexts(list *yaml.Node) map[*yaml.Node]string {
 func (d *document) finish(a *Agent, root *yaml.Node, f agentFile, texts map[*yaml.Node]string) {
 	metrics := child(root, "metrics")
 	a.Server, a.Metrics = f.Server, f.Metrics.Metrics
+	a.Metrics.WALMaxSize = int64(f.Metrics.WALMaxSize)
 	d.server(child(root, "server"), f.Server)
 	d.metrics(metrics, a.Metrics)
 	dir := filepath.Dir(d.file)
@@ -103,21 +106,22 @@ func (d *document) finish(a *Agent, root *yaml.Node, f agentFile, texts map[*yam
 	_, ownRing := at(metrics, "scraping_service", "lifecycler", "ring", "kvstore", "store")
 	a.Metrics.completeStores(ownRing)
 	a.Warnings = append(a.Warnings, d.warnings(metrics)...)
+	if !a.Metrics.ScrapingService.Enabled && len(a.Metrics.Configs) == 0 {
+		a.Warnings = append(a.Warnings, d.file+": nothing is scraped: the scraping service is not enabled, and there are no configs")
+	}
 }
 
 func (d *document) localInstances(list *yaml.Node, files []instanceFile, g *Global) []*Instance {
 	var instances []*Instance
-	lines := map[string]int{}
+	names := d.uniques("instance")
 	for i, n := range d.items(list) {
 		if i >= len(files) {
 			break
 		}
 		instances = append(instances, d.instanceOf(n, files[i], g))
-		where, named := at(n, "name")
-		if first, again := lines[files[i].Name]; named && again {
-			d.fail(where, fmt.Sprintf("the name is already used in line %d", first), "give each instance a name of its own")
+		if where, named := at(n, "name"); named {
+			names.add(where, files[i].Name)
 		}
-		lines[files[i].Name] = d.line(where)
 	}
 	return instances
 }

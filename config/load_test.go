@@ -57,7 +57,7 @@ func TestAnEmptyFileIsAllDefaults(t *testing.T) {
 		require.Equal(t, "logfmt", a.Server.LogFormat)
 		require.Nil(t, a.Server.HTTPTLS)
 		require.Equal(t, "data-agent/", a.Metrics.WALDirectory)
-		require.Equal(t, 4*units.GiB, a.Metrics.WALMaxSize)
+		require.EqualValues(t, 4*units.GiB, a.Metrics.WALMaxSize)
 		require.Equal(t, 5*time.Second, a.Metrics.InstanceRestartBackoff)
 		require.Equal(t, DefaultGlobal().Prometheus, a.Metrics.Global.Prometheus)
 		require.False(t, a.Metrics.ScrapingService.Enabled)
@@ -118,11 +118,11 @@ func TestLocalInstancesTakeDefaultsAndPathsFromTheirFile(t *testing.T) {
       scrape_configs: [{job_name: a, scrape_interval: 30s, metrics_path: /x}]
       remote_write: [{url: "http://own/", name: own, basic_auth: {username: u, password_file: p}}]
 `)
-	require.Equal(t, 512*units.MiB, a.Metrics.WALMaxSize)
+	require.EqualValues(t, 512*units.MiB, a.Metrics.WALMaxSize)
 	require.Equal(t, 24*time.Hour, a.Metrics.HTTPIdleConnTimeout)
 	one, two := a.Metrics.Configs[0], a.Metrics.Configs[1]
 	require.Equal(t, "one", one.Name)
-	require.Equal(t, filepath.Join("conf", "token"), string(one.ScrapeConfigs[0].HTTPClientConfig.Authorization.CredentialsFile))
+	require.Equal(t, filepath.Join("conf", "token"), one.ScrapeConfigs[0].HTTPClientConfig.Authorization.CredentialsFile)
 	require.Equal(t, "15s", one.ScrapeConfigs[0].ScrapeInterval.String())
 	require.Equal(t, "10s", one.ScrapeConfigs[0].ScrapeTimeout.String())
 	require.Regexp(t, `^one-[0-9a-f]{6}$`, one.RemoteWrite[0].Name)
@@ -139,7 +139,8 @@ func TestLocalInstancesTakeDefaultsAndPathsFromTheirFile(t *testing.T) {
 
 func TestKeysWithoutEffectAreToldOnce(t *testing.T) {
 	a := load(t, "metrics:\n  instance_mode: distinct\n  wal_cleanup_age: 1h\n  wal_cleanup_period: 1h\n  global: {evaluation_interval: 1m}\n")
-	require.Len(t, a.Warnings, 4)
+	require.Len(t, a.Warnings, 5)
+	require.Contains(t, a.Warnings[4], "nothing is scraped")
 	require.Contains(t, a.Warnings[0], "conf/agent.yaml: line 2: metrics.instance_mode")
 }
 
@@ -157,7 +158,7 @@ func TestVariablesAreExpandedOnlyWhenAsked(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "here/", a.Metrics.WALDirectory)
 	require.Equal(t, 5*time.Second, a.Metrics.HTTPIdleConnTimeout)
-	require.Equal(t, []string{"a.yaml: line 2: SUB is not set in the environment, so it expands to nothing"}, a.Warnings)
+	require.Equal(t, "a.yaml: line 2: SUB is not set in the environment, so it expands to nothing", a.Warnings[0])
 
 	a, err = LoadAgent("a.yaml", []byte("metrics: {wal_directory: \"${DIR}\"}"), LoadOptions{})
 	require.NoError(t, err)

@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"unicode"
 
 	promcommon "github.com/prometheus/common/config"
 	"go.yaml.in/yaml/v3"
@@ -190,7 +191,7 @@ func maskURLs(text string) string {
 
 func words(text string) []string {
 	return strings.FieldsFunc(text, func(r rune) bool {
-		return !(r == '_' || 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9')
+		return r != '_' && !unicode.IsLetter(r) && !unicode.IsDigit(r)
 	})
 }
 

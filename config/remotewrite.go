@@ -1,7 +1,6 @@
 package config
 
 import (
-	"fmt"
 	"strings"
 
 	"github.com/prometheus/common/model"
@@ -14,7 +13,7 @@ import (
 // the digest of each block.
 func (d *document) remoteWrites(list *yaml.Node, configs []*promconfig.RemoteWriteConfig, scheme model.ValidationScheme) []Digest {
 	digests := make([]Digest, len(configs))
-	lines := map[string]int{}
+	names := d.uniques("remote_write")
 	for i, n := range d.items(list) {
 		if i >= len(configs) {
 			break
@@ -23,10 +22,7 @@ func (d *document) remoteWrites(list *yaml.Node, configs []*promconfig.RemoteWri
 		digests[i] = canonical(n)
 		applyOurDefaults(n, rw)
 		if where, ok := at(n, "name"); ok && rw.Name != "" {
-			if first, again := lines[rw.Name]; again {
-				d.fail(where, fmt.Sprintf("the name %q is already used in line %d", rw.Name, first), "give each remote_write a name of its own")
-			}
-			lines[rw.Name] = d.line(where)
+			names.add(where, rw.Name)
 		}
 		if rw.URL.Scheme != "http" && rw.URL.Scheme != "https" || rw.URL.Host == "" {
 			where, _ := at(n, "url")
@@ -57,19 +53,13 @@ func endpointName(instance, name string, block Digest) string {
 	return instance + "-" + block.String()[:6]
 }
 
-// uniqueEndpoints reports endpoints of one instance that have the same name because their blocks are the same.
+// uniqueEndpoints reports endpoints of one instance that get the same name because their blocks are the same.
 func (d *document) uniqueEndpoints(list *yaml.Node, configs []*promconfig.RemoteWriteConfig) {
-	lines := map[string]int{}
+	names := d.uniques("remote_write")
 	for i, n := range d.items(list) {
-		if i >= len(configs) {
-			break
+		if _, written := at(n, "name"); i < len(configs) && !written {
+			names.add(n, configs[i].Name)
 		}
-		name := configs[i].Name
-		_, written := at(n, "name")
-		if first, again := lines[name]; again && !written {
-			d.fail(n, fmt.Sprintf("this remote_write gets the name %q, as the one in line %d", name, first), "give them names, or remove one")
-		}
-		lines[name] = d.line(n)
 	}
 }
 

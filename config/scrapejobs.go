@@ -12,17 +12,14 @@ import (
 // scrapeConfigs validates decoded jobs, which come from the entries of list that are not bad, and fills in what they take
 // from the global block.
 func (d *document) scrapeConfigs(list *yaml.Node, jobs []*promconfig.ScrapeConfig, g promconfig.GlobalConfig) {
-	lines := map[string]int{}
+	names := d.uniques("job of an instance")
 	for i, n := range d.items(list) {
 		if i >= len(jobs) {
 			break
 		}
 		job := jobs[i]
 		where, _ := at(n, "job_name")
-		if first, again := lines[job.JobName]; again {
-			d.fail(where, fmt.Sprintf("the job name %q is already used in line %d", job.JobName, first), "give each job of an instance a name of its own")
-		}
-		lines[job.JobName] = d.line(where)
+		names.add(where, job.JobName)
 		asWritten := *job
 		if job.Validate(g) != nil {
 			d.explainJob(n, asWritten, g)
