@@ -80,8 +80,13 @@ func (d *document) blame(n *yaml.Node, t reflect.Type) {
 			d.bad[n] = true
 			return
 		}
+		culprit := d.culprit(n, problem, err)
+		if culprit == n && len(told) > 0 {
+			// Likely that something is missing, because it was left out after the error before.
+			d.bad[n] = true
+			return
+		}
 		told[problem] = true
-		culprit := d.culprit(n, problem)
 		d.reject(culprit, problem, remedy(problem))
 		if culprit == n {
 			return
@@ -91,13 +96,17 @@ func (d *document) blame(n *yaml.Node, t reflect.Type) {
 
 // follows says whether an error of a block only repeats that one of its keys is wrong or missing.
 func (d *document) follows(n *yaml.Node, problem string) bool {
-	return slices.ContainsFunc(d.badKeys[n], func(key string) bool { return mention(problem, key) >= 0 })
+	return slices.ContainsFunc(d.badKeys[n], func(key string) bool { return mention(strings.ToLower(problem), key) >= 0 })
 }
 
 // culprit guesses which value inside of n an error is about: the one it quotes, or the one whose key it names first. It
 // returns n itself if there is none.
-func (d *document) culprit(n *yaml.Node, problem string) *yaml.Node {
+func (d *document) culprit(n *yaml.Node, problem string, err error) *yaml.Node {
 	quoted := quotes(problem)
+	var urlErr *url.Error
+	if errors.As(err, &urlErr) { // its URL is kept out of the problem
+		quoted = append(quoted, urlErr.URL)
+	}
 	best, rank := n, len(problem)
 	var search func(at *yaml.Node)
 	search = func(at *yaml.Node) {

@@ -67,7 +67,7 @@ func (d *document) global(n *yaml.Node, f globalFile) *Global {
 	probe := promconfig.DefaultScrapeConfig
 	if err := probe.Validate(g.Prometheus); err != nil {
 		problem := plain(err, n)
-		d.fail(d.culprit(n, problem), problem, remedy(problem))
+		d.fail(d.culprit(n, problem, err), problem, remedy(problem))
 	}
 	g.blocks = d.remoteWrites(child(n, "remote_write"), g.RemoteWrite, g.Prometheus.MetricNameValidationScheme)
 	return g

@@ -160,7 +160,7 @@ func holdsSecret(t reflect.Type) bool {
 // found, and those that only describe one, don't.
 func soundsSecret(word string) bool {
 	word = strings.ToLower(word)
-	for _, suffix := range []string{"_file", "_files", "_path", "_ref", "_url", "_id", "_type", "_arn"} {
+	for _, suffix := range []string{"_file", "_files", "_path", "_ref", "_url", "_id", "_type", "_arn", "_method", "_name"} {
 		if strings.HasSuffix(word, suffix) {
 			return false
 		}

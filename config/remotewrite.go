@@ -72,7 +72,7 @@ func (d *document) relabelRules(list *yaml.Node, rules []*relabel.Config, scheme
 		// A rule that lost a value above is only known in part.
 		if err := rules[i].Validate(scheme); err != nil && len(d.badKeys[n]) == 0 {
 			problem := plain(err, n)
-			d.fail(d.culprit(n, problem), strings.TrimPrefix(problem, "relabel configuration for "), "")
+			d.fail(d.culprit(n, problem, err), strings.TrimPrefix(problem, "relabel configuration for "), "")
 		}
 	}
 }

@@ -29,7 +29,6 @@ func (d *document) scrapeConfigs(list *yaml.Node, jobs []*promconfig.ScrapeConfi
 
 // explainJob finds all reasons why a job is not valid; Prometheus stops at the first.
 func (d *document) explainJob(n *yaml.Node, job promconfig.ScrapeConfig, g promconfig.GlobalConfig) {
-	before := len(d.errs)
 	interval := job.ScrapeInterval
 	if interval == 0 {
 		interval = g.ScrapeInterval
@@ -46,13 +45,8 @@ func (d *document) explainJob(n *yaml.Node, job promconfig.ScrapeConfig, g promc
 	d.relabelRules(child(n, "relabel_configs"), job.RelabelConfigs, scheme)
 	d.relabelRules(child(n, "metric_relabel_configs"), job.MetricRelabelConfigs, scheme)
 	job.RelabelConfigs, job.MetricRelabelConfigs = nil, nil
-	err := job.Validate(g)
-	if err == nil && len(d.errs) > before {
-		return
+	if err := job.Validate(g); err != nil {
+		problem := strings.ReplaceAll(plain(err, n), fmt.Sprintf(" for scrape config with job name %q", job.JobName), "")
+		d.fail(d.culprit(n, problem, err), problem, remedy(problem))
 	}
-	problem := "this scrape config is not valid"
-	if err != nil {
-		problem = strings.ReplaceAll(plain(err, n), fmt.Sprintf(" for scrape config with job name %q", job.JobName), "")
-	}
-	d.fail(d.culprit(n, problem), problem, remedy(problem))
 }
