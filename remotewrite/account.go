@@ -98,12 +98,3 @@ func (t *tally) add(o *tally) {
 	}
 	t.highestSent = max(t.highestSent, o.highestSent)
 }
-
-// droppedSamples is the number of floats and histograms that were dropped for any reason.
-func (t *tally) droppedSamples() uint64 {
-	var n uint64
-	for r := range t.dropped {
-		n += t.dropped[r].samples()
-	}
-	return n
-}

@@ -17,6 +17,9 @@ type item struct {
 	gone bool // dropped while the batch waited
 }
 
+// itemBytes is the size of an item in memory.
+const itemBytes = 16
+
 // span is a range of a batch's items.
 type span struct{ from, to int }
 

@@ -74,7 +74,7 @@ func (l *ledger) configure(instance string, cfg *promconfig.RemoteWriteConfig, c
 func (l *ledger) settled(r *round, account *tally) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.tally.add(account)
+	l.add(account)
 	l.cursor = r.end
 	l.highestRead = max(l.highestRead, r.highestRead)
 }

@@ -17,14 +17,11 @@ type memlog struct {
 	cursors    map[string]Position
 	// failures makes the next reads fail, after having delivered the record.
 	failures int
-	// uncounted samples were committed and are gone, behind the last record.
-	lostAtEnd uint64
 }
 
 type memrecord struct {
 	entries []memsample
 	end     Position
-	lost    LostSamples
 	damaged bool
 }
 

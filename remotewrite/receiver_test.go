@@ -118,7 +118,7 @@ func (r *receiver) requireOnce(series, n int) {
 
 func nameOf(ts prompb.TimeSeries) string {
 	for _, l := range ts.Labels {
-		if l.Name == labels.MetricName {
+		if l.Name == model.MetricNameLabel {
 			return l.Value
 		}
 	}
@@ -133,7 +133,7 @@ func (m *memlog) scrape(count, n int) {
 	entries := make([]memsample, 0, count)
 	for i := range count {
 		entries = append(entries, memsample{
-			ref: uint64(i + 1), labels: labels.FromStrings(labels.MetricName, fmt.Sprintf("s%d", i), "job", "test"),
+			ref: uint64(i + 1), labels: labels.FromStrings(model.MetricNameLabel, fmt.Sprintf("s%d", i), "job", "test"),
 			t: epoch + int64(n), v: float64(n),
 		})
 	}

@@ -70,8 +70,8 @@ func (r *round) begin(n int, l limits, cache *seriesCache, from Position, newEnc
 	}
 }
 
-// end releases what belongs to one endpoint and recycles the batches.
-func (r *round) release() {
+// recycle takes the batches back for the next round.
+func (r *round) recycle() {
 	for _, ln := range r.lanes {
 		if ln.open != nil {
 			ln.sealed = append(ln.sealed, ln.open)
@@ -82,22 +82,37 @@ func (r *round) release() {
 			r.free = append(r.free, b)
 			ln.sealed[i] = nil
 		}
-		ln.sealed, ln.raw, ln.encoder = ln.sealed[:0], ln.raw[:0], nil
+		ln.sealed, ln.raw = ln.sealed[:0], ln.raw[:0]
 	}
-	r.cache = nil
-	r.builder.Reset(labels.EmptyLabels())
 }
 
-// footprint is the number of bytes that the round's buffers hold on to.
-func (r *round) footprint() int {
-	n := cap(r.scratch)
-	for _, ln := range r.lanes {
-		n += cap(ln.raw)
+// release ends the use by an endpoint. Buffers beyond most bytes are given up.
+func (r *round) release(most int) {
+	r.recycle()
+	r.cache = nil
+	r.builder.Reset(labels.EmptyLabels())
+	kept := cap(r.scratch)
+	if kept > most {
+		r.scratch, kept = nil, 0
 	}
-	for _, b := range r.free {
-		n += cap(b.body) + 16*cap(b.items)
+	r.lanes = keep(r.lanes, &kept, most, func(ln *lane) int {
+		ln.encoder = nil
+		return cap(ln.raw)
+	})
+	r.free = keep(r.free, &kept, most, func(b *batch) int { return cap(b.body) + itemBytes*cap(b.items) })
+}
+
+// keep returns the part of list that fits in most bytes, of which kept are used.
+func keep[T any](list []*T, kept *int, most int, size func(*T) int) []*T {
+	for i, x := range list {
+		n := size(x)
+		if *kept+n > most {
+			clear(list[i:])
+			return list[:i]
+		}
+		*kept += n
 	}
-	return n
+	return list
 }
 
 // delivered books a record that the source has delivered.
