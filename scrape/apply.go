@@ -12,7 +12,6 @@ import (
 	config_util "github.com/prometheus/common/config"
 	"github.com/prometheus/common/promslog"
 	promconfig "github.com/prometheus/prometheus/config"
-	promscrape "github.com/prometheus/prometheus/scrape"
 	"github.com/prometheus/prometheus/util/logging"
 )
 
@@ -84,7 +83,7 @@ func (s *Scraper) apply(c *Config) error {
 	if err != nil {
 		return err
 	}
-	providers, err := s.discoveries.plan(c.Jobs)
+	discovered, err := s.discoveries.plan(c.Jobs)
 	if err != nil {
 		return err
 	}
@@ -94,7 +93,7 @@ func (s *Scraper) apply(c *Config) error {
 	if err != nil {
 		return err
 	}
-	s.discoveries.adopt(providers, c.Jobs, c.HostFilter)
+	s.discoveries.adopt(discovered, c.HostFilter)
 	return s.gate.endRemovedSeries(time.Now().UnixMilli())
 }
 
@@ -140,47 +139,6 @@ func (c *Config) forManager() (*promconfig.Config, error) {
 		managed.ScrapeConfigs = append(managed.ScrapeConfigs, &bare)
 	}
 	return managed, nil
-}
-
-// groupFeed hands target groups to a manager. Run, the only way to do that, starts a goroutine that lives as long as the manager,
-// each time it is called. So an instance with static targets calls it once with a channel that is closed after one value, and
-// has one goroutine; when it is reloaded, or has discoveries, it calls it with a channel that stays open, and has two more, or one.
-type groupFeed struct {
-	manager *promscrape.Manager
-	onPanic func(error)
-	dynamic bool
-
-	fed  bool
-	open chan targetSets
-}
-
-// send does not block. A value that was not taken yet is replaced. One caller at a time.
-func (f *groupFeed) send(sets targetSets) {
-	if !f.fed && !f.dynamic {
-		f.fed = true
-		once := make(chan targetSets, 1)
-		once <- sets
-		close(once)
-		_ = f.manager.Run(once) // always nil
-		return
-	}
-	if f.open == nil {
-		f.fed = true
-		f.open = make(chan targetSets, 1)
-		go func() {
-			defer func() {
-				if v := recover(); v != nil {
-					f.onPanic(panicError("feed scrape manager", v))
-				}
-			}()
-			_ = f.manager.Run(f.open)
-		}()
-	}
-	select {
-	case <-f.open:
-	default:
-	}
-	f.open <- sets
 }
 
 // failureLogs are the files of scrape_failure_log_file. The manager opens them, closes them on a reload, and forgets them when it

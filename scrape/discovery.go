@@ -1,10 +1,12 @@
 package scrape
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"reflect"
 	"slices"
 	"sync"
@@ -23,8 +25,18 @@ const (
 	maxUpdateGap = 5 * time.Second
 )
 
-// targetSets are the target groups of each job, by job name: what a scrape.Manager is fed with.
-type targetSets = map[string][]*targetgroup.Group
+// jobTargets is what was found for one job.
+type jobTargets struct {
+	config *promconfig.ScrapeConfig
+	groups []*targetgroup.Group
+}
+
+func (j jobTargets) count() (n int) {
+	for _, group := range j.groups {
+		n += len(group.Targets)
+	}
+	return n
+}
 
 // discoveries runs the service discoveries of one scraper and merges what they find with the static targets.
 //
@@ -36,20 +48,32 @@ type discoveries struct {
 	metrics *Metrics
 	onPanic func(error)
 
-	mu        sync.Mutex
-	stopped   bool
-	jobs      []*promconfig.ScrapeConfig
-	filter    *HostFilter
-	providers []*provider
-	news      chan struct{} // closed and replaced when a provider has reported for the first time
+	mu      sync.Mutex
+	stopped bool
+	current plan
+	filter  *HostFilter
+	news    chan struct{} // closed and replaced when a provider has reported for the first time
 
-	deliver  func([]*promconfig.ScrapeConfig, targetSets) // nil until started; called with mu held, must not block
-	pending  *time.Timer                                  // of the next delivery; nil when nothing is to be delivered
+	deliver  func([]jobTargets) // nil until started; called with mu held, must not block
+	pending  *time.Timer        // of the next delivery; nil when nothing is to be delivered
 	gap      time.Duration
 	lastSent time.Time
 
 	counts                 map[string]int // targets by job, as last delivered
 	failed, received, sent int
+}
+
+// plan is what is discovered for which job.
+type plan struct {
+	jobs      []jobSources
+	providers []*provider // of all jobs, each once
+}
+
+// jobSources is where the targets of one job come from.
+type jobSources struct {
+	config    *promconfig.ScrapeConfig
+	static    []*targetgroup.Group
+	providers []*provider
 }
 
 // provider is one running discoverer. Jobs with equal discovery configs share it.
@@ -69,19 +93,21 @@ func newDiscoveries(log *slog.Logger, metrics *Metrics, onPanic func(error)) *di
 
 // plan finds or creates the provider of each dynamic discovery config of jobs; equal configs share one. New ones are not running
 // yet, so a plan can be forgotten.
-func (d *discoveries) plan(jobs []*promconfig.ScrapeConfig) ([]*provider, error) {
+func (d *discoveries) plan(jobs []*promconfig.ScrapeConfig) (plan, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	var (
-		wanted []*provider
+		wanted plan
 		errs   []error
 	)
 	for _, job := range jobs {
+		sources := jobSources{config: job}
 		for _, config := range job.ServiceDiscoveryConfigs {
-			if _, static := config.(discovery.StaticConfig); static || findProvider(wanted, config) != nil {
+			if static, ok := config.(discovery.StaticConfig); ok {
+				sources.static = append(sources.static, static...)
 				continue
 			}
-			p := findProvider(d.providers, config)
+			p := cmp.Or(findProvider(wanted.providers, config), findProvider(d.current.providers, config))
 			if p == nil {
 				var err error
 				if p, err = d.newProvider(job.JobName, config); err != nil {
@@ -89,27 +115,31 @@ func (d *discoveries) plan(jobs []*promconfig.ScrapeConfig) ([]*provider, error)
 					continue
 				}
 			}
-			wanted = append(wanted, p)
+			sources.providers = append(sources.providers, p)
+			if !slices.Contains(wanted.providers, p) {
+				wanted.providers = append(wanted.providers, p)
+			}
 		}
+		wanted.jobs = append(wanted.jobs, sources)
 	}
 	d.failed = len(errs)
 	return wanted, errors.Join(errs...)
 }
 
 // adopt carries out a plan: providers that are in it already go on with what they have found, new ones are started, others ended.
-func (d *discoveries) adopt(wanted []*provider, jobs []*promconfig.ScrapeConfig, filter *HostFilter) {
+func (d *discoveries) adopt(wanted plan, filter *HostFilter) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.stopped {
 		return
 	}
-	for _, p := range d.providers {
-		if !slices.Contains(wanted, p) {
+	for _, p := range d.current.providers {
+		if !slices.Contains(wanted.providers, p) {
 			d.end(p)
 		}
 	}
-	d.jobs, d.filter, d.providers = jobs, filter, wanted
-	for _, p := range wanted {
+	d.current, d.filter = wanted, filter
+	for _, p := range wanted.providers {
 		if p.cancel == nil {
 			d.run(p)
 		}
@@ -205,7 +235,7 @@ func (d *discoveries) warm(ctx context.Context) error {
 	for {
 		d.mu.Lock()
 		news, waiting := d.news, ""
-		for _, p := range d.providers {
+		for _, p := range d.current.providers {
 			if !p.ready {
 				waiting = fmt.Sprintf("%s discovery of job %q", p.config.Name(), p.job)
 			}
@@ -223,7 +253,7 @@ func (d *discoveries) warm(ctx context.Context) error {
 }
 
 // startDelivery delivers all sets now and whenever they change. deliver must not block.
-func (d *discoveries) startDelivery(deliver func([]*promconfig.ScrapeConfig, targetSets)) {
+func (d *discoveries) startDelivery(deliver func([]jobTargets)) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.deliver = deliver
@@ -267,56 +297,44 @@ func (d *discoveries) deliverNow() {
 	}
 	d.lastSent = time.Now()
 	d.sent++
-	sets := d.sets()
+	found := d.found()
 	clear(d.counts)
-	for job, groups := range sets {
-		d.counts[job] = countTargets(groups)
+	for _, job := range found {
+		d.counts[job.config.JobName] = job.count()
 	}
-	d.deliver(d.jobs, sets)
+	d.deliver(found)
 }
 
-// sets is called with mu held. Every job has an entry, if only to make its last targets go.
-func (d *discoveries) sets() targetSets {
-	sets := make(targetSets, len(d.jobs))
-	for _, job := range d.jobs {
+// found is called with mu held. Every job has an entry, if only to make its last targets go.
+func (d *discoveries) found() []jobTargets {
+	found := make([]jobTargets, 0, len(d.current.jobs))
+	for _, job := range d.current.jobs {
 		groups := []*targetgroup.Group{}
-		for _, config := range job.ServiceDiscoveryConfigs {
-			if static, ok := config.(discovery.StaticConfig); ok {
-				for _, group := range static {
-					if group != nil {
-						groups = append(groups, group)
-					}
-				}
-				continue
-			}
-			for _, group := range findProvider(d.providers, config).groups {
+		for _, group := range job.static {
+			if group != nil {
 				groups = append(groups, group)
 			}
 		}
-		sets[job.JobName] = d.filter.apply(groups)
+		for _, p := range job.providers {
+			groups = slices.AppendSeq(groups, maps.Values(p.groups))
+		}
+		found = append(found, jobTargets{job.config, d.filter.apply(groups)})
 	}
-	return sets
+	return found
 }
 
-// known returns the jobs and the target groups as they are now.
-func (d *discoveries) known() ([]*promconfig.ScrapeConfig, targetSets) {
+// known returns what is found so far.
+func (d *discoveries) known() []jobTargets {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.jobs, d.sets()
-}
-
-func countTargets(groups []*targetgroup.Group) (n int) {
-	for _, group := range groups {
-		n += len(group.Targets)
-	}
-	return n
+	return d.found()
 }
 
 // dynamic reports whether anything but static targets is configured.
 func (d *discoveries) dynamic() bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return len(d.providers) > 0
+	return len(d.current.providers) > 0
 }
 
 func (d *discoveries) end(p *provider) {
@@ -329,10 +347,10 @@ func (d *discoveries) stop() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.stopped = true
-	for _, p := range d.providers {
+	for _, p := range d.current.providers {
 		d.end(p)
 	}
-	d.jobs, d.providers = nil, nil
+	d.current = plan{}
 	clear(d.counts)
 	if d.pending != nil {
 		d.pending.Stop()

@@ -135,6 +135,19 @@ func (m *memory) find(name string, pairs ...string) []sample {
 	return found
 }
 
+// untouched reports whether nobody has asked for an appender.
+func (m *memory) untouched() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.appenders == 0
+}
+
+func (m *memory) rollbacks() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.rolled
+}
+
 func (m *memory) size() int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -225,4 +238,32 @@ func over() context.Context {
 func eventually(t testing.TB, what func() bool, message string) {
 	t.Helper()
 	require.Eventually(t, what, patience, 5*time.Millisecond, message)
+}
+
+// loops returns how many scrape loops have open series.
+func loops(s *Scraper) int {
+	s.gate.mu.Lock()
+	defer s.gate.mu.Unlock()
+	return len(s.gate.loops)
+}
+
+// deliveries returns how often target groups were handed to the manager, and how many discoveries run.
+func deliveries(s *Scraper) (sent, running int) {
+	s.discoveries.mu.Lock()
+	defer s.discoveries.mu.Unlock()
+	return s.discoveries.sent, len(s.discoveries.current.providers)
+}
+
+// inState reports whether the i-th target is in this state. Right after a start the manager may not have all targets yet.
+func inState(s *Scraper, i int, state State) bool {
+	targets := s.Targets()
+	return i < len(targets) && targets[i].State == state
+}
+
+// lastError is that of the i-th target.
+func lastError(s *Scraper, i int) string {
+	if targets := s.Targets(); i < len(targets) {
+		return targets[i].LastError
+	}
+	return ""
 }

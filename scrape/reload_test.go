@@ -58,9 +58,10 @@ func TestReloadWithTheSameConfigTouchesNothing(t *testing.T) {
 	text := `[{job_name: a, static_configs: [{targets: [ADDR0]}]}]`
 	run(t, s, configure(t, text, target))
 	eventually(t, func() bool { return len(m.find("metric")) > 0 }, "a scrape")
-	before := s.discoveries.sent
+	before, _ := deliveries(s)
 	require.NoError(t, s.Apply(t.Context(), configure(t, text, target)))
-	require.Equal(t, before, s.discoveries.sent)
+	after, _ := deliveries(s)
+	require.Equal(t, before, after)
 }
 
 func TestReloadSeesAChangedSecret(t *testing.T) {
@@ -98,7 +99,7 @@ func TestReloadAddsAndRemovesJobs(t *testing.T) {
 	for series := range m.open() {
 		require.Contains(t, series, `job="b"`)
 	}
-	require.Len(t, s.gate.loops, 1)
+	eventually(t, func() bool { return loops(s) == 1 }, "the removed job is forgotten")
 }
 
 func TestFileDiscoveryChangesAreFollowed(t *testing.T) {
@@ -119,9 +120,10 @@ func TestFileDiscoveryChangesAreFollowed(t *testing.T) {
 `
 	require.NoError(t, s.Apply(t.Context(), configure(t, strings.ReplaceAll(text, "FILE", file))))
 	require.NoError(t, s.Warm(t.Context()))
-	require.Len(t, s.discoveries.providers, 1)
+	_, running := deliveries(s)
+	require.Equal(t, 1, running)
 	require.Len(t, s.Targets(), 3, "discovery runs before scraping does")
-	require.Zero(t, m.appenders)
+	require.True(t, m.untouched())
 
 	require.NoError(t, s.Start())
 	eventually(t, func() bool { return len(m.find("metric", "job", "a", "instance", address(first))) > 0 }, "first of a")
@@ -133,7 +135,8 @@ func TestFileDiscoveryChangesAreFollowed(t *testing.T) {
 	eventually(t, func() bool { return len(s.Targets()) == 1 }, "only the static target is left")
 
 	require.NoError(t, s.Apply(t.Context(), configure(t, `[{job_name: b, static_configs: [{targets: [ADDR0]}]}]`, first)))
-	require.Empty(t, s.discoveries.providers)
+	_, running = deliveries(s)
+	require.Zero(t, running)
 	eventually(t, func() bool { return len(m.find("metric", "job", "b", "instance", address(first))) > 0 }, "b is static now")
 }
 

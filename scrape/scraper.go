@@ -11,7 +11,6 @@ import (
 
 	config_util "github.com/prometheus/common/config"
 	"github.com/prometheus/common/model"
-	promconfig "github.com/prometheus/prometheus/config"
 	promscrape "github.com/prometheus/prometheus/scrape"
 	"github.com/prometheus/prometheus/storage"
 	"go.uber.org/zap"
@@ -170,9 +169,9 @@ func (s *Scraper) Start() error {
 	}
 	s.started.Store(true)
 	s.groups.dynamic = s.discoveries.dynamic()
-	s.discoveries.startDelivery(func(jobs []*promconfig.ScrapeConfig, sets targetSets) {
-		s.connections.sockets.Store(findSockets(jobs, sets))
-		s.groups.send(sets)
+	s.discoveries.startDelivery(func(found []jobTargets) {
+		s.connections.sockets.Store(findSockets(found))
+		s.groups.send(found)
 	})
 	return nil
 }

@@ -27,12 +27,12 @@ func TestNothingIsScrapedBeforeStart(t *testing.T) {
 	require.Equal(t, StateUnknown, targets[0].State)
 	require.Equal(t, "http://"+address(target)+"/metrics", targets[0].URL)
 	require.Equal(t, "a", targets[0].Labels.Get("job"))
-	require.Zero(t, m.appenders)
+	require.True(t, m.untouched())
 
 	require.NoError(t, s.Start())
 	require.ErrorContains(t, s.Start(), "already started")
 	eventually(t, func() bool { return len(m.find("metric")) > 2 }, "three scrapes")
-	eventually(t, func() bool { return s.Targets()[0].State == StateUp }, "target is up")
+	eventually(t, func() bool { return inState(s, 0, StateUp) }, "target is up")
 }
 
 func TestFirstScrapeNeedsNoMoreThanAnInterval(t *testing.T) {

@@ -33,7 +33,7 @@ func TestStopCutsOffAHangingScrapeWhichCommitsNothing(t *testing.T) {
 	server := serveFunc(t, target.ServeHTTP)
 	m := newMemory()
 	s := newScraper(t, m)
-	run(t, s, configure(t, `[{job_name: a, scrape_interval: 2s, scrape_timeout: 2s, static_configs: [{targets: [ADDR0]}]}]`, server))
+	run(t, s, configure(t, `[{job_name: a, scrape_interval: 1s, scrape_timeout: 1s, static_configs: [{targets: [ADDR0]}]}]`, server))
 	eventually(t, func() bool { return len(m.find("metric")) > 0 }, "a scrape")
 	target.hang.Store(true)
 	eventually(t, func() bool { return target.hanging.Load() > 0 }, "a hanging scrape")
@@ -49,7 +49,7 @@ func TestStopOfADeletedConfigEndsAllSeriesThoughATargetHangs(t *testing.T) {
 	server := serveFunc(t, target.ServeHTTP)
 	m := newMemory()
 	s := newScraper(t, m)
-	run(t, s, configure(t, `[{job_name: a, scrape_interval: 2s, scrape_timeout: 2s, static_configs: [{targets: [ADDR0]}]}]`, server))
+	run(t, s, configure(t, `[{job_name: a, scrape_interval: 1s, scrape_timeout: 1s, static_configs: [{targets: [ADDR0]}]}]`, server))
 	eventually(t, func() bool { return len(m.find("metric")) > 0 }, "a scrape")
 	target.hang.Store(true)
 	eventually(t, func() bool { return target.hanging.Load() > 0 }, "a hanging scrape")
@@ -159,10 +159,9 @@ func TestAPanicInTheAppenderFailsTheScrapeAndIsReportedOnce(t *testing.T) {
 			require.ErrorContains(t, report, "main_test.go", "the stack says where")
 			if where == "append" {
 				eventually(t, func() bool {
-					targets := s.Targets()
-					return targets[0].State == StateDown && targets[0].LastError == errAppenderPanicked.Error()
+					return inState(s, 0, StateDown) && lastError(s, 0) == errAppenderPanicked.Error()
 				}, "the target's error says why nothing comes")
-				require.Positive(t, m.rolled)
+				require.Positive(t, m.rollbacks())
 			}
 			require.NoError(t, s.Stop(t.Context(), EndSeries), "no series to end")
 			require.Zero(t, m.size())

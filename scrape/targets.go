@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/prometheus/common/model"
-	promconfig "github.com/prometheus/prometheus/config"
 	"github.com/prometheus/prometheus/model/labels"
 	promscrape "github.com/prometheus/prometheus/scrape"
 )
@@ -105,9 +104,8 @@ func (s *Scraper) describe() description {
 			d.dropped += n
 		}
 	} else {
-		jobs, sets := s.discoveries.known()
-		for _, job := range jobs {
-			d.targets = append(d.targets, futureTargets(job, sets, builder)...)
+		for _, job := range s.discoveries.known() {
+			d.targets = append(d.targets, futureTargets(job, builder)...)
 		}
 	}
 	slices.SortFunc(d.targets, func(a, b Target) int {
@@ -118,12 +116,12 @@ func (s *Scraper) describe() description {
 
 // futureTargets are the targets that the manager will make of what is discovered. Groups whose targets can't be built are left
 // out: the manager logs them once it runs.
-func futureTargets(job *promconfig.ScrapeConfig, sets targetSets, builder *labels.Builder) []Target {
+func futureTargets(job jobTargets, builder *labels.Builder) []Target {
 	var found []Target
-	for _, group := range sets[job.JobName] {
-		targets, _ := promscrape.TargetsFromGroup(group, job, nil, builder)
+	for _, group := range job.groups {
+		targets, _ := promscrape.TargetsFromGroup(group, job.config, nil, builder)
 		for _, target := range targets {
-			described := describeTarget(job.JobName, target, builder)
+			described := describeTarget(job.config.JobName, target, builder)
 			if !described.Labels.IsEmpty() {
 				found = append(found, described)
 			}

@@ -4,8 +4,8 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"slices"
 
-	promconfig "github.com/prometheus/prometheus/config"
 	"github.com/prometheus/prometheus/model/labels"
 	promscrape "github.com/prometheus/prometheus/scrape"
 )
@@ -20,19 +20,15 @@ type sockets struct {
 }
 
 // findSockets looks at the targets of all jobs, or returns nil at once if no job mentions the label.
-func findSockets(jobs []*promconfig.ScrapeConfig, sets targetSets) *sockets {
-	mentioned := false
-	for _, job := range jobs {
-		mentioned = mentioned || mentionsSocket(job, sets)
-	}
-	if !mentioned {
+func findSockets(jobs []jobTargets) *sockets {
+	if !slices.ContainsFunc(jobs, mentionsSocket) {
 		return nil
 	}
 	found := &sockets{paths: map[string]string{}, ambiguous: map[string]bool{}}
 	builder := labels.NewBuilder(labels.EmptyLabels())
 	for _, job := range jobs {
-		for _, group := range sets[job.JobName] {
-			targets, _ := promscrape.TargetsFromGroup(group, job, nil, builder)
+		for _, group := range job.groups {
+			targets, _ := promscrape.TargetsFromGroup(group, job.config, nil, builder)
 			for _, target := range targets {
 				found.add(dialAddress(target.URL()), target.GetValue(promscrape.UnixSocketLabel))
 			}
@@ -61,13 +57,13 @@ func (s *sockets) resolve(network, address string) (string, string, error) {
 	}
 }
 
-func mentionsSocket(job *promconfig.ScrapeConfig, sets targetSets) bool {
-	for _, rule := range job.RelabelConfigs {
+func mentionsSocket(job jobTargets) bool {
+	for _, rule := range job.config.RelabelConfigs {
 		if rule.TargetLabel == promscrape.UnixSocketLabel || rule.Replacement == promscrape.UnixSocketLabel {
 			return true
 		}
 	}
-	for _, group := range sets[job.JobName] {
+	for _, group := range job.groups {
 		if _, ok := group.Labels[promscrape.UnixSocketLabel]; ok {
 			return true
 		}

@@ -1,0 +1,69 @@
+package scrape
+
+import (
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// serveSocket answers on a unix socket and returns its path.
+func serveSocket(t *testing.T, body string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "s")
+	listener, err := net.Listen("unix", path)
+	require.NoError(t, err)
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", textFormat)
+		_, _ = io.WriteString(w, body)
+	}))
+	_ = server.Listener.Close()
+	server.Listener = listener
+	server.Start()
+	t.Cleanup(server.Close)
+	return path
+}
+
+func TestTargetsBehindUnixSockets(t *testing.T) {
+	first, second := serveSocket(t, "metric 1\n"), serveSocket(t, "metric 2\n")
+	tcp := serve(t, textFormat, "metric 3\n")
+	text := `
+- job_name: a
+  static_configs:
+  - {targets: [one], labels: {__unix_socket__: FIRST}}
+  - {targets: ["two:81"], labels: {__unix_socket__: SECOND}}
+- {job_name: b, static_configs: [{targets: [ADDR0]}]}
+`
+	text = strings.NewReplacer("FIRST", first, "SECOND", second).Replace(text)
+	m := newMemory()
+	s := newScraper(t, m)
+	run(t, s, configure(t, text, tcp))
+	eventually(t, func() bool {
+		return len(m.find("metric", "instance", "one")) > 0 && len(m.find("metric", "instance", "two:81")) > 0 &&
+			len(m.find("metric", "job", "b")) > 0
+	}, "all are scraped")
+	require.Equal(t, 1.0, m.find("metric", "instance", "one")[0].v)
+	require.Equal(t, 2.0, m.find("metric", "instance", "two:81")[0].v)
+	require.Equal(t, 3.0, m.find("metric", "job", "b")[0].v)
+}
+
+func TestUnixSocketsWithOneAddressAreRefused(t *testing.T) {
+	path := serveSocket(t, "metric 1\n")
+	m := newMemory()
+	s := newScraper(t, m)
+	run(t, s, configure(t, strings.ReplaceAll(`
+- job_name: a
+  static_configs: [{targets: [one], labels: {__unix_socket__: PATH}}]
+- job_name: b
+  static_configs: [{targets: [one], labels: {__unix_socket__: PATH.other}}]
+`, "PATH", path)))
+	eventually(t, func() bool {
+		return strings.Contains(lastError(s, 0), "give each its own") && strings.Contains(lastError(s, 1), "give each its own")
+	}, "both say why")
+	require.Empty(t, m.find("metric"))
+}
