@@ -31,11 +31,18 @@ type RetryAccepted struct {
 }
 
 // StopTree asks the supervisor to stop every instance for reason Shutdown and then itself. A later one can only shorten the
-// time. Answered by the supervisor's termination, which a sender learns by watching it first.
+// time. Answered by TreeStopped, right before the supervisor ends; a sender that watches it also learns of an
+// end without an answer.
 type StopTree struct {
 	// Within bounds the whole stop; when it is over the supervisor ends without waiting for its children any longer.
 	// 0 leaves it to the remote_flush_deadline of each config.
 	Within time.Duration
+}
+
+// TreeStopped answers StopTree.
+type TreeStopped struct {
+	// Unfinished is the units whose instances had not ended in time; empty after an orderly stop.
+	Unfinished List[Unit]
 }
 
 func (ReplaceLocal) controlCommand()    {}

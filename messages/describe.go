@@ -49,7 +49,8 @@ type UnitDescription struct {
 	Since time.Time
 	// Local is true for a config of the main file.
 	Local bool
-	// Generation counts the start attempts; 0 before the first.
+	// Generation numbers the newest start attempt. It grows with every attempt of any unit, so no two share one; 0 before
+	// the first.
 	Generation uint64
 	// RunningRevision and RunningDigest are those in force; zero if nothing runs.
 	RunningRevision int64

@@ -38,6 +38,7 @@ func vocabulary() map[string]reflect.Type {
 		reflect.TypeFor[messages.ControlCommand](), reflect.TypeFor[messages.ReplaceLocal](),
 		reflect.TypeFor[messages.DefaultsChanged](), reflect.TypeFor[messages.RetryInstance](),
 		reflect.TypeFor[messages.RetryAccepted](), reflect.TypeFor[messages.StopTree](),
+		reflect.TypeFor[messages.TreeStopped](),
 		reflect.TypeFor[messages.Question](), reflect.TypeFor[messages.DescribeTree](),
 		reflect.TypeFor[messages.DescribeUnit](), reflect.TypeFor[messages.TreeDescription](),
 		reflect.TypeFor[messages.UnitAnswer](), reflect.TypeFor[messages.UnitDescription](),

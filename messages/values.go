@@ -54,9 +54,11 @@ func (t Text) MarshalText() ([]byte, error) { return []byte(t.String()), nil }
 // Document is a named config as somebody wrote it.
 type Document struct {
 	Name string
+	// Local: it comes from the main file and not from a store.
+	Local bool
 	// Text is empty if Problem is set.
 	Text Text
-	// Revision is the store's revision at which the document was last written; 0 for a local one.
+	// Revision is the store's revision at which the document was last written. It has no meaning for a local one.
 	Revision int64
 	// Problem says why the stored value could not be decoded. Such a document changes nothing that runs.
 	Problem string

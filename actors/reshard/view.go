@@ -66,7 +66,7 @@ type Document struct {
 
 // Instance is what is known of one unit on this node.
 type Instance struct {
-	// Generation counts start attempts; it is live until its phase is stopped.
+	// Generation numbers the newest start attempt, 0 before the first; it is live until its phase is stopped.
 	Generation uint64
 	Phase      messages.Phase
 	// Local: what it runs came from the main file.

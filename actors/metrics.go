@@ -1,0 +1,77 @@
+package actors
+
+import (
+	"strconv"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/ringmaster-agent/ringmaster/actors/reshard"
+)
+
+// metrics have the names of the retired scraping service, which dashboards use.
+type metrics struct {
+	registerer      prometheus.Registerer
+	activeConfigs   prometheus.Gauge
+	activeInstances prometheus.Gauge
+	configsChanged  *prometheus.CounterVec
+	reshardDuration *prometheus.HistogramVec
+	abnormalExits   *prometheus.CounterVec
+}
+
+func newMetrics() *metrics {
+	m := &metrics{
+		activeConfigs: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "agent_metrics_active_configs", Help: "Valid instance configs that this agent knows.",
+		}),
+		activeInstances: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "agent_metrics_active_instances", Help: "Instances that are scraping.",
+		}),
+		configsChanged: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "agent_metrics_configs_changed_total", Help: "Changes of instance configs that were seen.",
+		}, []string{"event"}),
+		reshardDuration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "agent_metrics_scraping_service_reshard_duration", Help: "Seconds it took to decide and order what runs.",
+			Buckets: prometheus.ExponentialBuckets(0.0001, 4, 8),
+		}, []string{"success"}),
+		abnormalExits: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "agent_metrics_instance_abnormal_exits_total", Help: "Times that an instance failed.",
+		}, []string{"instance_name"}),
+	}
+	for _, kind := range []reshard.ChangeKind{reshard.Created, reshard.Updated, reshard.Deleted} {
+		m.configsChanged.WithLabelValues(kind.String())
+	}
+	for _, success := range []bool{true, false} {
+		m.reshardDuration.WithLabelValues(strconv.FormatBool(success))
+	}
+	return m
+}
+
+func (m *metrics) collectors() []prometheus.Collector {
+	return []prometheus.Collector{m.activeConfigs, m.activeInstances, m.configsChanged, m.reshardDuration, m.abnormalExits}
+}
+
+// register registers all or nothing.
+func (m *metrics) register(r prometheus.Registerer) error {
+	if r == nil {
+		return nil
+	}
+	for i, c := range m.collectors() {
+		if err := r.Register(c); err != nil {
+			for _, registered := range m.collectors()[:i] {
+				r.Unregister(registered)
+			}
+			return err
+		}
+	}
+	m.registerer = r
+	return nil
+}
+
+func (m *metrics) unregister() {
+	if m.registerer == nil {
+		return
+	}
+	for _, c := range m.collectors() {
+		m.registerer.Unregister(c)
+	}
+}

@@ -1,0 +1,145 @@
+package actors
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+
+	"github.com/ringmaster-agent/ringmaster/actors/lifecycle"
+)
+
+const (
+	// callTimeout bounds the context of opening, starting and reloading.
+	callTimeout = time.Minute
+	// openingTurn is how long an opening keeps its place among the few that are allowed at a time. One that takes longer is
+	// waiting and not computing, and must not hold up its neighbours.
+	openingTurn = time.Second
+)
+
+// operation is one call of the pipeline under way. The goroutine that makes the call writes the outcome and then closes
+// done; nobody reads the outcome before.
+type operation struct {
+	kind   lifecycle.Op
+	ctx    context.Context
+	stop   context.CancelFunc
+	done   chan struct{}
+	timers []*time.Timer
+
+	pipeline Pipeline
+	pending  uint64
+	err      error
+}
+
+// opEnded says that the operation has its outcome.
+type opEnded struct{ op *operation }
+
+func newOperation(kind lifecycle.Op) *operation {
+	ctx, stop := context.WithCancel(context.Background())
+	return &operation{kind: kind, ctx: ctx, stop: stop, done: make(chan struct{})}
+}
+
+// cancel ends the context, and with it the timers. The outcome is still to be awaited.
+func (o *operation) cancel() {
+	o.stop()
+	for _, t := range o.timers {
+		t.Stop()
+	}
+}
+
+// cancelIn ends the context after a time.
+func (o *operation) cancelIn(d time.Duration) {
+	o.timers = append(o.timers, time.AfterFunc(d, o.stop))
+}
+
+// begin starts an operation of the pipeline in a goroutine. Its outcome comes back as opEnded.
+func (i *instance) begin(c actor.Context, e lifecycle.Effect) {
+	op := newOperation(e.Op)
+	i.op = op
+	switch e.Op {
+	case lifecycle.Start, lifecycle.Reload:
+		op.cancelIn(callTimeout)
+	case lifecycle.StopScraping, lifecycle.Drain:
+		op.cancelIn(i.flushTime())
+	}
+	if e.Op == lifecycle.Open || e.Op == lifecycle.Reload {
+		i.applying = i.wanted
+	}
+	call := i.call(c.Self(), op, e.Remove)
+	i.do(c.Self(), func() error {
+		op.err = protect(call)
+		close(op.done)
+		return nil
+	}, func(error) any { return opEnded{op: op} })
+}
+
+// flushTime is how long what is left may take to be sent.
+func (i *instance) flushTime() time.Duration {
+	flush := i.FlushDeadline
+	if c := i.current.config; c != nil && c.RemoteFlushDeadline > 0 {
+		flush = c.RemoteFlushDeadline
+	}
+	if !i.hurry.IsZero() {
+		flush = min(flush, time.Until(i.hurry))
+	}
+	return flush
+}
+
+// call is the call of the pipeline that makes up the operation. It runs outside of the actor, so it only uses what it is
+// given here.
+func (i *instance) call(self *actor.PID, op *operation, remove bool) func() error {
+	pipeline, applying, reason := i.pipeline, i.applying, i.state.Reason
+	switch op.kind {
+	case lifecycle.Open:
+		return func() error { return i.open(self, op, applying) }
+	case lifecycle.Start:
+		return func() error { return pipeline.Start(op.ctx) }
+	case lifecycle.Reload:
+		return func() error { return pipeline.Reload(op.ctx, applying.config) }
+	case lifecycle.StopScraping:
+		return func() error { return pipeline.StopScraping(op.ctx, reason) }
+	case lifecycle.Drain:
+		return func() (err error) {
+			op.pending, err = pipeline.Drain(op.ctx)
+			if op.ctx.Err() != nil && errors.Is(err, op.ctx.Err()) {
+				err = nil // the time was over; pending says what that means
+			}
+			return err
+		}
+	case lifecycle.Close:
+		return func() error { return pipeline.Close(remove) }
+	default:
+		return func() error { return fmt.Errorf("begin %v: not an operation", op.kind) }
+	}
+}
+
+// open opens the pipeline when it is its turn. The time it may take counts from then on.
+func (i *instance) open(self *actor.PID, op *operation, applying target) error {
+	select {
+	case i.opening <- struct{}{}:
+	case <-op.ctx.Done():
+		return fmt.Errorf("wait for a turn to open: %w", op.ctx.Err())
+	}
+	giveBack := func() { <-i.opening }
+	turn := time.AfterFunc(openingTurn, giveBack)
+	defer func() {
+		if turn.Stop() {
+			giveBack()
+		}
+	}()
+	ctx, cancel := context.WithTimeout(op.ctx, callTimeout)
+	defer cancel()
+	pipeline, err := i.NewPipeline(ctx, PipelineSpec{Unit: i.unit, Config: applying.config, Failed: func(err error) {
+		i.root.Send(self, pipelineBroke{err: err})
+	}})
+	if err == nil && pipeline == nil {
+		return errors.New("open a pipeline: there is neither a pipeline nor an error")
+	}
+	op.pipeline = pipeline
+	if err != nil {
+		op.pipeline = nil
+	}
+	return err
+}

@@ -1,0 +1,118 @@
+package actors
+
+import (
+	"fmt"
+	"runtime/debug"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+	"go.uber.org/zap"
+)
+
+// Props are how to spawn a supervisor. Spawn it under any actor, or as a root; several spawned from the same Props share
+// its registerer and its Directory, so give each its own. The parent's supervision strategy is never asked: a supervisor that
+// panics stops.
+func Props(o Options) *actor.Props {
+	o = o.withDefaults()
+	guard := guardRoot(o.Logger)
+	return props(func() actor.Actor { return newSupervisor(o) }, guard, o)
+}
+
+// props is the one place where the props of all actors of the tree are made.
+func props(produce func() actor.Actor, guard actor.ReceiverMiddleware, o Options) *actor.Props {
+	middleware := append([]actor.ReceiverMiddleware{guard}, o.Middleware...)
+	return actor.PropsFromProducer(produce, actor.WithReceiverMiddleware(middleware...))
+}
+
+// tree is what all actors under one supervisor share. It does not change once the supervisor has started.
+type tree struct {
+	Options
+	root       *actor.RootContext
+	supervisor *actor.PID
+	metrics    *metrics
+	// opening holds one token per pipeline that is being opened.
+	opening chan struct{}
+}
+
+// PanicError is a panic that was recovered.
+type PanicError struct {
+	Value any
+	Stack []byte
+}
+
+// Error implements error. It leaves the stack to the log.
+func (e *PanicError) Error() string { return fmt.Sprintf("panic: %v", e.Value) }
+
+// do is the one way to do something that may take time: it runs f in a goroutine and then sends what message makes of the outcome. A
+// panic of f is an outcome: the error is a *PanicError.
+func (t *tree) do(to *actor.PID, f func() error, message func(error) any) {
+	go func() { t.root.Send(to, message(protect(f))) }()
+}
+
+// protect calls f and returns its panic as a *PanicError.
+func protect(f func() error) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = &PanicError{Value: r, Stack: debug.Stack()}
+		}
+	}()
+	return f()
+}
+
+// after sends the message when the time has passed, unless the timer is stopped first.
+func (t *tree) after(d time.Duration, to *actor.PID, message any) *time.Timer {
+	return time.AfterFunc(d, func() { t.root.Send(to, message) })
+}
+
+// guardChild is the outermost middleware of a child. In the lifecycle messages it swallows a panic, since protoactor would restart
+// an actor that panics while stopping, and leave the parent of one that panics when stopped waiting for ever. Elsewhere
+// it adds the stack to the panic, for the supervisor, whose directive is stop.
+func guardChild(logger *zap.Logger) actor.ReceiverMiddleware {
+	return func(next actor.ReceiverFunc) actor.ReceiverFunc {
+		return func(c actor.ReceiverContext, envelope *actor.MessageEnvelope) {
+			err := protect(func() error { next(c, envelope); return nil })
+			if err == nil {
+				return
+			}
+			if ending(envelope.Message) {
+				logPanic(logger, err, c, envelope.Message)
+				return
+			}
+			panic(err)
+		}
+	}
+}
+
+// guardRoot is the outermost middleware of the supervisor. A panic stops the supervisor, whatever its parent's strategy
+// is: a restarted one would start instances whose predecessors are still being released.
+func guardRoot(logger *zap.Logger) actor.ReceiverMiddleware {
+	return func(next actor.ReceiverFunc) actor.ReceiverFunc {
+		return func(c actor.ReceiverContext, envelope *actor.MessageEnvelope) {
+			err := protect(func() error { next(c, envelope); return nil })
+			if err == nil {
+				return
+			}
+			logPanic(logger, err, c, envelope.Message)
+			if !ending(envelope.Message) {
+				c.ActorSystem().Root.Stop(c.Self())
+			}
+		}
+	}
+}
+
+func ending(message any) bool {
+	switch message.(type) {
+	case *actor.Stopping, *actor.Stopped, *actor.Restarting:
+		return true
+	default:
+		return false
+	}
+}
+
+func logPanic(logger *zap.Logger, err error, c actor.ReceiverContext, message any) {
+	fields := []zap.Field{zap.Error(err), zap.String("actor", c.Self().Id), zap.String("message", fmt.Sprintf("%T", message))}
+	if p, ok := err.(*PanicError); ok {
+		fields = append(fields, zap.ByteString("stack", p.Stack))
+	}
+	logger.Error("actor panicked", fields...)
+}
