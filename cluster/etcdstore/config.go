@@ -163,6 +163,10 @@ func (c *Config) newClient(endpoints []*url.URL, tlsConfig *tls.Config, logger *
 			MinConnectTimeout: c.DialTimeout,
 		})},
 	}
+	if tlsConfig != nil && tlsConfig.ServerName != "" {
+		// gRPC verifies each address by its own name and overlooks the one in the TLS config.
+		conf.DialOptions = append(conf.DialOptions, grpc.WithAuthority(tlsConfig.ServerName))
+	}
 	for _, u := range endpoints {
 		conf.Endpoints = append(conf.Endpoints, u.String())
 	}

@@ -87,12 +87,14 @@ func explainConnection(ctx context.Context, err error) error {
 		return errors.New("connection refused, nothing listens there")
 	case errors.As(err, &dns):
 		return fmt.Errorf("the host name is not known: %w", dns)
-	case errors.As(err, &record):
+	case errors.As(err, &record), errors.Is(err, http.ErrSchemeMismatch):
 		return errors.New("it doesn't speak TLS, and TLS is enabled for this store")
 	case errors.As(err, &verification):
 		return fmt.Errorf("its certificate is not accepted: %w", verification.Err)
 	case ctx.Err() != nil:
 		return fmt.Errorf("no answer within %s", diagnoseTimeout)
+	case strings.Contains(err.Error(), "malformed HTTP"): // net/http has no value for it
+		return errors.New("something answers, but not in HTTP, so it is not etcd")
 	}
 	var u *url.Error
 	if errors.As(err, &u) {

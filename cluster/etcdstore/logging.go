@@ -13,27 +13,29 @@ import (
 // shiftedCore passes a library's log lines on at another level.
 type shiftedCore struct {
 	zapcore.Core
-	shift func(zapcore.Level) zapcore.Level
+	shift func(zapcore.Entry) zapcore.Level
 }
 
-func (c shiftedCore) Enabled(l zapcore.Level) bool { return c.Core.Enabled(c.shift(l)) }
+func (c shiftedCore) Enabled(l zapcore.Level) bool {
+	return c.Core.Enabled(c.shift(zapcore.Entry{Level: l}))
+}
 
 func (c shiftedCore) With(fields []zapcore.Field) zapcore.Core {
 	return shiftedCore{Core: c.Core.With(fields), shift: c.shift}
 }
 
 func (c shiftedCore) Check(e zapcore.Entry, ce *zapcore.CheckedEntry) *zapcore.CheckedEntry {
-	e.Level = c.shift(e.Level)
+	e.Level = c.shift(e)
 	return c.Core.Check(e, ce)
 }
 
-func shifted(l *zap.Logger, shift func(zapcore.Level) zapcore.Level) *zap.Logger {
+func shifted(l *zap.Logger, shift func(zapcore.Entry) zapcore.Level) *zap.Logger {
 	return l.WithOptions(zap.WrapCore(func(c zapcore.Core) zapcore.Core { return shiftedCore{c, shift} }))
 }
 
 // chatter is the logger of etcd's client: it warns at every single retry, which the monitor sums up.
 func chatter(l *zap.Logger) *zap.Logger {
-	return shifted(l, func(zapcore.Level) zapcore.Level { return zapcore.DebugLevel })
+	return shifted(l, func(zapcore.Entry) zapcore.Level { return zapcore.DebugLevel })
 }
 
 // serverLog is the logger of an embedded server. The server's information is our debugging, and so is all it says while it
@@ -48,11 +50,16 @@ func (s *serverLog) logger(l *zap.Logger) *zap.Logger {
 	return shifted(l, s.shift).WithOptions(zap.WithFatalHook(s), zap.WithPanicHook(s))
 }
 
-func (s *serverLog) shift(l zapcore.Level) zapcore.Level {
-	if l <= zapcore.InfoLevel || !s.serving.Load() {
+func (s *serverLog) shift(e zapcore.Entry) zapcore.Level {
+	switch {
+	case e.Level <= zapcore.InfoLevel, !s.serving.Load():
 		return zapcore.DebugLevel
+	case e.Message == "Failed to detect schema version", e.Message == "failed to update storage version":
+		// A new server says so once, because it looks before it has written its first entry, and then tries again.
+		return zapcore.DebugLevel
+	default:
+		return min(e.Level, zapcore.ErrorLevel)
 	}
-	return min(l, zapcore.ErrorLevel)
 }
 
 // OnWrite implements zapcore.CheckWriteHook for the levels Panic and Fatal. It doesn't return.

@@ -231,16 +231,17 @@ func (s *Store) call(ctx context.Context, what string, request func(context.Cont
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("%s: %w", what, err)
 	}
-	callCtx, cancel := context.WithCancel(ctx)
-	if _, bounded := ctx.Deadline(); !bounded {
-		callCtx, cancel = context.WithTimeout(ctx, s.timeout)
+	limit := s.timeout
+	if deadline, ok := ctx.Deadline(); ok {
+		limit = time.Until(deadline)
 	}
+	bounded, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	stop := context.AfterFunc(s.usable, cancel)
 	defer stop()
 
 	before := s.history.newest()
-	header, err := request(callCtx)
+	header, err := request(bounded)
 	if header != nil {
 		s.observe(before, header.Revision)
 	}
@@ -252,6 +253,9 @@ func (s *Store) call(ctx context.Context, what string, request func(context.Cont
 	}
 	if header == nil {
 		s.doubt(err)
+		if ctx.Err() != nil {
+			err = ctx.Err() // an embedded server returns errors of its own for that
+		}
 	}
 	if why := s.outage.Load(); why != nil {
 		return fmt.Errorf("%s at %s: %w (%s)", what, s.where, err, *why)
