@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
 	"net"
 	"path/filepath"
@@ -16,12 +17,15 @@ type LoadOptions struct {
 	ExpandEnv bool
 	// LookupEnv finds a variable; nil knows none.
 	LookupEnv func(name string) (value string, set bool)
+	// WALDirectory takes the place of the file's wal_directory, unless it is empty.
+	WALDirectory string
 }
 
-// Default is the agent without a file: a scraping service of one on the embedded store.
-func Default() *Agent {
+// Default is the agent without a file: a scraping service of one on the embedded store. An empty walDirectory is the default one.
+func Default(walDirectory string) *Agent {
 	f := defaultAgentFile()
 	m := f.Metrics.Metrics
+	m.WALDirectory = cmp.Or(walDirectory, m.WALDirectory)
 	m.WALMaxSize = int64(f.Metrics.WALMaxSize)
 	m.Global = DefaultGlobal()
 	m.ScrapingService.Enabled = true
@@ -57,6 +61,7 @@ func LoadAgent(filename string, text []byte, opts LoadOptions) (*Agent, error) {
 	d.structure(root, reflect.TypeFor[agentFile]())
 	f := defaultAgentFile()
 	if d.decode(root, &f) {
+		f.Metrics.WALDirectory = cmp.Or(opts.WALDirectory, f.Metrics.WALDirectory)
 		d.finish(a, root, f, texts)
 	}
 	if len(d.errs) > 0 {

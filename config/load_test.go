@@ -67,7 +67,7 @@ func TestAnEmptyFileIsAllDefaults(t *testing.T) {
 }
 
 func TestWithoutAFileTheAgentIsAScrapingServiceOfOne(t *testing.T) {
-	a := Default()
+	a := Default("")
 	require.True(t, a.Metrics.ScrapingService.Enabled)
 	require.Equal(t, StoreEmbedded, a.Metrics.ScrapingService.KVStore.Store)
 	require.Equal(t, "data-agent-store", a.Metrics.ScrapingService.KVStore.Embedded.DataDirectory)
@@ -251,5 +251,14 @@ func TestTheExamplesLoad(t *testing.T) {
 		require.NoError(t, err)
 		require.NotEmpty(t, i.ScrapeConfigs)
 		require.NotEmpty(t, i.RemoteWrite)
+	}
+}
+
+func TestAnotherWALDirectoryTakesTheStoreAlong(t *testing.T) {
+	a, err := LoadAgent("agent.yaml", []byte("metrics: {wal_directory: /from/file, scraping_service: {enabled: true}}"), LoadOptions{WALDirectory: "/data/wal"})
+	require.NoError(t, err)
+	for _, agent := range []*Agent{a, Default("/data/wal")} {
+		require.Equal(t, "/data/wal", agent.Metrics.WALDirectory)
+		require.Equal(t, "/data/wal-store", agent.Metrics.ScrapingService.KVStore.Embedded.DataDirectory)
 	}
 }

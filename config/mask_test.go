@@ -91,7 +91,7 @@ func TestTheAgentsFileIsMasked(t *testing.T) {
 	require.NotRegexp(t, `\bS\d`, text)
 	require.Equal(t, 5, strings.Count(text, "visible"))
 	require.Contains(t, text, "num_tokens: 64")
-	require.Empty(t, Default().Masked())
+	require.Empty(t, Default("").Masked())
 }
 
 func TestWhatIsNotYAMLIsNotShown(t *testing.T) {
