@@ -1,0 +1,187 @@
+package wal_test
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ringmaster-agent/ringmaster/wal"
+	"github.com/ringmaster-agent/ringmaster/wal/waltest"
+)
+
+func TestASegmentGoesWhenAllCursorsArePastItAndItIsOldEnough(t *testing.T) {
+	c := newClock()
+	l := openLog(t, logDir(t), wal.Options{Now: c.Now, SegmentAge: time.Minute, MinAge: 5 * time.Minute})
+	require.NoError(t, l.SaveCursor("slow", l.Begin()))
+	require.NoError(t, l.SaveCursor("fast", l.Begin()))
+	for ts := int64(1); ts <= 20; ts++ {
+		commitFloats(t, l, 2, ts)
+		require.NoError(t, l.SaveCursor("fast", l.End()))
+		c.pass(time.Minute)
+	}
+	require.Equal(t, 20, l.Stats().Segments, "the slow endpoint needs them all")
+	require.NoError(t, l.SaveCursor("slow", l.End()))
+	require.Equal(t, 4, l.Stats().Segments, "what is younger than five minutes stays")
+	require.NoError(t, l.RemoveCursor("slow"))
+	require.Zero(t, l.Stats().SamplesTruncated)
+}
+
+func TestARemovedCursorIsNotWaitedFor(t *testing.T) {
+	l := openLog(t, logDir(t), wal.Options{SegmentBytes: 300})
+	require.NoError(t, l.SaveCursor("gone", l.Begin()))
+	for ts := int64(1); ts <= 20; ts++ {
+		commitFloats(t, l, 2, ts)
+	}
+	many := l.Stats().Segments
+	require.Greater(t, many, 3)
+	require.NoError(t, l.RemoveCursor("gone"))
+	require.Equal(t, many, l.Prune())
+	require.Equal(t, 1, l.Stats().Segments, "a new, empty one")
+	require.Empty(t, l.Cursors())
+}
+
+func TestAnIdleLogShrinksToOneEmptySegmentAndKeepsItsSeq(t *testing.T) {
+	c := newClock()
+	dir := logDir(t)
+	l := openLog(t, dir, wal.Options{Now: c.Now, MinAge: time.Minute})
+	commitFloats(t, l, 10, 1)
+	require.NoError(t, l.SaveCursor("e", l.End()))
+	require.Zero(t, l.Prune(), "it is too young")
+	c.pass(time.Minute)
+	require.Equal(t, 1, l.Prune())
+	require.Zero(t, l.Prune())
+	require.Less(t, l.Stats().Bytes, int64(100))
+	require.Equal(t, wal.Position{Segment: 2, Offset: 48, Seq: 10}, l.End())
+
+	l = openLog(t, crash(t, dir), wal.Options{})
+	require.EqualValues(t, 10, l.End().Seq)
+	pos, _, err := l.Cursor("e")
+	require.NoError(t, err)
+	require.EqualValues(t, 10, pos.Seq)
+	want := commitFloats(t, l, 1, 2)
+	v := new(waltest.Recorder)
+	r := l.NewReader(pos)
+	defer r.Close()
+	_, lost := drain(t, r, v)
+	require.Equal(t, want, v.Samples)
+	require.Zero(t, lost)
+}
+
+func TestWhatACapDropsIsCountedExactly(t *testing.T) {
+	for name, o := range map[string]wal.Options{
+		"bytes": {MaxBytes: 2000},
+		"age":   {MaxAge: 10 * time.Minute, SegmentAge: time.Minute},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newClock()
+			o.Now = c.Now
+			dir := logDir(t)
+			l := openLog(t, dir, o)
+			require.NoError(t, l.SaveCursor("e", l.Begin()))
+			v := new(waltest.Recorder)
+			r := l.NewReader(l.Begin())
+			defer r.Close()
+			for ts := int64(1); ts <= 5; ts++ {
+				commitFloats(t, l, 3, ts)
+			}
+			read, lost := drain(t, r, v)
+			for ts := int64(6); ts <= 100; ts++ {
+				commitFloats(t, l, 3, ts)
+				c.pass(time.Minute)
+			}
+			if o.MaxBytes > 0 {
+				require.LessOrEqual(t, l.Stats().Bytes, o.MaxBytes+500)
+			}
+			n, more := drain(t, r, v)
+			require.Zero(t, lost.Damaged+more.Damaged)
+			require.NotZero(t, more.Truncated)
+			require.EqualValues(t, 300, uint64(read+n)+lost.Truncated+more.Truncated)
+			require.Equal(t, l.Begin().Seq, l.Stats().SamplesTruncated)
+
+			again := openLog(t, crash(t, dir), o) // with a cursor that is far behind
+			pos, _, err := again.Cursor("e")
+			require.NoError(t, err)
+			r2 := again.NewReader(pos)
+			defer r2.Close()
+			n, more = drain(t, r2, new(waltest.Recorder))
+			require.EqualValues(t, 300, uint64(n)+more.Truncated)
+		})
+	}
+}
+
+func TestTheAgeCapHoldsInAnIdleLogToo(t *testing.T) {
+	c := newClock()
+	l := openLog(t, logDir(t), wal.Options{Now: c.Now, MaxAge: time.Hour})
+	require.NoError(t, l.SaveCursor("e", l.Begin()))
+	commitFloats(t, l, 3, 1)
+	r := l.NewReader(l.Begin())
+	defer r.Close()
+	c.pass(time.Hour)
+	require.Equal(t, 1, l.Prune())
+	n, lost := drain(t, r, new(waltest.Recorder))
+	require.Zero(t, n)
+	require.Equal(t, wal.Lost{Truncated: 3}, lost)
+}
+
+func TestCursorsSurviveAndAreKnown(t *testing.T) {
+	dir := logDir(t)
+	l := openLog(t, dir, wal.Options{})
+	_, known, err := l.Cursor("a")
+	require.NoError(t, err)
+	require.False(t, known)
+	for ts := int64(1); ts < 10; ts++ {
+		commitFloats(t, l, 1, ts)
+		for _, id := range []string{"a", "https://user@host/path?x=ä"} {
+			require.NoError(t, l.SaveCursor(id, l.End()))
+		}
+		if ts%2 == 0 {
+			require.NoError(t, l.Close())
+			l = openLog(t, dir, wal.Options{})
+		}
+	}
+	end := l.End()
+	require.NoError(t, l.Close())
+	l = openLog(t, dir, wal.Options{})
+	require.Equal(t, []wal.Cursor{{ID: "a", Position: end}, {ID: "https://user@host/path?x=ä", Position: end}}, l.Cursors())
+	require.Error(t, l.SaveCursor("a", wal.Position{Segment: 99, Seq: 1}), "it is not in the log")
+}
+
+func TestADamagedCursorIsKnownAtTheBeginning(t *testing.T) {
+	for _, at := range []int64{0, 20, 520, 1024, 1032} {
+		dir := logDir(t)
+		l := openLog(t, dir, wal.Options{})
+		commitFloats(t, l, 3, 1)
+		require.NoError(t, l.SaveCursor("e", l.Begin())) // generation 1: slot at 512
+		require.NoError(t, l.SaveCursor("e", l.End()))
+		begin, end := l.Begin(), l.End()
+		require.NoError(t, l.Close())
+		names, err := filepath.Glob(filepath.Join(dir, "*.cursor"))
+		require.NoError(t, err)
+		flip(t, names[0], at)
+
+		l = openLog(t, dir, wal.Options{})
+		pos, known, err := l.Cursor("e")
+		require.NoError(t, err)
+		require.True(t, known)
+		want := begin
+		if at == 520 {
+			want = end // only the older slot is damaged
+		}
+		require.Equal(t, want, pos, "damage at %d", at)
+		require.NoError(t, l.SaveCursor("e", end))
+		require.NoError(t, l.Close())
+		l = openLog(t, dir, wal.Options{})
+		require.Equal(t, []wal.Cursor{{ID: "e", Position: end}}, l.Cursors(), "a save repairs it")
+	}
+}
+
+func flip(t testing.TB, name string, at int64) {
+	t.Helper()
+	b, err := os.ReadFile(name)
+	require.NoError(t, err)
+	b[at] ^= 0x10
+	require.NoError(t, os.WriteFile(name, b, 0o600))
+}
