@@ -50,8 +50,6 @@ type InstanceOptions struct {
 	Global *Global
 	// AllowFiles permits keys that name files of this machine.
 	AllowFiles bool
-	// Directory is what the relative paths of files are relative to; empty: the working directory.
-	Directory string
 	// Origin is the name of the file in errors; empty: the instance's name.
 	Origin string
 }
@@ -116,7 +114,6 @@ func ParseInstance(name, text string, opts InstanceOptions) (*Instance, error) {
 		d.nameInstance("", f.Name)
 		return nil, d.result()
 	}
-	i.setDirectory(opts.Directory, len(f.RemoteWrite) > 0)
 	i.seal(text)
 	return i, nil
 }

@@ -130,7 +130,7 @@ func TestRulesOfAnInstance(t *testing.T) {
 		{"scrape_configs:\n- job_name: a\n  bearer_token: x\n  basic_auth: {username: u}", "at most one of basic_auth, oauth2, bearer_token & bearer_token_file must be configured"},
 		{"scrape_configs:\n- job_name: a\n  relabel_configs:\n  - regex: '('", "missing closing )"},
 		{"scrape_configs:\n- job_name: a\n  http_sd_configs:\n  - url: '://'", "scrape_configs[0].http_sd_configs[0].url: this is not a valid URL"},
-		{"scrape_configs:\n- job_name: a\n  dns_sd_configs:\n  - names: [x]\n    type: Z", `unknown type`},
+		{"scrape_configs:\n- job_name: a\n  dns_sd_configs:\n  - names: [x]\n    type: Z", `dns_sd_configs[0].type: invalid DNS-SD records type Z`},
 		{"remote_write:\n- name: a", `config "app":2: instance "app": remote_write[0]: url for remote_write is empty`},
 		{"remote_write:\n- url: receiver:9090", "remote_write[0].url: this is not a URL of a receiver"},
 		{"remote_write:\n- url: http://a/\n  sigv4: {access_key: x}", "must provide a AWS SigV4 Access key and Secret Key"},
