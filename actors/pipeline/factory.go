@@ -1,0 +1,144 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
+
+	"github.com/ringmaster-agent/ringmaster/actors"
+	"github.com/ringmaster-agent/ringmaster/config"
+	"github.com/ringmaster-agent/ringmaster/remotewrite"
+	"github.com/ringmaster-agent/ringmaster/scrape"
+	"github.com/ringmaster-agent/ringmaster/wal"
+)
+
+// syncInterval is what a loss of power can cost.
+const syncInterval = time.Second
+
+// Options of a Factory. WALDirectory is required; the zero value of everything else works.
+type Options struct {
+	// WALDirectory holds one directory per instance.
+	WALDirectory string
+	// WALMaxBytes caps each instance's log. 0: no cap but the config's max_wal_time.
+	WALMaxBytes int64
+	// FS is where the logs are. nil: the operating system's.
+	FS wal.FS
+	// Host is this host's name for host_filter.
+	Host string
+	// HTTPDisableKeepAlives and HTTPIdleConnTimeout are about the connections to targets.
+	HTTPDisableKeepAlives bool
+	HTTPIdleConnTimeout   time.Duration
+	// ParseStartTimestamps and TypeAndUnitLabels are Prometheus' features of these names.
+	ParseStartTimestamps, TypeAndUnitLabels bool
+	// Logger gets what pipelines have to say. nil: nothing is logged.
+	Logger *zap.Logger
+	// Registerer gets the metrics of all pipelines. nil: there are none.
+	Registerer prometheus.Registerer
+}
+
+// Factory makes the pipelines of one process, and holds what they share. Its methods may be called by any goroutine.
+type Factory struct {
+	options Options
+	syncer  *wal.Syncer
+	clients *remotewrite.Clients
+	sending *remotewrite.Metrics
+	scrapes *scrape.Metrics
+	logs    *logMetrics
+}
+
+// NewFactory makes a factory. Close it after the last pipeline was closed.
+func NewFactory(o Options) (*Factory, error) {
+	if o.Logger == nil {
+		o.Logger = zap.NewNop()
+	}
+	scrapes, err := scrape.NewMetrics()
+	if err != nil {
+		return nil, fmt.Errorf("create pipelines: %w", err)
+	}
+	f := &Factory{
+		options: o,
+		syncer:  wal.NewSyncer(syncInterval),
+		clients: remotewrite.NewClients(),
+		sending: remotewrite.NewMetrics(),
+		scrapes: scrapes,
+		logs:    newLogMetrics(),
+	}
+	if o.Registerer == nil {
+		return f, nil
+	}
+	if err := errors.Join(o.Registerer.Register(f.sending), o.Registerer.Register(f.scrapes), o.Registerer.Register(f.logs)); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("create pipelines: %w", err)
+	}
+	return f, nil
+}
+
+// Close ends what the pipelines shared and takes the metrics away.
+func (f *Factory) Close() {
+	f.syncer.Close()
+	if r := f.options.Registerer; r != nil {
+		r.Unregister(f.sending)
+		r.Unregister(f.scrapes)
+		r.Unregister(f.logs)
+	}
+}
+
+// New opens a pipeline: its log, its endpoints, its discoveries. It scrapes nothing yet, but sends what an earlier process left
+// in the log. It is an actors.NewPipeline.
+func (f *Factory) New(ctx context.Context, spec actors.PipelineSpec) (actors.Pipeline, error) {
+	p := &Pipeline{
+		factory: f,
+		name:    spec.Unit.Key(),
+		config:  spec.Config,
+		failed:  spec.Failed,
+		logger:  f.options.Logger.With(zap.String("instance", spec.Unit.Key())),
+	}
+	if err := p.open(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("open pipeline: %w", err), p.Close(false))
+	}
+	f.logs.add(p)
+	return p, nil
+}
+
+func (f *Factory) directory(unit string) string {
+	return filepath.Join(f.options.WALDirectory, config.DirectoryName(unit))
+}
+
+func (f *Factory) logOptions(p *Pipeline) wal.Options {
+	return wal.Options{
+		FS:         f.options.FS,
+		Syncer:     f.syncer,
+		SegmentAge: p.config.WALTruncateFrequency,
+		MinAge:     p.config.MinWALTime,
+		MaxAge:     p.config.MaxWALTime,
+		MaxBytes:   f.options.WALMaxBytes,
+		Logger:     p.logger,
+		OnCommit:   p.committed,
+	}
+}
+
+func (f *Factory) scrapeOptions(p *Pipeline) scrape.Options {
+	return scrape.Options{
+		Logger:                p.logger,
+		Metrics:               f.scrapes,
+		Appendable:            p.log,
+		OnPanic:               p.failed,
+		HTTPDisableKeepAlives: f.options.HTTPDisableKeepAlives,
+		HTTPIdleConnTimeout:   f.options.HTTPIdleConnTimeout,
+		ParseStartTimestamps:  f.options.ParseStartTimestamps,
+		TypeAndUnitLabels:     f.options.TypeAndUnitLabels,
+	}
+}
+
+func (f *Factory) scrapeConfig(c *config.Instance) *scrape.Config {
+	applied := &scrape.Config{Jobs: c.ScrapeConfigs, Global: c.Global.Prometheus}
+	if c.HostFilter {
+		applied.HostFilter = &scrape.HostFilter{Host: f.options.Host, Relabel: c.HostFilterRelabelConfigs}
+	}
+	return applied
+}

@@ -1,0 +1,166 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/prometheus/prometheus/storage"
+	"go.uber.org/zap"
+
+	"github.com/ringmaster-agent/ringmaster/actors"
+	"github.com/ringmaster-agent/ringmaster/config"
+	"github.com/ringmaster-agent/ringmaster/messages"
+	"github.com/ringmaster-agent/ringmaster/remotewrite"
+	"github.com/ringmaster-agent/ringmaster/scrape"
+	"github.com/ringmaster-agent/ringmaster/wal"
+)
+
+var _ actors.Pipeline = (*Pipeline)(nil)
+
+// Pipeline is the data path of one instance.
+type Pipeline struct {
+	factory *Factory
+	name    string
+	config  *config.Instance
+	failed  func(error)
+	logger  *zap.Logger
+
+	log     *wal.Log
+	queue   *remotewrite.Queue
+	scraper *scrape.Scraper
+}
+
+// open opens the log first, then the endpoints, so that every endpoint has its cursor before the first sample is committed. The
+// scraper is made before the endpoints, which ask it for metadata, and given its config after them.
+func (p *Pipeline) open(ctx context.Context) (err error) {
+	p.queue = remotewrite.New(remotewrite.Options{
+		Instance: p.name,
+		Logger:   p.logger,
+		Clients:  p.factory.clients,
+		Metrics:  p.factory.sending,
+		Metadata: p.metadata,
+		OnPanic:  p.failed,
+	})
+	if p.log, err = wal.Open(p.factory.directory(p.name), p.factory.logOptions(p)); err != nil {
+		return err
+	}
+	if p.scraper, err = scrape.New(p.factory.scrapeOptions(p)); err != nil {
+		return err
+	}
+	if err := p.applyEndpoints(p.config); err != nil {
+		return err
+	}
+	if err := p.forgetOtherCursors(p.config); err != nil {
+		return err
+	}
+	return p.scraper.Apply(ctx, p.factory.scrapeConfig(p.config))
+}
+
+// committed is called by the log after each commit.
+func (p *Pipeline) committed() { p.queue.Notify() }
+
+// metadata hands what the targets say about their metrics to remote write 1.0.
+func (p *Pipeline) metadata() []remotewrite.Metadata {
+	found := p.scraper.Metadata()
+	converted := make([]remotewrite.Metadata, len(found))
+	for i, m := range found {
+		converted[i] = remotewrite.Metadata(m)
+	}
+	return converted
+}
+
+// applyEndpoints makes the queue serve just the endpoints of c.
+func (p *Pipeline) applyEndpoints(c *config.Instance) error {
+	ids := remotewrite.CursorIDs(c.Name, c.RemoteWrite)
+	endpoints := make([]remotewrite.EndpointConfig, len(ids))
+	for i, id := range ids {
+		endpoints[i] = remotewrite.EndpointConfig{
+			Config:         c.RemoteWrite[i],
+			ExternalLabels: c.ExternalLabels,
+			CursorID:       id,
+			Open:           func() (remotewrite.Source, remotewrite.Position, error) { return openSource(p.log, id) },
+		}
+	}
+	return p.queue.Apply(endpoints)
+}
+
+// forgetOtherCursors lets the log go on without the endpoints that c lacks: what only they had not sent yet is given up with them.
+func (p *Pipeline) forgetOtherCursors(c *config.Instance) error {
+	ids := remotewrite.CursorIDs(c.Name, c.RemoteWrite)
+	for _, cursor := range p.log.Cursors() {
+		if slices.Contains(ids, cursor.ID) {
+			continue
+		}
+		if err := p.log.RemoveCursor(cursor.ID); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Start implements actors.Pipeline.
+func (p *Pipeline) Start(context.Context) error { return p.scraper.Start() }
+
+// Reload implements actors.Pipeline. Endpoints go first: if the new config adds one, it gets the samples of the new jobs too.
+func (p *Pipeline) Reload(ctx context.Context, c *config.Instance) error {
+	err := p.applyEndpoints(c)
+	if err == nil {
+		err = p.scraper.Apply(ctx, p.factory.scrapeConfig(c))
+	}
+	if err != nil {
+		return errors.Join(fmt.Errorf("reload pipeline: %w", err), p.applyEndpoints(p.config))
+	}
+	p.config = c
+	if err := p.forgetOtherCursors(c); err != nil {
+		p.logger.Warn("cursor of a removed endpoint stays and holds its data back until the log's cap", zap.Error(err))
+	}
+	return nil
+}
+
+// StopScraping implements actors.Pipeline.
+func (p *Pipeline) StopScraping(ctx context.Context, reason messages.StopReason) error {
+	how := scrape.KeepSeries
+	if reason == messages.Deleted || (reason == messages.Shutdown && p.config.WriteStaleOnShutdown) {
+		how = scrape.EndSeries
+	}
+	return p.scraper.Stop(ctx, how)
+}
+
+// Drain implements actors.Pipeline.
+func (p *Pipeline) Drain(ctx context.Context) (uint64, error) { return p.queue.Drain(ctx) }
+
+// Close implements actors.Pipeline. A log that still has unsent samples is kept whatever remove says.
+func (p *Pipeline) Close(remove bool) error {
+	p.factory.logs.remove(p)
+	var err error
+	if p.scraper != nil {
+		err = p.scraper.Stop(alreadyOver(), scrape.KeepSeries)
+	}
+	pending := p.queue.Pending()
+	p.queue.Close()
+	if p.log == nil {
+		return err
+	}
+	if remove && pending == 0 {
+		return errors.Join(err, p.log.Remove())
+	}
+	return errors.Join(err, p.log.Close())
+}
+
+// alreadyOver is a context that grants no time.
+func alreadyOver() context.Context {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	return ctx
+}
+
+// Targets are the targets that the instance has found. Any goroutine may call it.
+func (p *Pipeline) Targets() []scrape.Target { return p.scraper.Targets() }
+
+// Appendable is the way into the instance's log for samples that were not scraped. Any goroutine may call it.
+func (p *Pipeline) Appendable() storage.AppendableV2 { return p.log }
+
+// Endpoints describes the remote_write endpoints. Any goroutine may call it.
+func (p *Pipeline) Endpoints() []remotewrite.EndpointStatus { return p.queue.Endpoints() }

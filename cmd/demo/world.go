@@ -1,0 +1,80 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/oklog/run"
+
+	"github.com/ringmaster-agent/ringmaster/cmd/internal/toy"
+)
+
+// world is what surrounds the agent: targets to scrape and a receiver to send to.
+type world struct {
+	targets  []*toy.Target
+	receiver *toy.Receiver
+
+	targetURLs  []string
+	receiverURL string
+	servers     []server
+}
+
+type server struct {
+	listener net.Listener
+	http     *http.Server
+}
+
+// newWorld listens on loopback, but does not serve yet.
+func newWorld(targets int) (*world, error) {
+	w := &world{receiver: &toy.Receiver{Forget: 100}}
+	for i := range targets {
+		target := &toy.Target{Series: 20 * (i + 1)}
+		address, err := w.listen(target)
+		if err != nil {
+			return nil, err
+		}
+		w.targets = append(w.targets, target)
+		w.targetURLs = append(w.targetURLs, address)
+	}
+	address, err := w.listen(w.receiver)
+	if err != nil {
+		return nil, err
+	}
+	w.receiverURL = "http://" + address + "/api/v1/write"
+	return w, nil
+}
+
+func (w *world) listen(handler http.Handler) (address string, err error) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", fmt.Errorf("listen for a toy: %w", err)
+	}
+	w.servers = append(w.servers, server{listener, &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second}})
+	return listener.Addr().String(), nil
+}
+
+// addTo starts and stops the toys with everything else in the group.
+func (w *world) addTo(group *run.Group) {
+	for _, s := range w.servers {
+		group.Add(func() error {
+			if err := s.http.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
+				return fmt.Errorf("serve a toy: %w", err)
+			}
+			return nil
+		}, func(error) {
+			_ = s.http.Shutdown(context.Background())
+		})
+	}
+}
+
+// scrapes is the number of scrapes that the targets answered.
+func (w *world) scrapes() (total uint64) {
+	for _, t := range w.targets {
+		total += t.Scrapes()
+	}
+	return total
+}

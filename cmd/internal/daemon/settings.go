@@ -1,0 +1,112 @@
+package daemon
+
+import (
+	"errors"
+	"fmt"
+	"sync/atomic"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
+
+	"github.com/ringmaster-agent/ringmaster/config"
+	"github.com/ringmaster-agent/ringmaster/messages"
+)
+
+// settings is the agent's config in force. It is replaced as a whole by a reload and may be read by anybody at any time.
+type settings struct {
+	current atomic.Pointer[config.Agent]
+}
+
+func newSettings(agent *config.Agent) *settings {
+	s := &settings{}
+	s.current.Store(agent)
+	return s
+}
+
+func (s *settings) agent() *config.Agent { return s.current.Load() }
+
+// instanceOptions are the rules for configs that come from outside.
+func (s *settings) instanceOptions() config.InstanceOptions {
+	agent := s.agent()
+	return config.InstanceOptions{
+		Global:     agent.Metrics.Global,
+		AllowFiles: agent.Metrics.ScrapingService.DangerousAllowReadingFiles,
+	}
+}
+
+// parse is what the supervisor asks about every document: the local configs were validated with the main file.
+func (s *settings) parse(document messages.Document) (*config.Instance, error) {
+	if !document.Local {
+		return config.ParseInstance(document.Name, string(document.Text), s.instanceOptions())
+	}
+	for _, instance := range s.agent().Metrics.Configs {
+		if instance.Name == document.Name {
+			return instance, nil
+		}
+	}
+	return nil, fmt.Errorf("find config %q: it is not in the main file any more", document.Name)
+}
+
+// localDocuments are the configs of the main file, none if the scraping service is on.
+func localDocuments(agent *config.Agent) []messages.Document {
+	documents := make([]messages.Document, len(agent.Metrics.Configs))
+	for i, instance := range agent.Metrics.Configs {
+		documents[i] = messages.Document{Name: instance.Name, Text: messages.Text(instance.Text)}
+	}
+	return documents
+}
+
+// needsRestart names what a reload found changed and can't put in force.
+func needsRestart(before, after *config.Agent) error {
+	b, a := before.Metrics, after.Metrics
+	switch {
+	case b.ScrapingService.Enabled != a.ScrapingService.Enabled:
+		return errors.New("metrics.scraping_service.enabled was changed: restart the agent")
+	case b.WALDirectory != a.WALDirectory:
+		return errors.New("metrics.wal_directory was changed: restart the agent")
+	case storeText(b.ScrapingService.KVStore) != storeText(a.ScrapingService.KVStore):
+		return errors.New("metrics.scraping_service.kvstore was changed: restart the agent")
+	case before.Server.LogFormat != after.Server.LogFormat:
+		return errors.New("server.log_format was changed: restart the agent")
+	default:
+		return nil
+	}
+}
+
+// storeText compares stores with their secrets, which hide from other printing.
+func storeText(s config.KVStore) string {
+	return fmt.Sprintf("%#v %s %s", s, string(s.Etcd.Password), string(s.Consul.ACLToken))
+}
+
+// loadMetrics tell how the last load of agent.yaml went.
+type loadMetrics struct {
+	successful prometheus.Gauge
+	hash       *prometheus.GaugeVec
+}
+
+func newLoadMetrics(registerer prometheus.Registerer) *loadMetrics {
+	m := &loadMetrics{
+		successful: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "agent_config_last_load_successful", Help: "Whether the last load of the agent's config succeeded.",
+		}),
+		hash: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "agent_config_hash", Help: "The hash of the agent's config in force.",
+		}, []string{"sha256"}),
+	}
+	registerer.MustRegister(m.successful, m.hash)
+	return m
+}
+
+func (m *loadMetrics) loaded(agent *config.Agent) {
+	m.hash.Reset()
+	m.hash.WithLabelValues(agent.Digest().String()).Set(1)
+	m.successful.Set(1)
+}
+
+func (m *loadMetrics) refused() { m.successful.Set(0) }
+
+func logWarnings(logger *zap.Logger, agent *config.Agent) {
+	for _, warning := range agent.Warnings {
+		logger.Warn("setting has no effect", zap.String("reason", warning))
+	}
+}

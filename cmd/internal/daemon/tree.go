@@ -1,0 +1,91 @@
+package daemon
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+	systemd "github.com/coreos/go-systemd/v22/daemon"
+	"go.uber.org/zap"
+
+	"github.com/ringmaster-agent/ringmaster/actors"
+)
+
+// tree is the supervisor and everything below it.
+type tree struct {
+	system    *actor.ActorSystem
+	pid       *actor.PID
+	client    *actors.Client
+	directory *actors.Directory
+	logger    *zap.Logger
+	timeout   time.Duration
+
+	ended    <-chan struct{}
+	stopping chan struct{}
+	stopOnce sync.Once
+}
+
+func (d *daemon) spawnTree() *tree {
+	system := actors.NewSystem(d.Logger.Logger)
+	directory := actors.NewDirectory()
+	pid := system.Root.Spawn(actors.Props(d.actorOptions(directory)))
+	return &tree{
+		system:    system,
+		pid:       pid,
+		client:    actors.NewClient(system, pid),
+		directory: directory,
+		logger:    d.Logger.Logger,
+		timeout:   d.ShutdownTimeout,
+		ended:     watch(system, pid),
+		stopping:  make(chan struct{}),
+	}
+}
+
+// watch returns a channel that is closed when the actor has ended.
+func watch(system *actor.ActorSystem, pid *actor.PID) <-chan struct{} {
+	ended := make(chan struct{})
+	system.Root.Spawn(actor.PropsFromFunc(func(c actor.Context) {
+		switch c.Message().(type) {
+		case *actor.Started:
+			c.Watch(pid)
+		case *actor.Terminated:
+			close(ended)
+			c.Stop(c.Self())
+		}
+	}))
+	return ended
+}
+
+// wait returns when the tree has ended: an error if nobody asked for it.
+func (t *tree) wait() error {
+	<-t.ended
+	select {
+	case <-t.stopping:
+		return nil
+	default:
+		return ErrTreeEnded
+	}
+}
+
+// stop ends the tree in order, bounded by the shutdown timeout.
+func (t *tree) stop() {
+	t.stopOnce.Do(func() {
+		close(t.stopping)
+		notify(t.logger, systemd.SdNotifyStopping)
+		ctx, cancel := context.WithTimeout(context.Background(), t.timeout)
+		defer cancel()
+		if err := actors.Stop(ctx, t.system, t.pid); err != nil {
+			t.logger.Error("instances were not stopped in time; what they had not sent is on disk", zap.Error(err))
+		}
+	})
+}
+
+// notifyReady tells systemd, if it started us, that the agent serves.
+func notifyReady(logger *zap.Logger) { notify(logger, systemd.SdNotifyReady) }
+
+func notify(logger *zap.Logger, state string) {
+	if _, err := systemd.SdNotify(false, state); err != nil {
+		logger.Warn("systemd was not notified", zap.Error(err))
+	}
+}
