@@ -80,6 +80,26 @@ func TestABatchWaitsForItsDeadlineFromTheFirstCommit(t *testing.T) {
 	})
 }
 
+func TestWhatIsCommittedDuringARequestWaitsForItsOwnDeadline(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log := newMemlog()
+		var q *Queue
+		q, requests := virtual(t, log, func(n int) *http.Response {
+			if n == 1 {
+				log.scrape(3, 2)
+				q.Notify()
+			}
+			return reply(200)
+		})
+		log.scrape(3, 1)
+		q.Notify()
+		<-time.After(time.Minute)
+		require.Equal(t, []time.Duration{5 * time.Second, 10 * time.Second}, requests())
+		require.Zero(t, q.Pending())
+		q.Close()
+	})
+}
+
 func TestAFullBatchDoesNotWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		log := newMemlog()

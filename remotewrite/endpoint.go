@@ -185,6 +185,9 @@ func (e *endpoint) run() {
 	e.wake(e.ledger.pending())
 }
 
+// hasFailed reports whether a panic stopped the endpoint.
+func (e *endpoint) hasFailed() bool { return phase(e.phase.Load()) == failed }
+
 func (e *endpoint) isDraining() bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()

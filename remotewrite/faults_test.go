@@ -50,6 +50,35 @@ func TestPoisonSeriesIsDroppedAloneAndNamed(t *testing.T) {
 	require.Equal(t, `{__name__="s17", job="test"}`, lines[0].ContextMap()["series"])
 }
 
+func TestHalvesOfABatchAreSentInOrder(t *testing.T) {
+	log, r := newMemlog(), newReceiver(t)
+	r.setAnswer(poisoned("s1"))
+	q := start(t, log, writeConfig(t, r.url, withLanes(1, 1)))
+	for n := range 8 {
+		log.scrape(2, n+1)
+	}
+	requireDrained(t, q)
+	r.requireOnce(1, 8)
+	require.Equal(t, map[Reason]uint64{Rejected: 8}, q.Endpoints()[0].Dropped)
+}
+
+func TestABodyThatTheTransportStillReadsIsNotReused(t *testing.T) {
+	b := &batch{}
+	b.seal([]byte("a body"), nil)
+	body := b.body
+	before := string(body)
+	reader := b.open(body)
+	b.reset()
+	b.seal([]byte("b body"), nil)
+	require.Equal(t, before, string(body))
+	require.NoError(t, reader.Close())
+	require.NoError(t, reader.Close(), "the transport may close twice")
+	reused := &b.body[0]
+	b.reset()
+	b.seal([]byte("c body"), nil)
+	require.Same(t, reused, &b.body[0])
+}
+
 func TestAReceiverThatRefusesEverythingCostsABoundedNumberOfRequests(t *testing.T) {
 	log, r := newMemlog(), newReceiver(t)
 	r.setAnswer(status(400))

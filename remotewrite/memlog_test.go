@@ -15,8 +15,8 @@ type memlog struct {
 	perSegment int
 	records    []memrecord
 	cursors    map[string]Position
-	// failures makes the next reads fail, after having delivered the record.
-	failures int
+	// failAt makes the read with this number fail, after it has delivered the record. Numbers begin at 1.
+	failAt, reads int
 }
 
 type memrecord struct {
@@ -141,8 +141,7 @@ func (s *memsource) Next(v Visitor) (Record, error) {
 		}
 		rec.Samples++
 	}
-	if s.log.failures > 0 {
-		s.log.failures--
+	if s.log.reads++; s.log.reads == s.log.failAt {
 		clear(s.defined)
 		return Record{}, io.ErrUnexpectedEOF
 	}

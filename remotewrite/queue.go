@@ -87,15 +87,13 @@ func (q *Queue) Apply(endpoints []EndpointConfig) error {
 	if err != nil {
 		return err
 	}
-	q.live.Store(&next)
+	q.show(next, func(i int) bool { return !starting[i] })
 	for _, e := range present {
 		e.close()
 	}
 	var problems []error
-	var started []*endpoint
 	for i, e := range next {
 		if !starting[i] {
-			started = append(started, e)
 			continue
 		}
 		e.ledger.configure(q.options.Instance, e.cfg, e.id)
@@ -104,17 +102,31 @@ func (q *Queue) Apply(endpoints []EndpointConfig) error {
 			problems = append(problems, err)
 			q.options.Metrics.remove(e.ledger)
 			e.client.release()
-			continue
+			next[i] = nil
 		}
-		started = append(started, e)
 	}
-	q.live.Store(&started)
+	started := q.show(next, func(i int) bool { return next[i] != nil })
+	// What was committed while an endpoint was not listed has not been announced to it.
+	q.Notify()
 	for _, e := range present {
 		if !has(started, e.ledger) {
 			q.options.Metrics.remove(e.ledger)
 		}
 	}
 	return errors.Join(problems...)
+}
+
+// show makes those of the endpoints that are wanted the ones that Notify and the rest see. Endpoints that aren't started must not be
+// seen: they have no log yet.
+func (q *Queue) show(endpoints []*endpoint, wanted func(int) bool) []*endpoint {
+	shown := make([]*endpoint, 0, len(endpoints))
+	for i, e := range endpoints {
+		if wanted(i) {
+			shown = append(shown, e)
+		}
+	}
+	q.live.Store(&shown)
+	return shown
 }
 
 // plan builds the endpoints that are new or changed, and takes those that go on out of present, so that the ones left have to be closed.
@@ -135,7 +147,7 @@ func (q *Queue) plan(endpoints []EndpointConfig, present map[string]*endpoint) (
 		seen[c.CursorID] = true
 		d := digestOf(c.Config, c.ExternalLabels.String())
 		old := present[c.CursorID]
-		if old != nil && old.digest == d {
+		if old != nil && old.digest == d && !old.hasFailed() {
 			kept[c.CursorID] = true
 			next, starting = append(next, old), append(starting, false)
 			continue

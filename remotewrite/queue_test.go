@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -234,11 +235,12 @@ func TestALogThatCannotBeReadIsTriedAgainAndNothingIsDoubled(t *testing.T) {
 	log, r := newMemlog(), newReceiver(t)
 	log.scrape(5, 1)
 	log.scrape(5, 2)
-	log.failures = 1
+	log.scrape(5, 3)
+	log.failAt = 2
 	q := start(t, log, writeConfig(t, r.url))
 	requireDrained(t, q)
-	r.requireOnce(5, 2)
-	requireBalance(t, q, 10)
+	r.requireOnce(5, 3)
+	requireBalance(t, q, 15)
 }
 
 func TestLostSamplesAreAccountedFor(t *testing.T) {
@@ -281,6 +283,57 @@ func TestAPanicIsReportedAndEndsNothingElse(t *testing.T) {
 	require.Eventually(t, func() bool { return q.Endpoints()[1].Pending == 0 }, 5*time.Second, time.Millisecond)
 	_, err := q.Drain(t.Context())
 	require.ErrorIs(t, err, errStopped)
+}
+
+func TestAPanickedEndpointIsStartedAgainByApply(t *testing.T) {
+	log, r := newMemlog(), newReceiver(t)
+	panics := make(chan error, 1)
+	q := New(Options{OnPanic: func(err error) { panics <- err }})
+	t.Cleanup(q.Close)
+	healthy := false
+	configured := []EndpointConfig{{Config: writeConfig(t, r.url), CursorID: "a", Open: func() (Source, Position, error) {
+		s, p, err := log.open("a")()
+		if healthy {
+			return s, p, err
+		}
+		return panickingSource{s}, p, err
+	}}}
+	require.NoError(t, q.Apply(configured))
+	log.scrape(3, 1)
+	q.Notify()
+	<-panics
+	healthy = true
+	require.NoError(t, q.Apply(configured))
+	requireDrained(t, q)
+	r.requireOnce(3, 1)
+}
+
+func TestReloadsWhileCommittingLoseNothing(t *testing.T) {
+	log, r := newMemlog(), newReceiver(t)
+	q := newQueue(t)
+	var writer sync.WaitGroup
+	writer.Go(func() {
+		for n := range 300 {
+			log.scrape(10, n+1)
+			q.Notify()
+		}
+	})
+	for i := range 40 {
+		require.NoError(t, q.Apply([]EndpointConfig{{CursorID: "a", Open: log.open("a"), Config: writeConfig(t, r.url, perSend(20+i))}}))
+		requireBalanced(t, q.Endpoints())
+	}
+	writer.Wait()
+	require.Eventually(t, func() bool { return q.Pending() == 0 }, 10*time.Second, time.Millisecond, "no commit is left unnoticed")
+	r.requireComplete(10, 300)
+	requireBalance(t, q, 3000)
+}
+
+// requireBalanced is requireBalance while commits go on: the sum is a multiple of what one commit adds.
+func requireBalanced(t *testing.T, endpoints []EndpointStatus) {
+	t.Helper()
+	for _, s := range endpoints {
+		require.Zero(t, (s.Sent+s.Pending)%10)
+	}
 }
 
 type panickingSource struct{ Source }

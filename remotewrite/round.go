@@ -22,7 +22,7 @@ type limits struct {
 	items int // per batch
 	bytes int // per batch, uncompressed
 	round int // uncompressed bytes of a whole round
-	// oldest is the timestamp in milliseconds below which samples are too old; 0 if there is no such limit.
+	// oldest is the timestamp in milliseconds below which samples are too old.
 	oldest        int64
 	sendExemplars bool
 	sendNative    bool

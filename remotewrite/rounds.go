@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
@@ -109,6 +110,7 @@ func (e *endpoint) limits() limits {
 		items:         min(q.MaxSamplesPerSend, q.Capacity),
 		bytes:         maxBatchBytes,
 		round:         maxRoundBytes,
+		oldest:        math.MinInt64,
 		sendExemplars: e.cfg.SendExemplars,
 		sendNative:    e.cfg.SendNativeHistograms,
 	}

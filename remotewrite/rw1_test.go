@@ -35,7 +35,7 @@ func expected(s memsample, ls labels.Labels) prompb.TimeSeries {
 }
 
 func randomSample(rnd *rand.Rand, ref uint64, ls labels.Labels) memsample {
-	s := memsample{ref: ref, labels: ls, t: rnd.Int64N(1<<45) - 1<<20}
+	s := memsample{ref: ref, labels: ls, t: rnd.Int64N(1<<45) - 1<<44}
 	switch rnd.IntN(8) {
 	case 0:
 		s.e = &exemplar.Exemplar{Labels: labels.FromStrings("trace_id", fmt.Sprint(rnd.Uint64())), Value: rnd.NormFloat64(), Ts: s.t, HasTs: true}
