@@ -19,8 +19,8 @@
 //
 // Apply, Start and Stop may wait for running scrapes; each is for one goroutine at a time. Targets, DroppedTargets, Metadata and
 // Metrics never wait for a scrape. A static instance with one target has four goroutines: one of the manager, the scrape loop,
-// and two of the kept-alive connection; two more after its first reload. Each discovery adds two. Nothing is polled: the timers
-// of an idle instance are those of its scrape intervals and refresh intervals.
+// and two of the kept-alive connection; two more after its first reload. Discoveries add one, and each of them two and its own.
+// Nothing is polled: the timers of an idle instance are those of its scrape intervals and refresh intervals.
 //
 // # Panics
 //

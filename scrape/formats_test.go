@@ -143,6 +143,7 @@ func TestNonsenseFromATargetFailsItsScrapeOnly(t *testing.T) {
 		"redirect cycle": {redirect, "redirects"},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			bad := serveFunc(t, test.handler)
 			m := newMemory()
 			s := newScraper(t, m)

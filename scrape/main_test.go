@@ -20,7 +20,6 @@ import (
 	"github.com/prometheus/prometheus/storage"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
-	"go.uber.org/zap/zaptest"
 
 	_ "github.com/ringmaster-agent/ringmaster/scrape/sd/light"
 )
@@ -208,7 +207,6 @@ func newScraper(t testing.TB, m *memory, change ...func(*Options)) *Scraper {
 	t.Helper()
 	options := Options{
 		Appendable: m,
-		Logger:     zaptest.NewLogger(t),
 		OnPanic:    func(err error) { t.Errorf("unexpected panic: %v", err) },
 	}
 	for _, c := range change {

@@ -42,7 +42,7 @@ func NewMetrics() (*Metrics, error) {
 // Describe implements prometheus.Collector. Nothing is described: the set depends on the Prometheus version linked.
 func (m *Metrics) Describe(chan<- *prometheus.Desc) {}
 
-// Collect implements prometheus.Collector. It costs about 50 µs per live scraper.
+// Collect implements prometheus.Collector. It costs about 60 µs per live scraper.
 func (m *Metrics) Collect(ch chan<- prometheus.Metric) {
 	m.discoveries.collect(func(metric prometheus.Metric) { ch <- metric })
 

@@ -1,6 +1,7 @@
 package scrape
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"os"
@@ -13,7 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-const everyHalfSecond = 500 // milliseconds
+const everySecond = 1000 // milliseconds
 
 // requireNoGap fails if two scrapes in a row are not one interval apart. Prometheus aligns timestamps to the schedule when a
 // scrape starts within 1 % of the interval; a busy machine is later than that, by less than half an interval.
@@ -27,16 +28,17 @@ func requireNoGap(t *testing.T, samples []sample, interval int64) {
 }
 
 func TestReloadMissesNoScrapeOfWhatDidNotChange(t *testing.T) {
+	t.Parallel()
 	target, other := serve(t, textFormat, "metric 1\n"), serve(t, textFormat, "other 1\n")
 	m := newMemory()
 	s := newScraper(t, m)
 	text := `
-- {job_name: same, scrape_interval: 500ms, scrape_timeout: 500ms, static_configs: [{targets: [%s]}]}
-- {job_name: changing, scrape_interval: 500ms, scrape_timeout: 500ms, sample_limit: %d, static_configs: [{targets: [ADDR0]}]}
+- {job_name: same, scrape_interval: 1s, scrape_timeout: 1s, static_configs: [{targets: [%s]}]}
+- {job_name: changing, scrape_interval: 1s, scrape_timeout: 1s, sample_limit: %d, static_configs: [{targets: [ADDR0]}]}
 `
 	run(t, s, configure(t, fmt.Sprintf(text, "ADDR0", 100), target, other))
 	eventually(t, func() bool { return len(m.find("metric", "job", "same")) > 1 }, "two scrapes")
-	for i := range 8 {
+	for i := range 6 {
 		// The limit of one job changes each time, and a target of the other comes and goes.
 		targets := []string{"ADDR0", "ADDR0, ADDR1"}[i%2]
 		before := len(m.find("metric", "job", "same"))
@@ -44,7 +46,7 @@ func TestReloadMissesNoScrapeOfWhatDidNotChange(t *testing.T) {
 		eventually(t, func() bool { return len(m.find("metric", "job", "same")) > before }, "it goes on")
 	}
 	eventually(t, func() bool { return len(m.find("other")) > 0 }, "the target that came is scraped")
-	requireNoGap(t, m.find("metric", "job", "same"), everyHalfSecond)
+	requireNoGap(t, m.find("metric", "job", "same"), everySecond)
 	for _, sample := range m.find("up", "instance", address(target)) {
 		require.Equal(t, 1.0, sample.v)
 	}
@@ -55,7 +57,13 @@ func TestReloadWithTheSameConfigTouchesNothing(t *testing.T) {
 	target := serve(t, textFormat, "metric 1\n")
 	m := newMemory()
 	s := newScraper(t, m)
-	text := `[{job_name: a, static_configs: [{targets: [ADDR0]}]}]`
+	text := `
+- job_name: a
+  static_configs: [{targets: [ADDR0], labels: {a: b}}]
+  authorization: {credentials: secret}
+  relabel_configs: [{source_labels: [__address__], regex: '(.*):.+', target_label: host}]
+  metric_relabel_configs: [{regex: 'unwanted_.*', action: labeldrop}]
+`
 	run(t, s, configure(t, text, target))
 	eventually(t, func() bool { return len(m.find("metric")) > 0 }, "a scrape")
 	before, _ := deliveries(s)
@@ -103,6 +111,7 @@ func TestReloadAddsAndRemovesJobs(t *testing.T) {
 }
 
 func TestFileDiscoveryChangesAreFollowed(t *testing.T) {
+	t.Parallel()
 	first, second := serve(t, textFormat, "metric 1\n"), serve(t, textFormat, "metric 2\n")
 	file := filepath.Join(t.TempDir(), "targets.json")
 	write := func(servers ...string) {
@@ -164,4 +173,23 @@ func TestUpdatesAreDeliveredAtGrowingDistances(t *testing.T) {
 	require.Equal(t, []time.Duration{minUpdateGap, 2 * minUpdateGap, 4 * minUpdateGap}, gaps[:3])
 	require.Equal(t, maxUpdateGap, gaps[8])
 	require.Equal(t, minUpdateGap, d.nextDelay(d.lastSent.Add(2*maxUpdateGap)), "a quiet time begins anew")
+}
+
+func TestAReloadThatWaitsForAHangingTargetCanBeLeftOrStopped(t *testing.T) {
+	t.Parallel()
+	target := &hangingTarget{}
+	server := serveFunc(t, target.ServeHTTP)
+	m := newMemory()
+	s := newScraper(t, m)
+	text := `[{job_name: a, sample_limit: %d, scrape_interval: 5s, scrape_timeout: 5s, static_configs: [{targets: [ADDR0]}]}]`
+	first, second := configure(t, fmt.Sprintf(text, 100), server), configure(t, fmt.Sprintf(text, 101), server)
+	target.hang.Store(true)
+	run(t, s, first)
+	eventually(t, func() bool { return target.hanging.Load() > 0 }, "a hanging scrape")
+
+	require.ErrorIs(t, s.Apply(over(), second), context.Canceled)
+	require.Len(t, s.Targets(), 1, "the list of targets does not wait")
+	require.ErrorIs(t, s.Apply(over(), first), context.Canceled, "what is in force is not known, so this one is not skipped")
+	require.NoError(t, s.Stop(over(), EndSeries))
+	require.Zero(t, m.size())
 }

@@ -29,6 +29,7 @@ func (h *hangingTarget) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func TestStopCutsOffAHangingScrapeWhichCommitsNothing(t *testing.T) {
+	t.Parallel()
 	target := &hangingTarget{}
 	server := serveFunc(t, target.ServeHTTP)
 	m := newMemory()
@@ -45,6 +46,7 @@ func TestStopCutsOffAHangingScrapeWhichCommitsNothing(t *testing.T) {
 }
 
 func TestStopOfADeletedConfigEndsAllSeriesThoughATargetHangs(t *testing.T) {
+	t.Parallel()
 	target := &hangingTarget{}
 	server := serveFunc(t, target.ServeHTTP)
 	m := newMemory()
@@ -65,6 +67,7 @@ func TestStopOfADeletedConfigEndsAllSeriesThoughATargetHangs(t *testing.T) {
 }
 
 func TestStopLetsARunningScrapeEnd(t *testing.T) {
+	t.Parallel()
 	asked, answer := make(chan struct{}), make(chan struct{})
 	server := serveFunc(t, func(w http.ResponseWriter, _ *http.Request) {
 		close(asked)
