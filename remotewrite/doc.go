@@ -23,6 +23,8 @@
 //
 // What a receiver's answer leads to is decided by judge, and explained in docs/decisions/0003-remote-write-errors.md.
 //
+// Protocol 1.0 is complete. Protocol 2.0 is refused by Apply; the seam for it is the encoder interface.
+//
 // # Concurrency
 //
 // All exported methods of Queue, Clients and Metrics may be called from any goroutine. Apply and Close exclude each other. Nothing

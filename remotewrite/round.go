@@ -121,7 +121,7 @@ func (r *round) delivered(rec Record) {
 	r.account.drop(Truncated, floatKind, rec.Lost.Truncated)
 	r.account.drop(Damaged, floatKind, rec.Lost.Damaged)
 	// The sequence is the authority for what was committed; what it counts and nobody delivered is lost too.
-	if gap := rec.End.Seq - r.end.Seq; gap > uint64(rec.Samples)+lost {
+	if gap := rec.End.Seq - min(r.end.Seq, rec.End.Seq); gap > uint64(rec.Samples)+lost {
 		r.account.drop(Damaged, floatKind, gap-uint64(rec.Samples)-lost)
 	}
 	r.end = rec.End
