@@ -22,7 +22,7 @@ func FuzzNamesAreDecodedOnce(f *testing.F) {
 	f.Fuzz(func(t *testing.T, name string) {
 		repo := newFakeConfigs(nil)
 		s := web.New(web.Options{Configs: repo})
-		r := httptest.NewRequest("PUT", "/agent/api/v1/config/"+url.PathEscape(name), strings.NewReader(aConfig))
+		r := httptest.NewRequest(http.MethodPut, "/agent/api/v1/config/"+url.PathEscape(name), strings.NewReader(aConfig))
 		rec := httptest.NewRecorder()
 		s.ServeHTTP(rec, r)
 		if config.ValidateName(name) != nil {

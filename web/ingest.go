@@ -269,7 +269,7 @@ func tooFine(schema int32) bool {
 }
 
 func checkLabels(ls labels.Labels) error {
-	if !ls.Has(labels.MetricName) || !ls.IsValid(model.UTF8Validation) {
+	if !ls.Has(model.MetricNameLabel) || !ls.IsValid(model.UTF8Validation) {
 		return fmt.Errorf("series %s: metric name missing or labels invalid", ls)
 	}
 	if name, twice := ls.HasDuplicateLabelNames(); twice {

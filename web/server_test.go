@@ -24,7 +24,7 @@ import (
 	"github.com/ringmaster-agent/ringmaster/web"
 )
 
-var update = flag.Bool("update", false, "write the golden files anew")
+var update = flag.Bool("update", false, "write the golden files anew") //nolint:forbidigo // a flag of the test binary only
 
 // golden compares got with testdata/name.
 func golden(t *testing.T, name, got string) {
@@ -303,7 +303,7 @@ func TestOverTheNetworkNamesAndErrorsSurvive(t *testing.T) {
 	srv.Config = web.NewHTTPServer(web.New(web.Options{Configs: repo}))
 	srv.Start()
 	defer srv.Close()
-	req, err := http.NewRequestWithContext(t.Context(), "PUT", srv.URL+"/agent/api/v1/config/a%2Fb%20c+d", strings.NewReader(aConfig))
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPut, srv.URL+"/agent/api/v1/config/a%2Fb%20c+d", strings.NewReader(aConfig))
 	require.NoError(t, err)
 	r, err := srv.Client().Do(req)
 	require.NoError(t, err)
