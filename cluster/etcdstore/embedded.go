@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"syscall"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -16,6 +17,7 @@ import (
 	"go.etcd.io/etcd/server/v3/etcdserver/api/v3client"
 	"go.etcd.io/etcd/server/v3/etcdserver/api/v3rpc"
 	"go.etcd.io/etcd/server/v3/proxy/grpcproxy/adapter"
+	"go.etcd.io/etcd/server/v3/storage/wal"
 	"go.uber.org/zap"
 )
 
@@ -27,6 +29,11 @@ const (
 	// reserve is how much of the disk must be free for a write to be taken. etcd aborts when it can't allocate the next
 	// segment of its log, which has 64 MB, or grow its database.
 	reserve = 96 << 20
+	// databaseSlack is how much disk the database is given in advance, so that the little that is written on a full disk
+	// (deletions, the ends of sessions) has a place. bbolt's file is sparse.
+	databaseSlack = 16 << 20
+	// wayOut is what an operator can do about damaged data.
+	wayOut = "restore the directory from a backup, or move it away to start empty and upload the configs again"
 	// closeTimeout is how long a server that has failed may take to close; it may hang on what failed.
 	closeTimeout = 5 * time.Second
 )
@@ -56,6 +63,8 @@ type server struct {
 	etcd      *embed.Etcd
 	log       serverLog
 	freeBytes func(dir string) (uint64, error)
+	// abandoned is set when the start was given up while etcd was at it.
+	abandoned bool
 	// failed is closed, after failure was set, when etcd has given up.
 	failed   chan struct{}
 	failure  error
@@ -89,9 +98,12 @@ func StartEmbedded(ctx context.Context, conf EmbeddedConfig) (*Store, error) {
 }
 
 // open locks the directory and starts the server.
-func (s *server) open(ctx context.Context, conf EmbeddedConfig) (err error) {
+func (s *server) open(ctx context.Context, conf EmbeddedConfig) error {
 	if conf.Dir == "" {
 		return errors.New("no directory is given")
+	}
+	if err := ctx.Err(); err != nil {
+		return err
 	}
 	if err := os.MkdirAll(s.dir, fileutil.PrivateDirMode); err != nil {
 		return err
@@ -99,19 +111,25 @@ func (s *server) open(ctx context.Context, conf EmbeddedConfig) (err error) {
 	if err := s.lockDir(); err != nil {
 		return err
 	}
-	defer func() {
-		if err != nil {
-			s.lock.Close()
-		}
-	}()
+	err := s.check()
+	if err == nil {
+		err = s.run(ctx, conf)
+	}
+	if err != nil && !s.abandoned {
+		s.lock.Close()
+	}
+	return err
+}
+
+// check finds out beforehand what etcd would take badly.
+func (s *server) check() error {
 	if err := s.roomToWrite(); err != nil {
 		return err
 	}
-	if err := checkDatabase(filepath.Join(s.dir, "member", "snap", "db")); err != nil {
-		return err
-	}
-	return s.run(ctx, conf)
+	return checkDatabase(s.database())
 }
+
+func (s *server) database() string { return filepath.Join(s.dir, "member", "snap", "db") }
 
 func (s *server) lockDir() error {
 	path := filepath.Join(s.dir, lockName)
@@ -133,8 +151,7 @@ func checkDatabase(path string) error {
 	}
 	db, err := bbolt.Open(path, fileutil.PrivateFileMode, &bbolt.Options{ReadOnly: true, Timeout: time.Second})
 	if err != nil {
-		return fmt.Errorf("the database %s is damaged or in use: %w; restore the directory from a backup, "+
-			"or move it away to start empty and upload the configs again", path, err)
+		return fmt.Errorf("the database %s is damaged or in use: %w; %s", path, err, wayOut)
 	}
 	return db.Close()
 }
@@ -143,8 +160,14 @@ func checkDatabase(path string) error {
 func (s *server) run(ctx context.Context, conf EmbeddedConfig) error {
 	s.log.failed = s.fail
 	started := make(chan error, 1)
-	// In a goroutine of its own, because etcd gives up by ending the goroutine that found the problem.
+	// In a goroutine of its own, because etcd gives up by ending the goroutine that found the problem (see serverLog). What
+	// it didn't think of makes it panic.
 	go func() {
+		defer func() {
+			if p := recover(); p != nil {
+				s.fail(fmt.Errorf("panic: %v", p))
+			}
+		}()
 		etcd, err := embed.StartEtcd(etcdConfig(conf, &s.log))
 		if err == nil {
 			s.etcd = etcd
@@ -153,26 +176,35 @@ func (s *server) run(ctx context.Context, conf EmbeddedConfig) error {
 	}()
 	select {
 	case err := <-started:
+		if errors.Is(err, wal.ErrCRCMismatch) {
+			return fmt.Errorf("its log is damaged: %w; %s", err, wayOut)
+		}
 		if err != nil {
 			return err
 		}
 	case <-s.failed:
-		return s.failure
+		return fmt.Errorf("etcd gave up, its data may be damaged: %w; %s", s.failure, wayOut)
 	case <-ctx.Done():
-		// It can't be interrupted, so its end is awaited elsewhere.
+		// It can't be interrupted, so its end is awaited elsewhere, and nobody else may use the directory until then.
+		s.abandoned = true
 		go func() {
 			if err := <-started; err == nil {
 				s.etcd.Close()
 			}
+			s.lock.Close()
 		}()
 		return ctx.Err()
 	}
 	select {
 	case <-s.etcd.Server.ReadyNotify():
 		s.log.serving.Store(true)
+		if err := preallocate(s.database()); err != nil {
+			s.etcd.Close()
+			return err
+		}
 		return nil
 	case <-s.failed:
-		return s.failure
+		return fmt.Errorf("etcd gave up, its data may be damaged: %w; %s", s.failure, wayOut)
 	case err := <-s.etcd.Err():
 		s.etcd.Close()
 		return err
@@ -202,6 +234,24 @@ func etcdConfig(conf EmbeddedConfig, log *serverLog) *embed.Config {
 	c.UnsafeNoFsync = conf.noSync
 	c.ZapLoggerBuilder = embed.NewZapLoggerBuilder(log.logger(conf.Logger.Named("etcd")))
 	return c
+}
+
+// preallocate reserves disk behind the end of the database without making it longer, where the file system can do that.
+func preallocate(path string) error {
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	// Any other error means that it can't be done here, or not now: then a full disk is met unprepared.
+	if err := fileutil.Preallocate(f, info.Size()+databaseSlack, false); errors.Is(err, syscall.ENOSPC) {
+		return fmt.Errorf("reserve disk for the database: %w", err)
+	}
+	return nil
 }
 
 // fail takes the reason for which etcd has given up. Only the first counts.
