@@ -30,7 +30,7 @@
 //
 // # Tests
 //
-// Every status of every endpoint in tables over httptest, with the real repository on the in-memory store and fakes of
-// the rest; golden files for the pages; fuzzing of the path, the name and the conditions; panics, slow stores and
-// oversized bodies on purpose.
+// Every status of every endpoint in tables over httptest, with fakes behind the interfaces (agentctl's tests put the real
+// repository there); golden files for the pages; fuzzing of the path, the name, the conditions and remote-write bodies;
+// panics, slow stores and oversized bodies on purpose.
 package web

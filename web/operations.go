@@ -1,6 +1,7 @@
 package web
 
 import (
+	"context"
 	"net/http"
 	"strings"
 
@@ -41,7 +42,8 @@ func (s *Server) reload(w http.ResponseWriter, r *http.Request) {
 	}
 	s.reloading.Lock()
 	defer s.reloading.Unlock()
-	if err := s.opts.Reload(r.Context()); err != nil {
+	// Half a reload is worse than one nobody waits for.
+	if err := s.opts.Reload(context.WithoutCancel(r.Context())); err != nil {
 		s.log.Warn("reload config", zap.Error(err))
 		writeText(w, http.StatusBadRequest, "reload config: "+err.Error())
 		return

@@ -53,7 +53,7 @@ type Options struct {
 	// Ready lists what the node still waits for; empty is ready. Nil: always ready. Must not block.
 	Ready func() []string
 	// Reload reads the agent's config file again and applies it; its error goes to the caller with 400. It is called
-	// for one request at a time. Nil: 404.
+	// for one request at a time, with a context that outlives a client which hangs up. Nil: 404.
 	Reload func(ctx context.Context) error
 	// AgentConfig is the running agent config as YAML with every secret masked. Nil: 404.
 	AgentConfig func() (string, error)
