@@ -44,3 +44,9 @@ func (s *source) Pending(p remotewrite.Position) uint64 { return s.log.End().Seq
 func (s *source) SaveCursor(p remotewrite.Position) error {
 	return s.log.SaveCursor(s.cursor, wal.Position(p))
 }
+
+// Close gives back what the reader holds.
+func (s *source) Close() error {
+	s.reader.Close()
+	return nil
+}

@@ -1,0 +1,120 @@
+package processtest
+
+import (
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime"
+	"syscall"
+	"testing"
+
+	"github.com/prometheus/prometheus/model/exemplar"
+	"github.com/prometheus/prometheus/model/histogram"
+	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/model/metadata"
+	"github.com/stretchr/testify/require"
+
+	"github.com/ringmaster-agent/ringmaster/cmd/internal/toy"
+	"github.com/ringmaster-agent/ringmaster/wal"
+)
+
+// committed is everything that logs hold, by series.
+type committed map[string][]toy.Sample
+
+// committedSamples reads copies of all logs under a WAL directory, as a person would after a crash.
+func committedSamples(t *testing.T, walDirectory string) committed {
+	t.Helper()
+	copied := filepath.Join(t.TempDir(), "copy")
+	require.NoError(t, os.CopyFS(copied, os.DirFS(walDirectory)))
+	instances, err := os.ReadDir(copied)
+	require.NoError(t, err)
+	found := &collector{series: map[uint64]labels.Labels{}, found: committed{}}
+	for _, instance := range instances {
+		if instance.IsDir() {
+			readLog(t, filepath.Join(copied, instance.Name()), found)
+		}
+	}
+	return found.found
+}
+
+func readLog(t *testing.T, directory string, into *collector) {
+	t.Helper()
+	log, err := wal.Open(directory, wal.Options{})
+	require.NoError(t, err)
+	defer log.Close()
+	reader := log.NewReader(log.Begin())
+	for {
+		record, err := reader.Next(into)
+		if errors.Is(err, io.EOF) {
+			return
+		}
+		require.NoError(t, err)
+		require.Zero(t, record.Lost)
+	}
+}
+
+// collector is a wal.Visitor that keeps floats.
+type collector struct {
+	series map[uint64]labels.Labels
+	found  committed
+}
+
+func (c *collector) Series(ref uint64, ls labels.Labels) { c.series[ref] = ls.Copy() }
+func (c *collector) Float(ref uint64, _, at int64, v float64) {
+	key := c.series[ref].String()
+	c.found[key] = append(c.found[key], toy.Sample{T: at, V: v})
+}
+func (c *collector) Histogram(uint64, int64, int64, *histogram.Histogram)           {}
+func (c *collector) FloatHistogram(uint64, int64, int64, *histogram.FloatHistogram) {}
+func (c *collector) Exemplar(uint64, exemplar.Exemplar)                             {}
+func (c *collector) Metadata(uint64, metadata.Metadata)                             {}
+
+// containsAll reports whether a receiver has every sample.
+func containsAll(r *toy.Receiver, all committed) bool {
+	received := map[string]map[toy.Sample]bool{}
+	for _, series := range r.Select(labels.EmptyLabels()) {
+		set := make(map[toy.Sample]bool, len(series.Samples))
+		for _, sample := range series.Samples {
+			set[sample] = true
+		}
+		received[series.Labels.String()] = set
+	}
+	for key, samples := range all {
+		for _, sample := range samples {
+			if !received[key][sample] {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// mountTmpfs gives the test a small disk of its own.
+func mountTmpfs(t *testing.T, size string) (directory string) {
+	t.Helper()
+	if runtime.GOOS != "linux" || os.Geteuid() != 0 {
+		t.Skip("a small disk is a tmpfs, which only root on Linux may mount: run this test as root there")
+	}
+	directory = t.TempDir()
+	if err := syscall.Mount("tmpfs", directory, "tmpfs", 0, "size="+size); err != nil {
+		t.Skipf("a small disk is a tmpfs, which can't be mounted here (%v): run this test where mounting is allowed", err)
+	}
+	t.Cleanup(func() { require.NoError(t, syscall.Unmount(directory, syscall.MNT_DETACH)) })
+	return directory
+}
+
+// fillDisk writes a file until there is no space left.
+func fillDisk(t *testing.T, path string) {
+	t.Helper()
+	file, err := os.Create(path)
+	require.NoError(t, err)
+	defer file.Close()
+	chunk := make([]byte, 64<<10)
+	for len(chunk) > 0 {
+		if _, err := file.Write(chunk); err != nil {
+			require.ErrorIs(t, err, syscall.ENOSPC)
+			chunk = chunk[:len(chunk)/2]
+		}
+	}
+}
