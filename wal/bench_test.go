@@ -1,6 +1,7 @@
 package wal_test
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -107,7 +108,7 @@ func BenchmarkNext(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				_, err := r.Next(v)
-				if err == io.EOF {
+				if errors.Is(err, io.EOF) {
 					r.Seek(l.Begin())
 					continue
 				}

@@ -1,6 +1,7 @@
 package wal_test
 
 import (
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
@@ -117,21 +118,21 @@ func TestAReadErrorIsReportedAndABadSectorDoesNotStopTheReader(t *testing.T) {
 	v := new(waltest.Recorder)
 	r := l.NewReader(l.Begin())
 	defer r.Close()
-	errors, lost, n := 0, uint64(0), 0
+	failures, lost, n := 0, uint64(0), 0
 	for {
 		rec, err := r.Next(v)
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil {
 			require.ErrorIs(t, err, syscall.EIO)
-			errors++
+			failures++
 			continue
 		}
 		n += rec.Samples
 		lost += rec.Lost.Damaged
 	}
-	require.Equal(t, 10, errors)
+	require.Equal(t, 10, failures)
 	require.NotZero(t, lost)
 	require.EqualValues(t, 20, uint64(n)+lost)
 	require.Empty(t, v.Faults)
@@ -222,5 +223,36 @@ func TestFilesThatVanishOrAreEmptiedAreCounted(t *testing.T) {
 				require.EqualValues(t, 40, uint64(len(v.Samples))+lost.Damaged)
 			})
 		}
+	}
+}
+
+func TestACursorAheadOfTheDataKeepsSeqFromBeingUsedTwice(t *testing.T) {
+	dir := logDir(t)
+	l := openLog(t, dir, wal.Options{MinAge: time.Hour})
+	commitFloats(t, l, 3, 1)
+	keep := l.End()
+	commitFloats(t, l, 3, 2)
+	require.NoError(t, l.SaveCursor("e", l.End()))
+	require.NoError(t, l.Close())
+	for name, lose := range map[string]func(name string) error{
+		"tail": func(name string) error { return os.Truncate(name, keep.Offset) },
+		"file": os.Remove,
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := crash(t, dir)
+			require.NoError(t, lose(segments(t, dir)[0]))
+			l := openLog(t, dir, wal.Options{MinAge: time.Hour})
+			require.EqualValues(t, 6, l.End().Seq)
+			pos, known, err := l.Cursor("e")
+			require.NoError(t, err)
+			require.True(t, known)
+			r, v := l.NewReader(pos), new(waltest.Recorder)
+			defer r.Close()
+			want := commitFloats(t, l, 2, 3)
+			_, lost := drain(t, r, v)
+			require.Zero(t, lost, "all before the cursor was acknowledged")
+			require.Equal(t, want, v.Samples)
+			require.EqualValues(t, 2, l.End().Segment, "numbers are not used twice")
+		})
 	}
 }

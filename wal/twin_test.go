@@ -61,7 +61,7 @@ func TestTheLogLivesAsItsTwinInMemory(t *testing.T) {
 
 func (w *twin) open() {
 	var err error
-	w.log, err = wal.Open(w.dir, wal.Options{Now: w.clock.Now, SegmentBytes: 400 + w.rnd.Int64N(2000), SegmentAge: 10 * time.Minute, MinAge: time.Minute, MaxBytes: 12_000})
+	w.log, err = wal.Open(w.dir, wal.Options{Now: w.clock.Now, Sync: wal.SyncNever, SegmentBytes: 400 + w.rnd.Int64N(2000), SegmentAge: 10 * time.Minute, MinAge: time.Minute, MaxBytes: 12_000})
 	require.NoError(w.t, err)
 	require.EqualValues(w.t, len(w.committed), w.log.End().Seq)
 	for _, id := range []string{"a", "b"} {
