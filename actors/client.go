@@ -126,8 +126,11 @@ func ask[T any](ctx context.Context, c *Client, question any) (T, error) {
 	}
 }
 
+// noMoreAnswers is the last that an asker passes on: whoever was asked is gone.
+type noMoreAnswers struct{}
+
 // spawnAsker spawns an actor that asks, watches whom it asked, and passes on the answers, the last of which is
-// the termination. (protoactor's futures race when two answers come, and can't be bound to a context.)
+// noMoreAnswers. (protoactor's futures race when two answers come, and can't be bound to a context.)
 func spawnAsker(system *actor.ActorSystem, whom *actor.PID, question any, answers chan<- any) *actor.PID {
 	return system.Root.Spawn(actor.PropsFromFunc(func(c actor.Context) {
 		switch m := c.Message().(type) {
@@ -135,6 +138,10 @@ func spawnAsker(system *actor.ActorSystem, whom *actor.PID, question any, answer
 			c.Watch(whom)
 			c.Request(whom, question)
 		case *actor.Stopping, *actor.Stopped, *actor.Restarting:
+		case *actor.DeadLetterResponse: // the watch says the same
+		case *actor.Terminated:
+			// It overtakes an answer that was sent before it; a message to oneself does not.
+			c.Send(c.Self(), noMoreAnswers{})
 		default:
 			select {
 			case answers <- m:

@@ -178,12 +178,7 @@ func (s *supervisor) foldParsed(c actor.Context, m parsed) {
 // invalid records why the newest version is not valid; the one before stays.
 func (s *supervisor) invalid(d *document, err error) {
 	if d.problem != err.Error() {
-		fields := []zap.Field{zap.String("instance", d.Name), zap.Int64("revision", d.Revision), zap.Error(err)}
-		var panicked *PanicError
-		if errors.As(err, &panicked) {
-			fields = append(fields, zap.ByteString("stack", panicked.Stack))
-		}
-		s.Logger.Warn("config is not valid", fields...)
+		s.Logger.Warn("config is not valid", zap.String("instance", d.Name), zap.Int64("revision", d.Revision), zap.Error(err), stackOf(err))
 	}
 	d.problem = err.Error()
 }

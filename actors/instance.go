@@ -236,6 +236,6 @@ func (i *instance) abandon() {
 func (i *instance) logStack(err error) {
 	var panicked *PanicError
 	if errors.As(err, &panicked) {
-		i.logger.Error("data path panicked", zap.Error(err), zap.ByteString("stack", panicked.Stack))
+		i.logger.Error("data path panicked", zap.Error(err), stackOf(err))
 	}
 }

@@ -52,7 +52,7 @@ func (s *supervisor) reconcile(c actor.Context) {
 	if err == nil {
 		s.perform(c, plan)
 	} else {
-		s.Logger.Error("decision failed", zap.Error(err), zap.ByteString("stack", err.(*PanicError).Stack))
+		s.Logger.Error("decision failed", zap.Error(err), stackOf(err))
 	}
 	took := time.Since(began)
 	s.metrics.reshardDuration.WithLabelValues(strconv.FormatBool(err == nil)).Observe(took.Seconds())

@@ -1,6 +1,8 @@
 package actors
 
 import (
+	"fmt"
+	"math"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -138,7 +140,7 @@ func (s *supervisor) terminated(c actor.Context, who *actor.PID) {
 		s.watcher = nil
 		if s.stopping == nil {
 			// It never gives up by itself, so it crashed.
-			policy := lifecycle.Policy{First: time.Second, Longest: time.Minute, Quiet: 10 * time.Minute, Budget: maxInt}
+			policy := lifecycle.Policy{First: time.Second, Longest: time.Minute, Quiet: 10 * time.Minute, Budget: math.MaxInt}
 			now := time.Now()
 			s.watcherFailures = s.watcherFailures.Add(policy, messages.Digest{}, now, s.Jitter())
 			s.startTimer(c, "watcher", s.watcherFailures.NotBefore.Sub(now), respawnWatcher{})
@@ -156,20 +158,16 @@ func (s *supervisor) terminated(c actor.Context, who *actor.PID) {
 	s.reconcileSoon(c)
 }
 
-const maxInt = int(^uint(0) >> 1)
-
 // HandleFailure implements actor.SupervisorStrategy: a child that panicked is stopped, never restarted. What follows is
 // its termination.
 func (s *supervisor) HandleFailure(_ *actor.ActorSystem, to actor.Supervisor, child *actor.PID, _ *actor.RestartStatistics, reason, message any) {
-	problem := "panic"
-	fields := []zap.Field{zap.String("actor", child.Id)}
-	if p, ok := reason.(*PanicError); ok {
-		problem = p.Error()
-		fields = append(fields, zap.ByteString("stack", p.Stack))
+	err, ok := reason.(error)
+	if !ok {
+		err = fmt.Errorf("panic: %v", reason)
 	}
-	s.Logger.Error("actor panicked", append(fields, zap.String("reason", problem))...)
+	s.Logger.Error("actor panicked", zap.String("actor", child.Id), zap.String("message", fmt.Sprintf("%T", message)), zap.Error(err), stackOf(err))
 	if u, ok := s.byPID[child.Id]; ok && !u.ended() {
-		s.fail(u, u.ordered.Digest, problem)
+		s.fail(u, u.ordered.Digest, err.Error())
 		s.become(u, messages.PhaseFailed)
 	}
 	to.StopChildren(child)

@@ -1,6 +1,7 @@
 package actors
 
 import (
+	"errors"
 	"fmt"
 	"runtime/debug"
 	"time"
@@ -110,9 +111,15 @@ func ending(message any) bool {
 }
 
 func logPanic(logger *zap.Logger, err error, c actor.ReceiverContext, message any) {
-	fields := []zap.Field{zap.Error(err), zap.String("actor", c.Self().Id), zap.String("message", fmt.Sprintf("%T", message))}
-	if p, ok := err.(*PanicError); ok {
-		fields = append(fields, zap.ByteString("stack", p.Stack))
+	logger.Error("actor panicked", zap.Error(err), stackOf(err),
+		zap.String("actor", c.Self().Id), zap.String("message", fmt.Sprintf("%T", message)))
+}
+
+// stackOf is where the error's panic came from, as a field of a log line; no field if it was no panic.
+func stackOf(err error) zap.Field {
+	var p *PanicError
+	if !errors.As(err, &p) {
+		return zap.Skip()
 	}
-	logger.Error("actor panicked", fields...)
+	return zap.ByteString("stack", p.Stack)
 }

@@ -1,0 +1,137 @@
+package actors_test
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ringmaster-agent/ringmaster/actors/actorstest"
+	"github.com/ringmaster-agent/ringmaster/messages"
+)
+
+func TestAStoreThatCanNotBeListedStopsNothingAndIsTriedForEver(t *testing.T) {
+	inWorld(t, nil, func(w *world) {
+		w.run("a")
+		w.source.OnList(actorstest.Fail(errors.New("connection refused")))
+		w.pass(time.Hour)
+		w.is("a", messages.PhaseRunning)
+		require.Contains(w, w.describe().StoreProblem, "connection refused")
+		require.Greater(w, w.source.Listings(), 100, "it never gives up")
+		w.source.OnList(nil)
+		w.pass(time.Minute)
+		require.Empty(w, w.describe().StoreProblem)
+		require.Empty(w, w.pipelines.Calls("a"))
+	})
+}
+
+func TestAnUnreachableStoreIsSaidWithinSecondsAndTheTreeComesUpWhenItAnswers(t *testing.T) {
+	for name, script := range map[string]actorstest.Script{"refused": actorstest.Fail(errors.New("refused")), "hangs": actorstest.Hang} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, nil, func(w *world) {
+				w.source.OnList(script)
+				w.source.Put("a", valid(1))
+				w.pass(3 * time.Second)
+				require.NotEmpty(w, w.logs.FilterMessage("store of configs can't be read; what runs goes on running").All())
+				tree := w.describe()
+				require.False(w, tree.Complete)
+				require.False(w, tree.Settled)
+				require.NotEmpty(w, tree.StoreProblem)
+				w.source.OnList(nil)
+				w.pass(time.Minute)
+				w.is("a", messages.PhaseRunning)
+				require.True(w, w.describe().Settled)
+			})
+		})
+	}
+}
+
+func TestAPanicInTheStoreIsAFailureToListAndNotTheEnd(t *testing.T) {
+	inWorld(t, nil, func(w *world) {
+		w.source.OnList(actorstest.Panic("client bug"))
+		w.source.Put("a", valid(1))
+		w.pass(5 * time.Second)
+		require.Contains(w, w.describe().StoreProblem, "client bug")
+		w.source.OnList(nil)
+		w.pass(time.Minute)
+		w.is("a", messages.PhaseRunning)
+	})
+}
+
+func TestLostEventsAreMadeGoodByARelist(t *testing.T) {
+	inWorld(t, nil, func(w *world) {
+		w.run("a", "b", "c")
+		w.source.Deaf(true)
+		w.source.Put("a", valid(2))
+		w.source.Delete("b")
+		w.source.Put("d", valid(1))
+		w.source.Deaf(false)
+		w.settle()
+		require.Empty(w, w.pipelines.Calls("a"))
+		w.source.Relist()
+		w.settle()
+		require.Equal(w, []string{"reload " + valid(2)}, w.pipelines.Calls("a"))
+		require.Equal(w, []string{"a", "c", "d"}, w.directory.Names())
+	})
+}
+
+func TestLostEventsAreMadeGoodByTheReshardIntervalAtTheLatest(t *testing.T) {
+	inWorld(t, nil, func(w *world) {
+		w.run("a")
+		w.source.Deaf(true)
+		w.source.Put("a", valid(2))
+		w.source.Deaf(false)
+		w.pass(time.Minute)
+		require.Equal(w, []string{"reload " + valid(2)}, w.pipelines.Calls("a"))
+	})
+}
+
+func TestAStreamThatEndsIsOpenedAgain(t *testing.T) {
+	inWorld(t, nil, func(w *world) {
+		w.run("a")
+		w.source.BreakStreams()
+		w.source.Put("a", valid(2))
+		w.pass(time.Second)
+		w.source.Put("b", valid(1))
+		w.settle()
+		require.Equal(w, []string{"reload " + valid(2)}, w.pipelines.Calls("a"))
+		w.is("b", messages.PhaseRunning)
+	})
+}
+
+func TestAMassDisappearanceIsHeldAndShownUntilASecondListing(t *testing.T) {
+	inWorld(t, nil, func(w *world) {
+		var names []string
+		for i := range 6 {
+			names = append(names, fmt.Sprintf("app-%d", i))
+		}
+		w.run(names...)
+		w.source.Deaf(true)
+		for _, name := range names[:5] {
+			w.source.Delete(name)
+		}
+		w.source.Deaf(false)
+		w.source.Relist()
+		w.settle()
+		require.Equal(w, names, w.directory.Names())
+		require.Contains(w, w.describe().Doubt, "5 of 6")
+		require.Contains(w, w.unit("app-0").Hold, "second listing")
+		w.pass(time.Minute)
+		require.Equal(w, names[5:], w.directory.Names())
+		require.Empty(w, w.describe().Doubt)
+	})
+}
+
+func TestDeletionsThatWereSeenAreBelievedHoweverMany(t *testing.T) {
+	inWorld(t, nil, func(w *world) {
+		names := []string{"a", "b", "c", "d"}
+		w.run(names...)
+		for _, name := range names {
+			w.source.Delete(name)
+		}
+		w.settle()
+		require.Empty(w, w.directory.Names())
+	})
+}
