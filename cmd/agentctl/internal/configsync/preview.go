@@ -50,7 +50,7 @@ func (r *run) diffStored(name, after string) {
 	case errors.Is(err, apiclient.ErrUnreadable), errors.As(err, &refusal):
 		fmt.Fprintf(r.o.Out, "  (no diff: %v)\n", err)
 	case err != nil:
-		r.fail("%s: %v", printable(name), err)
+		r.fail(printable(name), err)
 	case before == after:
 		fmt.Fprintln(r.o.Out, "  (no diff: it is in secrets, comments or layout)")
 	default:
@@ -64,7 +64,7 @@ func (r *run) diff(name, before, after string) {
 		FromFile: "stored/" + printable(name), ToFile: "directory/" + printable(name),
 	}
 	if err := difflib.WriteUnifiedDiff(r.o.Out, d); err != nil {
-		r.fail("%s: %v", printable(name), err)
+		r.fail(printable(name), err)
 	}
 }
 

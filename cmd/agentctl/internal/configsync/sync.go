@@ -97,7 +97,7 @@ func (r *run) apply() error {
 			break
 		}
 		if err := r.service.Delete(r.ctx, c.Name, c.Revision); err != nil {
-			r.fail("%s: %v", printable(c.Name), err)
+			r.fail(printable(c.Name), err)
 			continue
 		}
 		r.deleted++
@@ -143,13 +143,13 @@ func (r *run) fileFailed(path string, err error) {
 			fmt.Fprintf(r.o.Err, "error: %v\n", e)
 		}
 	default:
-		r.fail("%s: %v", path, err)
+		r.fail(path, err)
 	}
 }
 
-func (r *run) fail(format string, args ...any) {
+func (r *run) fail(what string, err error) {
 	r.failed++
-	fmt.Fprintf(r.o.Err, "error: "+format+"\n", args...)
+	fmt.Fprintf(r.o.Err, "error: %s: %v\n", what, err)
 }
 
 // printable keeps a name from the store that holds control characters from playing with the terminal.
