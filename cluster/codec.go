@@ -31,9 +31,14 @@ func encodeConfig(text string) ([]byte, error) {
 	return buf.Bytes(), nil
 }
 
-// decodeConfig is the reverse of encodeConfig. It is strict, since a value that is half understood would run half a config:
+// configDecoder is the reverse of encodeConfig. It is worth reusing: the state of a gzip reader has 40 KB. It is strict, since a value that is half understood would run half a config:
 // the value must be complete gzip with nothing behind it, and the text UTF-8. Its errors tell an operator what is in the store.
-func decodeConfig(value []byte) (string, error) {
+type configDecoder struct {
+	in bytes.Reader
+	gz gzip.Reader
+}
+
+func (d *configDecoder) decode(value []byte) (string, error) {
 	if len(value) == 0 {
 		return "", errors.New("the value is empty; a config is stored as gzip of its YAML")
 	}
@@ -41,12 +46,12 @@ func decodeConfig(value []byte) (string, error) {
 		return "", fmt.Errorf("the value is not gzip (it begins with %q); a config is stored as gzip of its YAML, "+
 			"use the API or agentctl config-sync to write it", value[:min(len(value), 24)])
 	}
-	r, err := gzip.NewReader(bytes.NewReader(value))
-	if err != nil {
+	d.in.Reset(value)
+	if err := d.gz.Reset(&d.in); err != nil {
 		return "", fmt.Errorf("read gzip header: %w", err)
 	}
 	var text strings.Builder
-	n, err := io.Copy(&text, io.LimitReader(r, maxConfigText+1))
+	n, err := io.Copy(&text, io.LimitReader(&d.gz, maxConfigText+1))
 	switch {
 	case err != nil:
 		return "", fmt.Errorf("the gzip is damaged after %d bytes of text: %w", n, err)

@@ -18,7 +18,7 @@ func compress(t testing.TB, text string) []byte {
 
 func TestTextSurvivesTheStoreByteForByte(t *testing.T) {
 	for _, text := range []string{"", "name: a\n", "# комментарий\r\n\tname: ' a '", strings.Repeat("x", maxConfigText)} {
-		got, err := decodeConfig(compress(t, text))
+		got, err := new(configDecoder).decode(compress(t, text))
 		require.NoError(t, err)
 		require.Equal(t, text, got)
 	}
@@ -36,7 +36,7 @@ func TestGzipOfOtherWritersIsUnderstood(t *testing.T) {
 	_, err = w.Write([]byte("name: a"))
 	require.NoError(t, err)
 	require.NoError(t, w.Close())
-	got, err := decodeConfig(buf.Bytes())
+	got, err := new(configDecoder).decode(buf.Bytes())
 	require.NoError(t, err)
 	require.Equal(t, "name: a", got)
 }
@@ -59,6 +59,7 @@ func TestUndecodableValuesSayWhy(t *testing.T) {
 	}
 	require.NoError(t, w.Close())
 
+	var decoder configDecoder // one for all: it must not remember
 	for _, test := range []struct {
 		name  string
 		value []byte
@@ -75,9 +76,12 @@ func TestUndecodableValuesSayWhy(t *testing.T) {
 		{"text that is not UTF-8", compress(t, "name: \xff"), "UTF-8"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			text, err := decodeConfig(test.value)
+			text, err := decoder.decode(test.value)
 			require.ErrorContains(t, err, test.want)
 			require.Empty(t, text)
+			text, err = decoder.decode(whole)
+			require.NoError(t, err)
+			require.Equal(t, "name: a\nscrape_configs: []\n", text)
 		})
 	}
 }
@@ -89,13 +93,13 @@ func FuzzDecodeConfig(f *testing.F) {
 	f.Add([]byte("name: a"))
 	f.Add([]byte{})
 	f.Fuzz(func(t *testing.T, value []byte) {
-		text, err := decodeConfig(value)
+		text, err := new(configDecoder).decode(value)
 		if err != nil {
 			require.Empty(t, text)
 			return
 		}
 		require.LessOrEqual(t, len(text), maxConfigText)
-		again, err := decodeConfig(compress(t, text))
+		again, err := new(configDecoder).decode(compress(t, text))
 		require.NoError(t, err)
 		require.Equal(t, text, again)
 	})

@@ -4,13 +4,15 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync"
 )
 
 // Configs is the repository of instance configs in a Store: <prefix><name> → gzip of the YAML as the user wrote it. The
 // key is the authority for the name. It neither parses nor validates the YAML.
 type Configs struct {
-	store  Store
-	prefix string
+	store    Store
+	prefix   string
+	decoders sync.Pool // of *configDecoder
 }
 
 // StoredConfig is one config as the store has it. For EventDelete only Name and Revision are set.
@@ -30,10 +32,12 @@ type ConfigEvent struct {
 	Config StoredConfig
 }
 
-// NewConfigs returns the repository under prefix, "configurations/" by default elsewhere. Prefix and name are simply
-// concatenated, as the retired scraping service did.
+// NewConfigs returns the repository under prefix. A key is the prefix with the name behind it, nothing between and nothing
+// escaped, as the retired scraping service had it. The prefix may be empty.
 func NewConfigs(s Store, prefix string) *Configs {
-	return &Configs{store: s, prefix: prefix}
+	c := &Configs{store: s, prefix: prefix}
+	c.decoders.New = func() any { return new(configDecoder) }
+	return c
 }
 
 // Get reads one config. ErrNotFound if there is none. A value that can't be decoded is not an error of Get: it is told in
@@ -123,7 +127,9 @@ func (c *Configs) translate(ev Event) ConfigEvent {
 func (c *Configs) name(e Entry) string { return strings.TrimPrefix(e.Key, c.prefix) }
 
 func (c *Configs) decode(e Entry) StoredConfig {
-	text, err := decodeConfig(e.Value)
+	d := c.decoders.Get().(*configDecoder)
+	defer c.decoders.Put(d)
+	text, err := d.decode(e.Value)
 	if err != nil {
 		err = fmt.Errorf("decode stored config %q: %w", c.name(e), err)
 	}

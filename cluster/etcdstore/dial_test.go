@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 	"go.uber.org/zap/zaptest/observer"
@@ -108,18 +109,63 @@ func TestAnOutageIsLoggedOncePerChange(t *testing.T) {
 	server := &embeddedServer{dir: t.TempDir(), listen: freeAddress(t)}
 	logger, lines := observe()
 	s := dial(t, Config{Endpoints: []string{server.listen}, Logger: logger})
-	await(t, lines, "store is not reachable, it will be tried again until it is")
+	const up, down = "store is reachable", "store is not reachable, it will be tried again until it is"
+	await(t, lines, down)
 	server.start(t)
+	await(t, lines, up)
+	require.Equal(t, 1, lines.FilterMessage(up).Len())
+	put(t, s, "k")
+	before := lines.FilterMessage(down).Len()
+	server.stop(t)
+	require.Eventually(t, func() bool { return lines.FilterMessage(down).Len() > before }, patience, 10*time.Millisecond)
+	server.start(t)
+	require.Eventually(t, func() bool { return lines.FilterMessage(up).Len() == 2 }, patience, 10*time.Millisecond)
+	put(t, s, "k")
+	reasons := map[string]int{}
+	for _, line := range lines.All() {
+		require.Contains(t, []string{up, down}, line.Message, "nothing else is said")
+		if line.Message == down {
+			reasons[line.ContextMap()["reason"].(string)]++
+		}
+	}
+	for reason, times := range reasons {
+		require.LessOrEqual(t, times, 2, "once in each of two outages: %s", reason)
+	}
+	server.stop(t)
+}
+
+func TestAUserMayBeAllowedHisPrefixOnly(t *testing.T) {
+	server := &embeddedServer{dir: t.TempDir(), listen: freeAddress(t)}
+	server.start(t)
+	defer server.stop(t)
+	admin := server.store.client
+	for _, step := range []func(context.Context) error{
+		func(ctx context.Context) error { _, err := admin.UserAdd(ctx, "root", "right"); return err },
+		func(ctx context.Context) error { _, err := admin.UserGrantRole(ctx, "root", "root"); return err },
+		func(ctx context.Context) error { _, err := admin.RoleAdd(ctx, "agent"); return err },
+		func(ctx context.Context) error {
+			_, err := admin.RoleGrantPermission(ctx, "agent", "p/", clientv3.GetPrefixRangeEnd("p/"), clientv3.PermissionType(clientv3.PermReadWrite))
+			return err
+		},
+		func(ctx context.Context) error { _, err := admin.UserAdd(ctx, "agent", "agent"); return err },
+		func(ctx context.Context) error { _, err := admin.UserGrantRole(ctx, "agent", "agent"); return err },
+		func(ctx context.Context) error { _, err := admin.AuthEnable(ctx); return err },
+	} {
+		require.NoError(t, step(t.Context()))
+	}
+
+	logger, lines := observe()
+	s := dial(t, Config{Endpoints: []string{server.listen}, Username: "agent", Password: "agent", Logger: logger})
+	events := s.Watch(t.Context(), "p/", 0)
+	put(t, s, "p/k")
+	require.Equal(t, "p/k", next(t, events).Entry.Key)
 	await(t, lines, "store is reachable")
-	put(t, s, "k")
-	server.stop(t)
-	require.Eventually(t, func() bool { return lines.FilterMessageSnippet("not reachable").Len() == 2 }, patience, 10*time.Millisecond)
-	server.start(t)
-	require.Eventually(t, func() bool { return lines.FilterMessage("store is reachable").Len() == 2 }, patience, 10*time.Millisecond)
-	put(t, s, "k")
-	require.Equal(t, 4, lines.FilterLevelExact(zapcore.InfoLevel).Len()+lines.FilterLevelExact(zapcore.WarnLevel).Len(),
-		"nothing else is said")
-	server.stop(t)
+
+	_, err := s.Get(t.Context(), "q")
+	require.ErrorContains(t, err, "permission denied")
+	s.Watch(t.Context(), "q", 0)
+	line := await(t, lines, "watch was interrupted, it will go on where it was")
+	require.Contains(t, line.ContextMap()["err"], "permission denied")
 }
 
 func TestAllFormsOfAnEndpointWork(t *testing.T) {

@@ -289,7 +289,7 @@ func (s *Store) awaitFailure() {
 	case <-s.server.failed:
 		s.disable(fmt.Errorf("%s has stopped, restart the agent: %w", s.where, s.server.failure))
 		s.logger.Error("store has stopped, restart the agent to have it back",
-			zap.String("store", s.where), zap.Error(s.server.failure))
+			zap.String("store", s.where), zap.NamedError("err", s.server.failure))
 	}
 }
 

@@ -165,7 +165,7 @@ func TestAServerThatGivesUpTakesOnlyTheStoreWithIt(t *testing.T) {
 
 	line := await(t, lines, "store has stopped, restart the agent to have it back")
 	require.Equal(t, zapcore.ErrorLevel, line.Level)
-	require.Contains(t, line.ContextMap()["error"], "no space left on device")
+	require.Contains(t, line.ContextMap()["err"], "no space left on device")
 	_, err = s.Get(t.Context(), "k")
 	require.ErrorContains(t, err, "no space left on device")
 	select {

@@ -209,10 +209,10 @@ func (s *Store) Close() error {
 	return nil
 }
 
-// revision reads the store's present revision.
-func (s *Store) revision(ctx context.Context) (revision int64, err error) {
-	err = s.call(ctx, "read the present revision", func(ctx context.Context) (*pb.ResponseHeader, error) {
-		resp, err := s.client.Get(ctx, probeKey, clientv3.WithCountOnly())
+// revision reads the store's present revision, through the keys under prefix, which is what the user may be allowed to read.
+func (s *Store) revision(ctx context.Context, prefix string) (revision int64, err error) {
+	err = s.call(ctx, fmt.Sprintf("read the revision of %q", prefix), func(ctx context.Context) (*pb.ResponseHeader, error) {
+		resp, err := s.client.Get(ctx, prefix, clientv3.WithPrefix(), clientv3.WithCountOnly())
 		if err != nil {
 			return nil, err
 		}

@@ -68,7 +68,7 @@ func (w *watch) run(ctx context.Context) {
 
 // begin finds out whether the store still is where the watch left it.
 func (w *watch) begin(ctx context.Context) error {
-	present, err := w.store.revision(ctx)
+	present, err := w.store.revision(ctx, w.prefix)
 	if err != nil {
 		return err
 	}
@@ -172,7 +172,7 @@ func (w *watch) complain(ctx context.Context, err error) {
 	if text := err.Error(); text != w.complaint {
 		w.complaint = text
 		w.store.logger.Warn("watch was interrupted, it will go on where it was",
-			zap.String("store", w.store.where), zap.String("prefix", w.prefix), zap.Int64("revision", w.after), zap.Error(err))
+			zap.String("store", w.store.where), zap.String("prefix", w.prefix), zap.Int64("revision", w.after), zap.NamedError("err", err))
 	}
 }
 
