@@ -54,7 +54,7 @@ func TestTidyArchitectureShowsEveryPackage(t *testing.T) {
 	require.LessOrEqual(t, bytes.Count(text, []byte("\n")), 250, "ARCHITECTURE.md is a bird's-eye view: at most 250 lines")
 	for _, p := range packages(t) {
 		if p.dir != "." {
-			require.Contains(t, string(text), "`"+filepath.ToSlash(p.dir)+"`", "ARCHITECTURE.md: the code map lacks a line for this package")
+			require.True(t, bytes.Contains(text, []byte("`"+filepath.ToSlash(p.dir)+"`")), "ARCHITECTURE.md: the code map lacks a line for %s", p.dir)
 		}
 	}
 }
@@ -119,7 +119,7 @@ func TestTidyDecisionsAreHalfAPage(t *testing.T) {
 		text, err := os.ReadFile(path)
 		require.NoError(t, err)
 		for _, part := range []string{"Context", "Choice", "Consequence"} {
-			require.Contains(t, string(text), part, "%s: a decision record has context, choice and consequence", path)
+			require.True(t, bytes.Contains(text, []byte(part)), "%s: a decision record has context, choice and consequence; this lacks %q", path, part)
 		}
 		require.LessOrEqual(t, bytes.Count(text, []byte("\n")), 60, "%s: half a page", path)
 	}
