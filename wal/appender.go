@@ -53,7 +53,10 @@ func (a *appender) reset() {
 // Append implements storage.AppenderV2. Errors: storage.ErrOutOfOrderSample and storage.ErrDuplicateSampleForTimestamp (see the package's
 // documentation), ErrInvalidLabels, what a histogram's Validate says, and storage.AppendPartialError, after which the
 // sample is in the batch but not all of its exemplars are. Labels are kept, all other arguments are copied.
-func (a *appender) Append(ref storage.SeriesRef, ls labels.Labels, st, t int64, v float64, h *histogram.Histogram, fh *histogram.FloatHistogram, opts storage.AOptions) (storage.SeriesRef, error) {
+func (a *appender) Append(
+	ref storage.SeriesRef, ls labels.Labels, st, t int64,
+	v float64, h *histogram.Histogram, fh *histogram.FloatHistogram, opts storage.AOptions,
+) (storage.SeriesRef, error) {
 	var s *series
 	var err error
 	switch {

@@ -146,11 +146,13 @@ func TestExemplarsAreTakenOnceAndInOrder(t *testing.T) {
 	require.ErrorIs(t, partial.ExemplarErrors[0], storage.ErrOutOfOrderExemplar)
 	err = add(5, long)
 	require.ErrorContains(t, err, storage.ErrExemplarLabelLength.Error())
+	require.NoError(t, add(6, exemplar.Exemplar{Labels: one.Labels, Value: 1, Ts: 60}))
+	require.NoError(t, add(7, exemplar.Exemplar{Labels: one.Labels, Value: 1, Ts: 70}), "its time is only that of the scrape")
 	v, _ := readAll(t, l)
-	require.Len(t, v.Samples, 5)
-	require.Len(t, v.Exemplars, 2)
+	require.Len(t, v.Samples, 7)
+	require.Len(t, v.Exemplars, 3)
 	require.Equal(t, waltest.Exemplar{Series: series(1).String(), Labels: one.Labels.String(), T: 10, Value: 1, HasT: true}, v.Exemplars[0])
-	require.EqualValues(t, 2, l.Stats().ExemplarsAppended)
+	require.EqualValues(t, 3, l.Stats().ExemplarsAppended)
 }
 
 func TestMetadataIsWrittenInEachSegmentAndWhenItChanges(t *testing.T) {

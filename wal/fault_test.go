@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -38,6 +39,7 @@ func TestAFailedCommitLeavesNothingBehindAndTheNextOneWorks(t *testing.T) {
 	}{
 		{"disk full", syscall.ENOSPC, 0, []waltest.Op{waltest.OpWrite}},
 		{"disk full in the middle of a record", syscall.ENOSPC, 50, []waltest.Op{waltest.OpWrite}},
+		{"disk full behind a record", syscall.ENOSPC, 1 << 20, []waltest.Op{waltest.OpWrite}},
 		{"disk full and no repair", syscall.ENOSPC, 1 << 20, []waltest.Op{waltest.OpWrite, waltest.OpTruncate}},
 		{"i/o error", syscall.EIO, 10, []waltest.Op{waltest.OpWrite}},
 		{"i/o error for everything", syscall.EIO, 10, []waltest.Op{waltest.OpWrite, waltest.OpTruncate, waltest.OpCreate, waltest.OpOpen}},
@@ -62,6 +64,10 @@ func TestAFailedCommitLeavesNothingBehindAndTheNextOneWorks(t *testing.T) {
 					require.ErrorIs(t, err, test.err)
 					require.ErrorContains(t, err, dir)
 					require.Equal(t, end, l.End().Seq)
+				}
+				if !slices.Contains(test.ops, waltest.OpTruncate) {
+					after := openLog(t, crash(t, dir), wal.Options{})
+					require.Equal(t, l.End().Seq, after.End().Seq, "what failed did not happen, for the next process too")
 				}
 				fs.Hook(nil)
 				want = append(want, commitFloats(t, l, 10, ts)...)

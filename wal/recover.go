@@ -106,7 +106,8 @@ func isReadOnly(err error) bool {
 
 func explainReadOnly(err error) error {
 	if isReadOnly(err) {
-		return fmt.Errorf("%w (the WAL directory and its parent must be writable for this user: mount it read-write, change its owner, or set wal_directory to another place)", err)
+		return fmt.Errorf("%w (the WAL directory and its parent must be writable for this user: "+
+			"mount it read-write, change its owner, or set wal_directory to another place)", err)
 	}
 	return err
 }
