@@ -264,6 +264,28 @@ func isEnding(m any) bool {
 	}
 }
 
+func TestEventsOfAnotherGenerationAreDropped(t *testing.T) {
+	inWorld(t, nil, func(w *world) {
+		w.run("a")
+		first := w.unit("a").Generation
+		w.pipelines.Newest("a").Break(errBoom)
+		w.pass(10 * time.Second)
+		unit := messages.WholeConfig("a")
+		for _, stale := range []messages.InstanceEvent{
+			messages.InstanceFailed{Unit: unit, Generation: first, Reason: "late"},
+			messages.InstanceDraining{Unit: unit, Generation: first},
+			messages.InstanceStopped{Unit: unit, Generation: first},
+			messages.InstanceFailed{Unit: messages.WholeConfig("nobody"), Generation: first},
+		} {
+			w.system.Root.Send(w.pid, stale)
+		}
+		w.settle()
+		w.is("a", messages.PhaseRunning)
+		require.Equal(w, 1, w.unit("a").Failures)
+		require.Equal(w, 1, w.unit("a").Restarts)
+	})
+}
+
 func TestLostWordsOfAnInstanceAreMadeGoodByTheTick(t *testing.T) {
 	var deaf atomic.Bool
 	drop := func(next actor.ReceiverFunc) actor.ReceiverFunc {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/ringmaster-agent/ringmaster/actors"
 	"github.com/ringmaster-agent/ringmaster/actors/actorstest"
 	"github.com/ringmaster-agent/ringmaster/messages"
 )
@@ -27,11 +28,15 @@ func TestAStoreThatCanNotBeListedStopsNothingAndIsTriedForEver(t *testing.T) {
 	})
 }
 
+// fromTheStart makes even the first listing play the script.
+func fromTheStart(script actorstest.Script) func(*actors.Options) {
+	return func(o *actors.Options) { o.Configs.(*actorstest.Source).OnList(script) }
+}
+
 func TestAnUnreachableStoreIsSaidWithinSecondsAndTheTreeComesUpWhenItAnswers(t *testing.T) {
 	for name, script := range map[string]actorstest.Script{"refused": actorstest.Fail(errors.New("refused")), "hangs": actorstest.Hang} {
 		t.Run(name, func(t *testing.T) {
-			inWorld(t, nil, func(w *world) {
-				w.source.OnList(script)
+			inWorld(t, fromTheStart(script), func(w *world) {
 				w.source.Put("a", valid(1))
 				w.pass(3 * time.Second)
 				require.NotEmpty(w, w.logs.FilterMessage("store of configs can't be read; what runs goes on running").All())
@@ -49,8 +54,7 @@ func TestAnUnreachableStoreIsSaidWithinSecondsAndTheTreeComesUpWhenItAnswers(t *
 }
 
 func TestAPanicInTheStoreIsAFailureToListAndNotTheEnd(t *testing.T) {
-	inWorld(t, nil, func(w *world) {
-		w.source.OnList(actorstest.Panic("client bug"))
+	inWorld(t, fromTheStart(actorstest.Panic("client bug")), func(w *world) {
 		w.source.Put("a", valid(1))
 		w.pass(5 * time.Second)
 		require.Contains(w, w.describe().StoreProblem, "client bug")

@@ -283,6 +283,7 @@ func TestOpeningIsBoundedAndAHungOneGivesItsTurnAway(t *testing.T) {
 			w.pipelines.On(fmt.Sprintf("hung-%d", i), actorstest.Open, actorstest.Hang)
 			w.source.Put(fmt.Sprintf("hung-%d", i), valid(1))
 		}
+		w.settle()
 		for i := range 20 {
 			w.pipelines.On(fmt.Sprintf("app-%d", i), actorstest.Open, slow)
 			w.source.Put(fmt.Sprintf("app-%d", i), valid(1))
