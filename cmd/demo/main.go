@@ -116,8 +116,8 @@ func narrate(ctx context.Context, out io.Writer, toys *world, serving <-chan net
 
 func report(ctx context.Context, out io.Writer, agent *client, toys *world) error {
 	account, err := agent.account(ctx)
-	if ctx.Err() != nil {
-		return nil
+	if errors.Is(err, context.Canceled) {
+		return nil // the demo is ending
 	}
 	if err != nil {
 		return err

@@ -167,7 +167,7 @@ func (d *daemon) openPipelines(context.Context) (func(), error) {
 	}
 	factory, err := pipeline.NewFactory(pipeline.Options{
 		WALDirectory:          m.WALDirectory,
-		WALMaxBytes:           int64(m.WALMaxSize),
+		WALMaxBytes:           m.WALMaxSize,
 		Host:                  d.Hostname,
 		HTTPDisableKeepAlives: m.HTTPDisableKeepAlives,
 		HTTPIdleConnTimeout:   m.HTTPIdleConnTimeout,

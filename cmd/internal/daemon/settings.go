@@ -107,6 +107,6 @@ func (m *loadMetrics) refused() { m.successful.Set(0) }
 
 func logWarnings(logger *zap.Logger, agent *config.Agent) {
 	for _, warning := range agent.Warnings {
-		logger.Warn("setting has no effect", zap.String("reason", warning))
+		logger.Warn("config is valid, but may not mean what it says", zap.String("reason", warning))
 	}
 }

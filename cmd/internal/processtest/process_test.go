@@ -199,12 +199,6 @@ func (a *agent) put(name, text string) {
 	require.Contains(a.t, []int{http.StatusCreated, http.StatusOK}, status, body)
 }
 
-func (a *agent) delete(name string) {
-	a.t.Helper()
-	status, body := a.do(http.MethodDelete, "/agent/api/v1/config/"+name, "")
-	require.Equal(a.t, http.StatusOK, status, body)
-}
-
 // freeAddress is a loopback address that was free a moment ago.
 func freeAddress(t *testing.T) string {
 	t.Helper()

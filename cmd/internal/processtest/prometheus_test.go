@@ -54,7 +54,9 @@ type queryResult struct {
 }
 
 func (p *promServer) query(expression string) (result []queryResult) {
-	var answer struct{ Data struct{ Result []queryResult } }
+	var answer struct {
+		Data struct{ Result []queryResult }
+	}
 	p.ask("/api/v1/query?query="+url.QueryEscape(expression), &answer)
 	return answer.Data.Result
 }

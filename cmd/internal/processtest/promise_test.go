@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/stretchr/testify/require"
 
@@ -24,7 +25,7 @@ func toyConfig(interval, target string, receivers ...string) string {
 
 func scrapeCounter(t *testing.T, r *toy.Receiver) toy.Series {
 	t.Helper()
-	found := r.Select(labels.FromStrings(labels.MetricName, toy.ScrapesMetric))
+	found := r.Select(labels.FromStrings(model.MetricNameLabel, toy.ScrapesMetric))
 	require.LessOrEqual(t, len(found), 1)
 	if len(found) == 0 {
 		return toy.Series{}
