@@ -21,6 +21,8 @@ const (
 	// probeTimeout and diagnoseTimeout together stay below the two seconds within which an outage is logged.
 	probeTimeout    = time.Second
 	diagnoseTimeout = 500 * time.Millisecond
+	// patientProbeTimeout is for the probes after that: a server may be slow, and a login is by design.
+	patientProbeTimeout = 5 * time.Second
 	// probeEvery is the time between two probes of a cluster that doesn't answer.
 	probeEvery = time.Second
 	// remindEvery is how often an outage that lasts is logged again.
@@ -55,7 +57,11 @@ func (m *monitor) run() {
 
 // probe asks the cluster for a linearizable read, which needs a quorum, and so learns its revision after an outage, too.
 func (m *monitor) probe(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
+	timeout := probeTimeout
+	if m.outage != "" {
+		timeout = patientProbeTimeout
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	before := m.store.history.newest()
 	resp, err := m.store.client.Get(ctx, probeKey, clientv3.WithCountOnly())
