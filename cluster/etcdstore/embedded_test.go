@@ -1,6 +1,7 @@
 package etcdstore
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -98,10 +99,10 @@ func TestADamagedLogIsAnErrorNotTheEndOfTheProcess(t *testing.T) {
 		os.Exit(0) //nolint:forbidigo // before what is left behind is found
 	}
 	for name, damage := range map[string]func(t *testing.T, file string){
-		"overwritten":  func(t *testing.T, file string) { writeAt(t, file, 0) },
-		"in the midst": func(t *testing.T, file string) { writeAt(t, file, 200) },
-		"cut":          func(t *testing.T, file string) { require.NoError(t, os.Truncate(file, 10)) },
-		"empty":        func(t *testing.T, file string) { require.NoError(t, os.Truncate(file, 0)) },
+		"overwritten": func(t *testing.T, file string) { overwriteFile(t, file) },
+		"one byte":    func(t *testing.T, file string) { flip(t, file, needle) },
+		"cut":         func(t *testing.T, file string) { require.NoError(t, os.Truncate(file, 10)) },
+		"empty":       func(t *testing.T, file string) { require.NoError(t, os.Truncate(file, 0)) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := stopped(t)
@@ -187,12 +188,15 @@ func TestARunningServerSaysNothing(t *testing.T) {
 	}
 }
 
+// needle is a key that can be found in a server's files.
+const needle = "a key like no other"
+
 // stopped returns the directory of a server that ran.
 func stopped(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
 	s := startEmbedded(t, EmbeddedConfig{Dir: dir})
-	put(t, s, "k")
+	put(t, s, needle)
 	require.NoError(t, s.Close())
 	return dir
 }
@@ -204,18 +208,29 @@ func overwrite(t *testing.T, dir, pattern string) string {
 	require.NoError(t, err)
 	require.NotEmpty(t, files)
 	for _, file := range files {
-		writeAt(t, file, 0)
+		overwriteFile(t, file)
 	}
 	return dir
 }
 
-func writeAt(t *testing.T, file string, offset int64) {
+func overwriteFile(t *testing.T, file string) {
 	t.Helper()
 	f, err := os.OpenFile(file, os.O_WRONLY, 0)
 	require.NoError(t, err)
-	_, err = f.WriteAt([]byte(strings.Repeat("garbage ", 2048)), offset)
+	_, err = f.WriteAt([]byte(strings.Repeat("garbage ", 2048)), 0)
 	require.NoError(t, err)
 	require.NoError(t, f.Close())
+}
+
+// flip changes one bit of the first occurrence of text.
+func flip(t *testing.T, file, text string) {
+	t.Helper()
+	content, err := os.ReadFile(file)
+	require.NoError(t, err)
+	i := bytes.Index(content, []byte(text))
+	require.Positive(t, i)
+	content[i] ^= 1
+	require.NoError(t, os.WriteFile(file, content, 0o600))
 }
 
 func free(bytes uint64) func(string) (uint64, error) {
