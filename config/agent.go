@@ -53,7 +53,7 @@ type Metrics struct {
 	HTTPIdleConnTimeout time.Duration `yaml:"http_idle_conn_timeout"`
 	// InstanceMode is shared or distinct; it has no effect.
 	InstanceMode string `yaml:"instance_mode"`
-	// WALCleanupAge has no effect.
+	// WALCleanupAge is how long the WAL of a config that is gone is kept after its last write.
 	WALCleanupAge time.Duration `yaml:"wal_cleanup_age"`
 	// WALCleanupPeriod has no effect.
 	WALCleanupPeriod time.Duration `yaml:"wal_cleanup_period"`

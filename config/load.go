@@ -240,8 +240,7 @@ func (d *document) warnings(metrics *yaml.Node) []string {
 		}
 	}
 	note("metrics.instance_mode has no effect: each instance is always on its own", "instance_mode")
-	note("metrics.wal_cleanup_age has no effect: a WAL is removed when it is empty or at its age cap, never because time passed", "wal_cleanup_age")
-	note("metrics.wal_cleanup_period has no effect: a WAL is removed when it is empty or at its age cap, never because time passed", "wal_cleanup_period")
+	note("metrics.wal_cleanup_period has no effect: logs are looked after every minute", "wal_cleanup_period")
 	for _, key := range []string{"evaluation_interval", "rule_query_offset", "query_log_file"} {
 		note("metrics.global."+key+" has no effect: this agent evaluates no rules", "global", key)
 	}

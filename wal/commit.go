@@ -31,16 +31,28 @@ type activeSegment struct {
 
 // commit writes an appender's batch as one record, or nothing.
 func (l *Log) commit(a *appender) error {
-	l.writeMu.Lock()
-	err := l.commitLocked(a)
-	l.writeMu.Unlock()
-	if err != nil {
+	if err := l.commitAlone(a); err != nil {
 		return fmt.Errorf("commit to wal %s: %w", l.dir, err)
 	}
 	if l.o.OnCommit != nil {
 		l.o.OnCommit()
 	}
 	return nil
+}
+
+// commitAlone leaves the log usable if it panics: the segment, whose tail nobody knows then, is complete.
+func (l *Log) commitAlone(a *appender) error {
+	l.writeMu.Lock()
+	panicking := true
+	defer func() {
+		if panicking {
+			l.complete()
+		}
+		l.writeMu.Unlock()
+	}()
+	err := l.commitLocked(a)
+	panicking = false
+	return err
 }
 
 func (l *Log) commitLocked(a *appender) error {
@@ -206,9 +218,9 @@ func (l *Log) writeActive(record []byte) error {
 
 // ensureActive makes sure that there is an open segment with room for n bytes.
 func (l *Log) ensureActive(n int64, now time.Time) error {
-	s := &l.active
+	s, segmentAge := &l.active, l.keep.Load().SegmentAge
 	if s.number != 0 && s.size > segmentHeaderSize &&
-		(s.size+n > l.o.SegmentBytes || l.o.SegmentAge > 0 && now.Sub(s.created) >= l.o.SegmentAge) {
+		(s.size+n > l.segmentBytes() || segmentAge > 0 && now.Sub(s.created) >= segmentAge) {
 		l.complete()
 	}
 	if s.number != 0 && s.file == nil {

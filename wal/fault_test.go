@@ -262,3 +262,28 @@ func TestACursorAheadOfTheDataKeepsSeqFromBeingUsedTwice(t *testing.T) {
 		})
 	}
 }
+
+func TestAPanicInTheMiddleOfACommitLeavesTheLogUsable(t *testing.T) {
+	disk := &waltest.FS{}
+	l := openLog(t, logDir(t), wal.Options{FS: disk})
+	commitFloats(t, l, 3, 1)
+	disk.Hook(func(c waltest.Call) waltest.Fault {
+		if c.Op == waltest.OpWrite {
+			panic("a bug below the log")
+		}
+		return waltest.Fault{}
+	})
+	a := l.AppenderV2(t.Context())
+	_, err := a.Append(0, series(7), 0, 2, 1, nil, nil, noOptions)
+	require.NoError(t, err)
+	require.Panics(t, func() { _ = a.Commit() })
+
+	disk.Hook(nil)
+	commitFloats(t, l, 3, 3)
+	r := l.NewReader(l.Begin())
+	defer r.Close()
+	n, lost := drain(t, r, new(waltest.Recorder))
+	require.Equal(t, 6, n)
+	require.Zero(t, lost)
+	require.NoError(t, l.Close())
+}

@@ -65,12 +65,20 @@ type Options struct {
 	OnCommit func()
 }
 
+// Retention is the part of Options that can be changed while the log is open; the fields are explained there.
+type Retention struct {
+	SegmentAge, MinAge, MaxAge time.Duration
+	MaxBytes                   int64
+}
+
 // Log is one instance's write-ahead log. See the package's documentation for the contract.
 type Log struct {
 	catalog
 	o      Options
 	syncer *Syncer
 	counts counters
+	// keep is the retention in force, never nil.
+	keep atomic.Pointer[Retention]
 
 	// flushMu keeps flushing and closing apart.
 	flushMu sync.Mutex
@@ -104,6 +112,7 @@ func Open(dir string, o Options) (*Log, error) {
 	}
 	o = o.withDefaults()
 	l := &Log{catalog: catalog{fs: o.FS, dir: dir}, o: o, syncer: o.Syncer, table: newTable(), cursors: map[string]*cursor{}}
+	l.SetRetention(Retention{SegmentAge: o.SegmentAge, MinAge: o.MinAge, MaxAge: o.MaxAge, MaxBytes: o.MaxBytes})
 	if l.syncer == nil {
 		l.syncer = NewSyncer(time.Second)
 	}
@@ -133,10 +142,18 @@ func (o Options) withDefaults() Options {
 	if o.SegmentBytes <= 0 {
 		o.SegmentBytes = DefaultSegmentBytes
 	}
-	if o.MaxBytes > 0 {
-		o.SegmentBytes = min(o.SegmentBytes, max(o.MaxBytes/4, 1))
-	}
 	return o
+}
+
+// SetRetention takes effect with the next commit, saved cursor or Prune.
+func (l *Log) SetRetention(r Retention) { l.keep.Store(&r) }
+
+// segmentBytes is the size at which a segment is complete: small enough that the cap on bytes drops a part of the log, not all.
+func (l *Log) segmentBytes() int64 {
+	if limit := l.keep.Load().MaxBytes; limit > 0 {
+		return min(l.o.SegmentBytes, max(limit/4, 1))
+	}
+	return l.o.SegmentBytes
 }
 
 // prepareDirectory creates the directory and finds out now, not at the first scrape, if it can't be written to. A full disk is no reason

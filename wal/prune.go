@@ -25,9 +25,9 @@ func (l *Log) retireActive(now time.Time) {
 	if l.closed.Load() || !ok || e.end <= segmentHeaderSize {
 		return
 	}
-	age := now.Sub(e.lastWrite)
-	acknowledged := !before(l.oldestCursor(), end) && age >= l.o.MinAge
-	if !acknowledged && (l.o.MaxAge == 0 || age < l.o.MaxAge) {
+	age, keep := now.Sub(e.lastWrite), l.keep.Load()
+	acknowledged := !before(l.oldestCursor(), end) && age >= keep.MinAge
+	if !acknowledged && (keep.MaxAge == 0 || age < keep.MaxAge) {
 		return
 	}
 	l.complete()
@@ -72,7 +72,7 @@ func (l *Log) prune(now time.Time, urgent bool) int {
 
 // droppable returns how many of the oldest segments may go, and how many samples in them were not acknowledged by every cursor.
 func (l *Log) droppable(now time.Time, urgent bool) (n int, truncated uint64) {
-	oldest := l.oldestCursor()
+	oldest, keep := l.oldestCursor(), l.keep.Load()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	var bytes int64
@@ -83,8 +83,8 @@ func (l *Log) droppable(now time.Time, urgent bool) (n int, truncated uint64) {
 		s, next := l.segments[n], l.segments[n+1]
 		age := now.Sub(s.lastWrite)
 		acknowledged := !before(oldest, Position{Segment: s.number, Offset: s.end})
-		capped := l.o.MaxBytes > 0 && bytes > l.o.MaxBytes || l.o.MaxAge > 0 && age >= l.o.MaxAge
-		if !capped && (!acknowledged || age < l.o.MinAge && !urgent) {
+		capped := keep.MaxBytes > 0 && bytes > keep.MaxBytes || keep.MaxAge > 0 && age >= keep.MaxAge
+		if !capped && (!acknowledged || age < keep.MinAge && !urgent) {
 			break
 		}
 		bytes -= s.end

@@ -185,3 +185,15 @@ func flip(t testing.TB, name string, at int64) {
 	b[at] ^= 0x10
 	require.NoError(t, os.WriteFile(name, b, 0o600))
 }
+
+func TestRetentionCanBeChangedWhileTheLogIsOpen(t *testing.T) {
+	c := newClock()
+	l := openLog(t, logDir(t), wal.Options{Now: c.Now, MaxAge: 24 * time.Hour})
+	require.NoError(t, l.SaveCursor("e", l.Begin()))
+	commitFloats(t, l, 3, 1)
+	c.pass(time.Hour)
+	require.Zero(t, l.Prune())
+	l.SetRetention(wal.Retention{MaxAge: time.Hour})
+	require.Equal(t, 1, l.Prune())
+	require.EqualValues(t, 3, l.Stats().SamplesTruncated)
+}

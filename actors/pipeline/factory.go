@@ -26,6 +26,8 @@ type Options struct {
 	WALDirectory string
 	// WALMaxBytes caps each instance's log. 0: no cap but the config's max_wal_time.
 	WALMaxBytes int64
+	// OrphanAge is how long the log of a config that is gone is kept; see Upkeep. 0: DefaultOrphanAge.
+	OrphanAge time.Duration
 	// FS is where the logs are. nil: the operating system's.
 	FS wal.FS
 	// Host is this host's name for host_filter.
@@ -48,13 +50,16 @@ type Factory struct {
 	clients *remotewrite.Clients
 	sending *remotewrite.Metrics
 	scrapes *scrape.Metrics
-	logs    *logMetrics
+	logs    *liveLogs
 }
 
 // NewFactory makes a factory. Close it after the last pipeline was closed.
 func NewFactory(o Options) (*Factory, error) {
 	if o.Logger == nil {
 		o.Logger = zap.NewNop()
+	}
+	if o.OrphanAge <= 0 {
+		o.OrphanAge = DefaultOrphanAge
 	}
 	scrapes, err := scrape.NewMetrics()
 	if err != nil {
@@ -66,7 +71,7 @@ func NewFactory(o Options) (*Factory, error) {
 		clients: remotewrite.NewClients(),
 		sending: remotewrite.NewMetrics(),
 		scrapes: scrapes,
-		logs:    newLogMetrics(),
+		logs:    newLiveLogs(),
 	}
 	if o.Registerer == nil {
 		return f, nil
@@ -110,16 +115,21 @@ func (f *Factory) directory(unit string) string {
 }
 
 func (f *Factory) logOptions(p *Pipeline) wal.Options {
+	keep := f.retention(p.config)
 	return wal.Options{
 		FS:         f.options.FS,
 		Syncer:     f.syncer,
-		SegmentAge: p.config.WALTruncateFrequency,
-		MinAge:     p.config.MinWALTime,
-		MaxAge:     p.config.MaxWALTime,
-		MaxBytes:   f.options.WALMaxBytes,
+		SegmentAge: keep.SegmentAge,
+		MinAge:     keep.MinAge,
+		MaxAge:     keep.MaxAge,
+		MaxBytes:   keep.MaxBytes,
 		Logger:     p.logger,
 		OnCommit:   p.committed,
 	}
+}
+
+func (f *Factory) retention(c *config.Instance) wal.Retention {
+	return wal.Retention{SegmentAge: c.WALTruncateFrequency, MinAge: c.MinWALTime, MaxAge: c.MaxWALTime, MaxBytes: f.options.WALMaxBytes}
 }
 
 func (f *Factory) scrapeOptions(p *Pipeline) scrape.Options {

@@ -8,9 +8,9 @@ import (
 	"github.com/ringmaster-agent/ringmaster/wal"
 )
 
-// logMetrics shows the logs of all live pipelines. The names are those that dashboards of the retired service use, where it
+// liveLogs are the logs of all live pipelines, and a collector that shows them. The names are those that dashboards of the retired service use, where it
 // had one.
-type logMetrics struct {
+type liveLogs struct {
 	mu        sync.Mutex
 	pipelines map[*Pipeline]struct{}
 	shown     []shownStat
@@ -23,11 +23,11 @@ type shownStat struct {
 	value func(wal.Stats) float64
 }
 
-func newLogMetrics() *logMetrics {
+func newLiveLogs() *liveLogs {
 	shown := func(kind prometheus.ValueType, name, help string, value func(wal.Stats) float64) shownStat {
 		return shownStat{prometheus.NewDesc(name, help, []string{"instance_name"}, nil), kind, value}
 	}
-	return &logMetrics{
+	return &liveLogs{
 		pipelines: map[*Pipeline]struct{}{},
 		shown: []shownStat{
 			shown(prometheus.GaugeValue, "agent_wal_storage_active_series", "Series that the log knows.",
@@ -50,27 +50,40 @@ func newLogMetrics() *logMetrics {
 	}
 }
 
-func (m *logMetrics) add(p *Pipeline) {
+func (m *liveLogs) add(p *Pipeline) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.pipelines[p] = struct{}{}
 }
 
-func (m *logMetrics) remove(p *Pipeline) {
+func (m *liveLogs) remove(p *Pipeline) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	delete(m.pipelines, p)
 }
 
+// prune applies retention to every live log.
+func (m *liveLogs) prune() {
+	m.mu.Lock()
+	logs := make([]*wal.Log, 0, len(m.pipelines))
+	for p := range m.pipelines {
+		logs = append(logs, p.log)
+	}
+	m.mu.Unlock()
+	for _, log := range logs {
+		log.Prune()
+	}
+}
+
 // Describe implements prometheus.Collector.
-func (m *logMetrics) Describe(out chan<- *prometheus.Desc) {
+func (m *liveLogs) Describe(out chan<- *prometheus.Desc) {
 	for _, s := range m.shown {
 		out <- s.desc
 	}
 }
 
 // Collect implements prometheus.Collector.
-func (m *logMetrics) Collect(out chan<- prometheus.Metric) {
+func (m *liveLogs) Collect(out chan<- prometheus.Metric) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for p := range m.pipelines {

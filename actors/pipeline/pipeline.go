@@ -113,6 +113,7 @@ func (p *Pipeline) Reload(ctx context.Context, c *config.Instance) error {
 		return errors.Join(fmt.Errorf("reload pipeline: %w", err), p.applyEndpoints(p.config))
 	}
 	p.config = c
+	p.log.SetRetention(p.factory.retention(c))
 	if err := p.forgetOtherCursors(c); err != nil {
 		p.logger.Warn("cursor of a removed endpoint stays and holds its data back until the log's cap", zap.Error(err))
 	}

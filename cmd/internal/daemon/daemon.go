@@ -108,6 +108,10 @@ func (d *daemon) run(ctx context.Context) error {
 	group.Add(d.tree.wait, func(error) { d.tree.stop() })
 	group.Add(func() error { return d.serve(server) }, func(error) { d.shut(server) })
 	group.Add(func() error { return d.reloadOnRequest(stopRequested) }, func(error) { stopWaiting() })
+	group.Add(func() error {
+		d.factory.Upkeep(stopRequested, d.tree.knownUnits)
+		return nil
+	}, func(error) { stopWaiting() })
 
 	d.announce()
 	return group.Run()
@@ -168,6 +172,7 @@ func (d *daemon) openPipelines(context.Context) (func(), error) {
 	factory, err := pipeline.NewFactory(pipeline.Options{
 		WALDirectory:          m.WALDirectory,
 		WALMaxBytes:           m.WALMaxSize,
+		OrphanAge:             m.WALCleanupAge,
 		Host:                  d.Hostname,
 		HTTPDisableKeepAlives: m.HTTPDisableKeepAlives,
 		HTTPIdleConnTimeout:   m.HTTPIdleConnTimeout,

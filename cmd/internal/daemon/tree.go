@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -11,6 +12,8 @@ import (
 
 	"github.com/ringmaster-agent/ringmaster/actors"
 )
+
+var errNotSure = errors.New("the set of configs is not known for sure")
 
 // tree is the supervisor and everything below it.
 type tree struct {
@@ -66,6 +69,22 @@ func (t *tree) wait() error {
 	default:
 		return ErrTreeEnded
 	}
+}
+
+// knownUnits are the keys of all units that the supervisor knows of, in whatever phase. It is an error if it may not know all.
+func (t *tree) knownUnits(ctx context.Context) (map[string]bool, error) {
+	description, err := t.client.Describe(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if !description.Complete || description.Doubt != "" || description.Stopping {
+		return nil, errNotSure
+	}
+	keys := make(map[string]bool, description.Units.Len())
+	for u := range description.Units.All() {
+		keys[u.Unit.Key()] = true
+	}
+	return keys, nil
 }
 
 // stop ends the tree in order, bounded by the shutdown timeout.

@@ -1,0 +1,108 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/ringmaster-agent/ringmaster/config"
+	"github.com/ringmaster-agent/ringmaster/wal"
+)
+
+const (
+	// pruneInterval is how late the cap on age may be in a log into which nothing is committed.
+	pruneInterval = time.Minute
+	// DefaultOrphanAge is how long a log without a config is kept. It is the retired service's wal_cleanup_age.
+	DefaultOrphanAge = 12 * time.Hour
+)
+
+// Upkeep keeps the logs within their caps also where nothing is committed or sent, and removes orphans: logs whose config is gone,
+// after they were left alone for OrphanAge. wanted says whether a config of that name is known; unknown is an error, and
+// then nothing is removed. It returns when ctx is over.
+func (f *Factory) Upkeep(ctx context.Context, wanted func(ctx context.Context) (names map[string]bool, err error)) {
+	ticker := time.NewTicker(pruneInterval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+			f.logs.prune()
+			if err := f.removeOrphans(ctx, wanted); err != nil {
+				f.options.Logger.Warn("orphaned logs were not looked at", zap.Error(err))
+			}
+		}
+	}
+}
+
+// removeOrphans gives up logs that nobody will send any more.
+func (f *Factory) removeOrphans(ctx context.Context, wanted func(context.Context) (map[string]bool, error)) error {
+	entries, err := os.ReadDir(f.options.WALDirectory)
+	if err != nil {
+		return fmt.Errorf("list logs: %w", err)
+	}
+	var candidates []string
+	for _, entry := range entries {
+		if entry.IsDir() && f.leftAlone(filepath.Join(f.options.WALDirectory, entry.Name())) {
+			candidates = append(candidates, entry.Name())
+		}
+	}
+	if len(candidates) == 0 {
+		return nil
+	}
+	names, err := wanted(ctx)
+	if err != nil {
+		return fmt.Errorf("list configs: %w", err)
+	}
+	kept := make(map[string]bool, len(names))
+	for name := range names {
+		kept[config.DirectoryName(name)] = true
+	}
+	var problems []error
+	for _, candidate := range candidates {
+		if !kept[candidate] {
+			problems = append(problems, f.removeOrphan(filepath.Join(f.options.WALDirectory, candidate)))
+		}
+	}
+	return errors.Join(problems...)
+}
+
+// leftAlone reports whether nothing in a directory was written for OrphanAge.
+func (f *Factory) leftAlone(directory string) bool {
+	newest := time.Time{}
+	err := filepath.WalkDir(directory, func(_ string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := entry.Info()
+		if err == nil && info.ModTime().After(newest) {
+			newest = info.ModTime()
+		}
+		return err
+	})
+	return err == nil && time.Since(newest) >= f.options.OrphanAge
+}
+
+// removeOrphan opens the log to be sure that nobody else has it, and to count what is lost with it.
+func (f *Factory) removeOrphan(directory string) error {
+	log, err := wal.Open(directory, wal.Options{Syncer: f.syncer})
+	if errors.Is(err, wal.ErrLocked) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	var unsent uint64
+	for _, cursor := range log.Cursors() {
+		unsent = max(unsent, log.End().Seq-cursor.Seq)
+	}
+	f.options.Logger.Warn("log of a config that is gone was removed", zap.String("directory", directory),
+		zap.Uint64("samples_lost", unsent), zap.Duration("age", f.options.OrphanAge))
+	return log.Remove()
+}
