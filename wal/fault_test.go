@@ -266,6 +266,9 @@ func TestACursorAheadOfTheDataKeepsSeqFromBeingUsedTwice(t *testing.T) {
 func TestAPanicInTheMiddleOfACommitLeavesTheLogUsable(t *testing.T) {
 	disk := &waltest.FS{}
 	l := openLog(t, logDir(t), wal.Options{FS: disk})
+	r := l.NewReader(l.Begin())
+	defer r.Close()
+	require.NoError(t, l.SaveCursor("e", l.Begin()))
 	commitFloats(t, l, 3, 1)
 	disk.Hook(func(c waltest.Call) waltest.Fault {
 		if c.Op == waltest.OpWrite {
@@ -280,8 +283,6 @@ func TestAPanicInTheMiddleOfACommitLeavesTheLogUsable(t *testing.T) {
 
 	disk.Hook(nil)
 	commitFloats(t, l, 3, 3)
-	r := l.NewReader(l.Begin())
-	defer r.Close()
 	n, lost := drain(t, r, new(waltest.Recorder))
 	require.Equal(t, 6, n)
 	require.Zero(t, lost)
