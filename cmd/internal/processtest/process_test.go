@@ -34,7 +34,7 @@ var programs = struct {
 	err       error
 }{}
 
-func program(t *testing.T, name string) string {
+func program(t testing.TB, name string) string {
 	t.Helper()
 	programs.once.Do(func() {
 		programs.directory, programs.err = os.MkdirTemp("", "ringmaster-programs-")
@@ -55,7 +55,7 @@ func repositoryRoot() string { return filepath.Join("..", "..", "..") }
 
 // process is one program that was started by a test, and is gone when the test is.
 type process struct {
-	t      *testing.T
+	t      testing.TB
 	name   string
 	cmd    *exec.Cmd
 	output *lockedBuffer
@@ -63,7 +63,7 @@ type process struct {
 	err    error
 }
 
-func start(t *testing.T, path string, args ...string) *process {
+func start(t testing.TB, path string, args ...string) *process {
 	t.Helper()
 	p := &process{t: t, name: filepath.Base(path), cmd: exec.Command(path, args...), output: &lockedBuffer{}, exited: make(chan struct{})}
 	p.cmd.Stdout, p.cmd.Stderr = p.output, p.output
@@ -200,7 +200,7 @@ func (a *agent) put(name, text string) {
 }
 
 // freeAddress is a loopback address that was free a moment ago.
-func freeAddress(t *testing.T) string {
+func freeAddress(t testing.TB) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -209,7 +209,7 @@ func freeAddress(t *testing.T) string {
 }
 
 // serveOn serves a handler on an address until the test or the returned function ends it.
-func serveOn(t *testing.T, address string, handler http.Handler) (shut func()) {
+func serveOn(t testing.TB, address string, handler http.Handler) (shut func()) {
 	t.Helper()
 	listener, err := net.Listen("tcp", address)
 	require.NoError(t, err)
@@ -227,14 +227,14 @@ func serveOn(t *testing.T, address string, handler http.Handler) (shut func()) {
 	return shut
 }
 
-func serve(t *testing.T, handler http.Handler) (address string) {
+func serve(t testing.TB, handler http.Handler) (address string) {
 	t.Helper()
 	address = freeAddress(t)
 	serveOn(t, address, handler)
 	return address
 }
 
-func eventually(t *testing.T, condition func() bool, message string, args ...any) {
+func eventually(t testing.TB, condition func() bool, message string, args ...any) {
 	t.Helper()
 	deadline := time.Now().Add(patience)
 	tick := time.NewTicker(pollEvery)
