@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -226,6 +227,22 @@ func (l *Log) Remove() error {
 		return fmt.Errorf("remove wal %s: %w", l.dir, err)
 	}
 	return nil
+}
+
+// IsLog reports whether a directory is a log's: it holds a segment or a cursor, and nothing else. Whoever is about to remove a
+// directory that he only found should ask.
+func IsLog(dir string) (bool, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return false, fmt.Errorf("list wal directory: %w", err)
+	}
+	for _, e := range entries {
+		_, _, segment := parseSegmentName(e.Name())
+		if !e.Type().IsRegular() || !segment && !strings.HasSuffix(e.Name(), cursorSuffix) {
+			return false, nil
+		}
+	}
+	return len(entries) > 0, nil
 }
 
 func newSalt() uint32 { return rand.Uint32() }

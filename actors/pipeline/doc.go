@@ -5,7 +5,7 @@
 // two of them: wal and remotewrite don't import each other, and meet here through a thin adapter.
 //
 // The package refuses to decide anything: when to start, reload, stop or drain is the actor's business. Methods of one
-// pipeline are called one at a time, except Targets, Appender and Status, which anybody may call at any time.
+// pipeline are called one at a time, except Targets, Appendable and Endpoints, which anybody may call at any time.
 //
 // Samples never pass through an actor: what the scraper commits wakes the queue directly.
 package pipeline

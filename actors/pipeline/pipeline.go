@@ -110,7 +110,8 @@ func (p *Pipeline) Reload(ctx context.Context, c *config.Instance) error {
 		err = p.scraper.Apply(ctx, p.factory.scrapeConfig(c))
 	}
 	if err != nil {
-		return errors.Join(fmt.Errorf("reload pipeline: %w", err), p.applyEndpoints(p.config))
+		// The cursors of endpoints that only c has would hold data back for nobody.
+		return errors.Join(fmt.Errorf("reload pipeline: %w", err), p.applyEndpoints(p.config), p.forgetOtherCursors(p.config))
 	}
 	p.config = c
 	p.log.SetRetention(p.factory.retention(c))

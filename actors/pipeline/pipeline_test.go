@@ -196,6 +196,20 @@ func TestARefusedReloadLeavesTheConfigBeforeInForce(t *testing.T) {
 	require.Equal(t, "j", p.Targets()[0].Job)
 }
 
+func TestARefusedReloadLeavesNoCursorOfAnEndpointItWouldHaveAdded(t *testing.T) {
+	w := newWorld(t)
+	p := w.open(w.instance(""))
+	before := p.log.Cursors()[0].ID
+	missing := filepath.Join(t.TempDir(), "missing")
+	refused, err := config.ParseInstance("one", fmt.Sprintf(
+		"scrape_configs: [{job_name: k, tls_config: {ca_file: %q}}]\nremote_write: [{url: \"http://127.0.0.1:1/elsewhere\"}]", missing),
+		config.InstanceOptions{AllowFiles: true})
+	require.NoError(t, err)
+	require.ErrorContains(t, p.Reload(t.Context(), refused), missing)
+	require.Len(t, p.log.Cursors(), 1)
+	require.Equal(t, before, p.log.Cursors()[0].ID)
+}
+
 func TestARemovedEndpointHoldsNothingBack(t *testing.T) {
 	w := newWorld(t)
 	p := w.open(w.instance(""))
@@ -255,6 +269,10 @@ func TestOnlyOldLogsOfUnknownConfigsAreRemoved(t *testing.T) {
 			age(t, w.factory.directory(name), old)
 		}
 	}
+	foreign := filepath.Join(w.factory.options.WALDirectory, "foreign")
+	require.NoError(t, os.Mkdir(foreign, 0o700))
+	require.NoError(t, os.WriteFile(filepath.Join(foreign, "precious"), []byte("x"), 0o600))
+	age(t, foreign, old)
 	failing := func(context.Context) (map[string]bool, error) { return nil, context.DeadlineExceeded }
 	require.ErrorIs(t, w.factory.removeOrphans(t.Context(), failing), context.DeadlineExceeded)
 	require.DirExists(t, w.factory.directory("orphan"), "unknown changes nothing")
@@ -264,6 +282,7 @@ func TestOnlyOldLogsOfUnknownConfigsAreRemoved(t *testing.T) {
 	require.NoDirExists(t, w.factory.directory("orphan"))
 	require.DirExists(t, w.factory.directory("wanted"))
 	require.DirExists(t, w.factory.directory("young"))
+	require.FileExists(t, filepath.Join(foreign, "precious"), "what is no log is not ours")
 }
 
 func (w *world) named(name string) *config.Instance {

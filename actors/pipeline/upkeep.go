@@ -73,8 +73,12 @@ func (f *Factory) removeOrphans(ctx context.Context, wanted func(context.Context
 	return errors.Join(problems...)
 }
 
-// leftAlone reports whether nothing in a directory was written for OrphanAge.
+// leftAlone reports whether a directory is a log in which nothing was written for OrphanAge. What else there may be below the WAL
+// directory, such as the logs of the retired service, is not ours to remove.
 func (f *Factory) leftAlone(directory string) bool {
+	if ours, err := wal.IsLog(directory); err != nil || !ours {
+		return false
+	}
 	newest := time.Time{}
 	err := filepath.WalkDir(directory, func(_ string, entry fs.DirEntry, err error) error {
 		if err != nil {
