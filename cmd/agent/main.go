@@ -8,11 +8,14 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"slices"
 	"syscall"
 
 	"github.com/prometheus/common/version"
 	"go.uber.org/zap"
+	"go.uber.org/zap/zapgrpc"
+	"google.golang.org/grpc/grpclog"
 
 	"github.com/ringmaster-agent/ringmaster/cmd/internal/daemon"
 	"github.com/ringmaster-agent/ringmaster/cmd/internal/logging"
@@ -31,6 +34,7 @@ func main() {
 }
 
 func execute(args []string, out, problems io.Writer) (exitCode int) {
+	completeVersion(debug.ReadBuildInfo())
 	f, err := parseFlags(args, problems)
 	if errors.Is(err, flag.ErrHelp) {
 		return exitDone
@@ -87,14 +91,26 @@ func serve(f flags, agent *config.Agent, logs io.Writer) (exitCode int) {
 	// A second signal ends the process at once.
 	context.AfterFunc(ctx, stop)
 
+	// Those that come during a reload are one. They are taken until the end, or one during a shutdown would cut it short.
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	defer signal.Stop(hangups)
+
+	bridgeGRPC(logger.Logger)
 	options := f.options(agent, logger)
-	options.ReloadRequests = hangups(ctx)
+	options.ReloadRequests = hangups
 	if err := daemon.Run(ctx, options); err != nil {
 		logger.Error("agent failed", zap.Error(err))
 		return exitFailed
 	}
 	logger.Info("agent stopped")
 	return exitDone
+}
+
+// bridgeGRPC makes etcd's transport log as everything else does. It says of each attempt to connect what the store says once, so only
+// its errors are let through, as by default.
+func bridgeGRPC(logger *zap.Logger) {
+	grpclog.SetLoggerV2(zapgrpc.NewLogger(logger.Named("grpc").WithOptions(zap.IncreaseLevel(zap.ErrorLevel))))
 }
 
 func (f flags) options(agent *config.Agent, logger *logging.Logger) daemon.Options {
@@ -126,27 +142,4 @@ func hostname() string {
 		return "localhost"
 	}
 	return name
-}
-
-// hangups turns SIGHUP into requests to reload. Those that come during a reload are one.
-func hangups(ctx context.Context) <-chan struct{} {
-	signals := make(chan os.Signal, 1)
-	signal.Notify(signals, syscall.SIGHUP)
-	requests := make(chan struct{})
-	go func() {
-		defer signal.Stop(signals)
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-signals:
-			}
-			select {
-			case <-ctx.Done():
-				return
-			case requests <- struct{}{}:
-			}
-		}
-	}()
-	return requests
 }

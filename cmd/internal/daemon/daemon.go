@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/oklog/run"
@@ -46,8 +47,8 @@ type Options struct {
 	Logger          *logging.Logger
 	// Serving is called once the API answers. nil: nobody wants to know.
 	Serving func(net.Addr)
-	// ReloadRequests makes the agent reload for each value. nil: only the API can.
-	ReloadRequests <-chan struct{}
+	// ReloadRequests makes the agent reload for each signal. nil: only the API can.
+	ReloadRequests <-chan os.Signal
 }
 
 // ErrTreeEnded says that the supervisor ended without being asked to: a bug. The process should end, and be started again.
@@ -64,6 +65,9 @@ type daemon struct {
 	factory  *pipeline.Factory
 	listener net.Listener
 	tree     *tree
+	// secured says that the API is served over TLS.
+	secured   bool
+	reloading sync.Mutex
 }
 
 // Run runs an agent until ctx is over or a part of it fails. It returns nil after an orderly end.
@@ -86,6 +90,9 @@ func Run(ctx context.Context, o Options) error {
 	}()
 	for _, part := range []func(context.Context) (stop func(), err error){d.listen, d.openStore, d.openPipelines} {
 		stop, err := part(ctx)
+		if err != nil && ctx.Err() != nil {
+			return nil // it was called off
+		}
 		if err != nil {
 			return err
 		}
@@ -121,7 +128,7 @@ func (d *daemon) run(ctx context.Context) error {
 func (d *daemon) announce() {
 	address := d.listener.Addr()
 	base := "http://" + address.String()
-	if d.settings.agent().Server.HTTPTLS != nil {
+	if d.secured {
 		base = "https://" + address.String()
 	}
 	d.Logger.Info("agent started", zap.String("version", d.Version), zap.String("page", base+"/"), zap.String("api", base+"/agent/api/v1/configs"))
@@ -133,6 +140,11 @@ func (d *daemon) announce() {
 
 func (d *daemon) listen(context.Context) (func(), error) {
 	agent := d.settings.agent()
+	secured, err := checkWebConfig(d.WebConfigFile, agent.Server)
+	if err != nil {
+		return nil, err
+	}
+	d.secured = secured
 	listener, err := listen(d.ListenAddress, agent.Server)
 	if err != nil {
 		return nil, err

@@ -4,5 +4,6 @@
 // It owns the assembly and the reload of agent.yaml. It does not own flags, signals or the exit code: those are cmd/agent's. It
 // has no globals, so that several agents can run in one process.
 //
-// It is tested by the programs that use it: cmd/internal/processtest runs the real thing.
+// What it decides (what a reload may change, who may listen where) and its start and stop are tested here; cmd/internal/processtest
+// runs the real thing.
 package daemon

@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"syscall"
 
 	"github.com/prometheus/exporter-toolkit/web"
+	"go.yaml.in/yaml/v3"
 
 	"github.com/ringmaster-agent/ringmaster/config"
 )
@@ -30,6 +32,31 @@ func listen(address string, server config.Server) (net.Listener, error) {
 		return nil, fmt.Errorf("apply server.http_tls_config: %w", err)
 	}
 	return tls.NewListener(listener, settings), nil
+}
+
+// checkWebConfig refuses a web config file that is broken, or at odds with agent.yaml, and says whether one of the two asks for TLS.
+func checkWebConfig(file string, server config.Server) (secured bool, err error) {
+	secured = server.HTTPTLS != nil
+	if file == "" {
+		return secured, nil
+	}
+	if err := web.Validate(file); err != nil {
+		return false, fmt.Errorf("apply -server.web-config: %w", err)
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return false, fmt.Errorf("read -server.web-config: %w", err)
+	}
+	var content struct {
+		TLS web.TLSConfig `yaml:"tls_server_config"`
+	}
+	if err := yaml.Unmarshal(text, &content); err != nil {
+		return false, fmt.Errorf("read -server.web-config: %w", err)
+	}
+	if secured && content.TLS.IsEnabled() {
+		return false, fmt.Errorf("apply -server.web-config: %s has TLS settings, and so has server.http_tls_config; remove one of the two", file)
+	}
+	return secured || content.TLS.IsEnabled(), nil
 }
 
 // checkAdvertised refuses a listener that only this host can reach while others are told to reach it elsewhere.

@@ -29,6 +29,9 @@ func (d *daemon) reload(context.Context) error {
 	if d.Reload == nil {
 		return errors.New("reload config: the agent runs without a config file")
 	}
+	// A signal and a request may come together. Without the lock, the one that read the file first could put it in force last.
+	d.reloading.Lock()
+	defer d.reloading.Unlock()
 	before := d.settings.agent()
 	after, err := d.Reload()
 	if err == nil {
@@ -45,7 +48,7 @@ func (d *daemon) reload(context.Context) error {
 	d.loads.loaded(after)
 	logWarnings(d.Logger.Logger, after)
 	d.tree.client.ReplaceLocal(localDocuments(after)...)
-	if before.Metrics.Global.Digest() != after.Metrics.Global.Digest() {
+	if rulesDiffer(before, after) {
 		d.tree.client.DefaultsChanged(messages.Digest(after.Metrics.Global.Digest()))
 	}
 	d.Logger.Info("config reloaded", zap.String("sha256", after.Digest().String()))

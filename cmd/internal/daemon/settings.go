@@ -1,8 +1,9 @@
 package daemon
 
 import (
-	"errors"
 	"fmt"
+	"reflect"
+	"strings"
 	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -56,26 +57,39 @@ func localDocuments(agent *config.Agent) []messages.Document {
 	return documents
 }
 
-// needsRestart names what a reload found changed and can't put in force.
+// needsRestart names everything that a reload found changed and can't put in force. What it accepts is in force after a reload, as a whole.
 func needsRestart(before, after *config.Agent) error {
+	var changed []string
+	compare := func(key string, before, after any) {
+		if !reflect.DeepEqual(before, after) {
+			changed = append(changed, key)
+		}
+	}
+	compare("server.log_format", before.Server.LogFormat, after.Server.LogFormat)
+	compare("server.http_tls_config", before.Server.HTTPTLS, after.Server.HTTPTLS)
 	b, a := before.Metrics, after.Metrics
-	switch {
-	case b.ScrapingService.Enabled != a.ScrapingService.Enabled:
-		return errors.New("metrics.scraping_service.enabled was changed: restart the agent")
-	case b.WALDirectory != a.WALDirectory:
-		return errors.New("metrics.wal_directory was changed: restart the agent")
-	case storeText(b.ScrapingService.KVStore) != storeText(a.ScrapingService.KVStore):
-		return errors.New("metrics.scraping_service.kvstore was changed: restart the agent")
-	case before.Server.LogFormat != after.Server.LogFormat:
-		return errors.New("server.log_format was changed: restart the agent")
-	default:
+	compare("metrics.wal_directory", b.WALDirectory, a.WALDirectory)
+	compare("metrics.wal_max_size", b.WALMaxSize, a.WALMaxSize)
+	compare("metrics.wal_cleanup_age", b.WALCleanupAge, a.WALCleanupAge)
+	compare("metrics.http_disable_keepalives", b.HTTPDisableKeepAlives, a.HTTPDisableKeepAlives)
+	compare("metrics.http_idle_conn_timeout", b.HTTPIdleConnTimeout, a.HTTPIdleConnTimeout)
+	compare("metrics.instance_restart_backoff", b.InstanceRestartBackoff, a.InstanceRestartBackoff)
+	compare("metrics.scraping_service.enabled", b.ScrapingService.Enabled, a.ScrapingService.Enabled)
+	compare("metrics.scraping_service.reshard_interval", b.ScrapingService.ReshardInterval, a.ScrapingService.ReshardInterval)
+	compare("metrics.scraping_service.kvstore", b.ScrapingService.KVStore, a.ScrapingService.KVStore)
+	compare("metrics.scraping_service.lifecycler", b.ScrapingService.Lifecycler, a.ScrapingService.Lifecycler)
+	if len(changed) == 0 {
 		return nil
 	}
+	return fmt.Errorf("%s can't be changed while the agent runs: restart it, or take the change back", strings.Join(changed, ", "))
 }
 
-// storeText compares stores with their secrets, which hide from other printing.
-func storeText(s config.KVStore) string {
-	return fmt.Sprintf("%#v %s %s", s, string(s.Etcd.Password), string(s.Consul.ACLToken))
+// rulesDiffer says whether configs from outside have to be looked at again: under other rules they can mean something else, or
+// be valid where they were not.
+func rulesDiffer(before, after *config.Agent) bool {
+	b, a := before.Metrics, after.Metrics
+	return b.Global.Digest() != a.Global.Digest() ||
+		b.ScrapingService.DangerousAllowReadingFiles != a.ScrapingService.DangerousAllowReadingFiles
 }
 
 // loadMetrics tell how the last load of agent.yaml went.

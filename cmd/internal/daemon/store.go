@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -12,10 +13,15 @@ import (
 	"github.com/ringmaster-agent/ringmaster/config"
 )
 
+// startTimeout bounds the start of the embedded store, which takes well under a second on a disk that works.
+const startTimeout = time.Minute
+
 // openStore opens the store that holds the configs, and says where it is.
 func openStore(ctx context.Context, kv config.KVStore, logger *zap.Logger) (cluster.Store, string, error) {
 	switch kv.Store {
 	case config.StoreEmbedded:
+		ctx, cancel := context.WithTimeout(ctx, startTimeout)
+		defer cancel()
 		store, err := etcdstore.StartEmbedded(ctx, etcdstore.EmbeddedConfig{Dir: kv.Embedded.DataDirectory, Logger: logger})
 		if err != nil {
 			return nil, "", err

@@ -1,0 +1,181 @@
+package daemon
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ringmaster-agent/ringmaster/cmd/internal/logging"
+	"github.com/ringmaster-agent/ringmaster/config"
+)
+
+const patience = 30 * time.Second
+
+// output is a log that may be read while it is written.
+type output struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.Write(p)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.String()
+}
+
+// running is an agent in this process.
+type running struct {
+	base  string
+	log   *output
+	stop  context.CancelFunc
+	ended chan error
+}
+
+func startDaemon(t *testing.T, o Options) *running {
+	t.Helper()
+	r := &running{log: &output{}, ended: make(chan error, 1)}
+	logger, err := logging.New(r.log, "info", logging.FormatLogfmt)
+	require.NoError(t, err)
+	serving := make(chan net.Addr, 1)
+	o.Logger, o.ListenAddress, o.Hostname = logger, "127.0.0.1:0", "host"
+	o.Serving = func(address net.Addr) { serving <- address }
+	ctx, stop := context.WithCancel(context.Background())
+	r.stop = stop
+	go func() { r.ended <- Run(ctx, o) }()
+	select {
+	case address := <-serving:
+		r.base = "http://" + address.String()
+	case err := <-r.ended:
+		stop()
+		require.FailNow(t, "the agent did not start", "%v", err)
+	case <-time.After(patience):
+		stop()
+		require.FailNow(t, "the agent does not start", r.log.String())
+	}
+	t.Cleanup(r.stop)
+	return r
+}
+
+func (r *running) end(t *testing.T) error {
+	t.Helper()
+	r.stop()
+	select {
+	case err := <-r.ended:
+		return err
+	case <-time.After(patience):
+		require.FailNow(t, "the agent does not end", r.log.String())
+		return nil
+	}
+}
+
+func (r *running) request(t *testing.T, method, path string) (status int, body string) {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), method, r.base+path, http.NoBody)
+	require.NoError(t, err)
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	response, err := client.Do(request)
+	require.NoError(t, err)
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	require.NoError(t, err)
+	return response.StatusCode, string(text)
+}
+
+func inMemory(t *testing.T) *config.Agent {
+	t.Helper()
+	return load(t, "metrics: {wal_directory: "+filepath.Join(t.TempDir(), "wal")+", scraping_service: {enabled: true, kvstore: {store: inmemory}}}")
+}
+
+func TestTwoAgentsRunInOneProcessAndLeaveNothingBehind(t *testing.T) {
+	first := startDaemon(t, Options{Agent: inMemory(t)})
+	second := startDaemon(t, Options{Agent: inMemory(t)})
+	for _, agent := range []*running{first, second} {
+		require.Eventually(t, func() bool {
+			status, _ := agent.request(t, http.MethodGet, "/-/ready")
+			return status == http.StatusOK
+		}, patience, 10*time.Millisecond)
+	}
+	require.NoError(t, first.end(t))
+	status, _ := second.request(t, http.MethodGet, "/-/healthy")
+	require.Equal(t, http.StatusOK, status)
+	require.NoError(t, second.end(t))
+}
+
+func TestAReloadThatIsRefusedChangesNothing(t *testing.T) {
+	directory := filepath.Join(t.TempDir(), "wal")
+	next := make(chan *config.Agent, 1)
+	agent := startDaemon(t, Options{
+		Agent: load(t, "metrics: {wal_directory: "+directory+"}"),
+		Reload: func() (*config.Agent, error) {
+			if loaded := <-next; loaded != nil {
+				return loaded, nil
+			}
+			return nil, errors.New("agent.yaml:1: what is this")
+		},
+	})
+	next <- load(t, "metrics: {wal_directory: "+directory+", configs: [{name: a, scrape_configs: [{job_name: j}]}]}")
+	status, _ := agent.request(t, http.MethodPost, "/-/reload")
+	require.Equal(t, http.StatusOK, status)
+	instances := func() string {
+		_, body := agent.request(t, http.MethodGet, "/agent/api/v1/metrics/instances")
+		return body
+	}
+	require.Eventually(t, func() bool { return strings.Contains(instances(), `"a"`) }, patience, 10*time.Millisecond)
+
+	next <- load(t, "server: {log_format: json}\nmetrics: {wal_directory: "+directory+"}")
+	status, body := agent.request(t, http.MethodPost, "/-/reload")
+	require.Equal(t, http.StatusBadRequest, status)
+	require.Contains(t, body, "server.log_format")
+
+	next <- nil
+	status, body = agent.request(t, http.MethodPost, "/-/reload")
+	require.Equal(t, http.StatusBadRequest, status)
+	require.Contains(t, body, "what is this")
+	_, metrics := agent.request(t, http.MethodGet, "/metrics")
+	require.Contains(t, metrics, "agent_config_last_load_successful 0")
+	require.Contains(t, instances(), `"a"`)
+	require.NoError(t, agent.end(t))
+}
+
+func TestASignalReloads(t *testing.T) {
+	signals := make(chan os.Signal, 1)
+	loaded := inMemory(t)
+	agent := startDaemon(t, Options{Agent: loaded, Reload: func() (*config.Agent, error) { return loaded, nil }, ReloadRequests: signals})
+	signals <- syscall.SIGHUP
+	require.Eventually(t, func() bool { return strings.Contains(agent.log.String(), "config reloaded") }, patience, 10*time.Millisecond)
+	require.NoError(t, agent.end(t))
+}
+
+func TestAStoreThatIsNotThereYetIsRefusedByName(t *testing.T) {
+	agent := load(t, "metrics: {wal_directory: "+filepath.Join(t.TempDir(), "wal")+", scraping_service: {enabled: true, kvstore: {store: consul}}}")
+	logger, err := logging.New(io.Discard, "error", logging.FormatLogfmt)
+	require.NoError(t, err)
+	err = Run(t.Context(), Options{Agent: agent, ListenAddress: "127.0.0.1:0", Logger: logger})
+	require.ErrorContains(t, err, `store "consul" is not available`)
+}
+
+func TestAStartThatIsCalledOffIsNoFailure(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	logger, err := logging.New(io.Discard, "error", logging.FormatLogfmt)
+	require.NoError(t, err)
+	require.NoError(t, Run(ctx, Options{Agent: config.Default(filepath.Join(t.TempDir(), "wal")), ListenAddress: "127.0.0.1:0", Logger: logger}))
+}
