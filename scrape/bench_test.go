@@ -96,22 +96,3 @@ func usage() used {
 	runtime.ReadMemStats(&stats)
 	return used{int64(runtime.NumGoroutine()), int64(stats.HeapAlloc), int64(stats.StackInuse)}
 }
-
-// BenchmarkGate measures what the gate adds to each sample.
-func BenchmarkGate(b *testing.B) {
-	g := newGate(nothing{make(chan struct{}, 1)}, func(error) {})
-	loop := &loopSeries{}
-	lset := labels.FromStrings("__name__", "metric")
-	for i := range 100 {
-		loop.series = append(loop.series, openSeries{ref: storage.SeriesRef(i + 1), labels: lset})
-	}
-	b.ReportAllocs()
-	for b.Loop() {
-		app := &gateAppender{gate: g, inner: nothing{}, loop: loop}
-		for i := range 100 {
-			_, _ = app.Append(storage.SeriesRef(i+1), lset, 0, 1, 1, nil, nil, storage.AOptions{})
-		}
-		require.Nil(b, app.batch.fresh)
-	}
-	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/100, "ns/sample")
-}

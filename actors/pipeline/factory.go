@@ -136,7 +136,7 @@ func (f *Factory) scrapeOptions(p *Pipeline) scrape.Options {
 }
 
 func (f *Factory) scrapeConfig(c *config.Instance) *scrape.Config {
-	applied := &scrape.Config{Jobs: c.ScrapeConfigs, Global: c.Global.Prometheus}
+	applied := &scrape.Config{Jobs: c.ScrapeConfigs}
 	if c.HostFilter {
 		applied.HostFilter = &scrape.HostFilter{Host: f.options.Host, Relabel: c.HostFilterRelabelConfigs}
 	}
