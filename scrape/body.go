@@ -2,7 +2,6 @@ package scrape
 
 import (
 	"bufio"
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -96,15 +95,20 @@ type response struct {
 }
 
 // fetch asks a target. The body is to be given back to the pool.
-func (s *Shared) fetch(ctx context.Context, j *job, c *client, t *target, expected int) (response, error) {
+func (r *attempt) fetch() (response, error) {
+	s, t := r.job.options.Shared, r.loop.target
 	if t.urlErr != nil {
 		return response{}, t.urlErr
 	}
 	request := &http.Request{
-		Method: http.MethodGet, URL: t.url, Host: t.url.Host, Header: j.header(t.timeout), Body: http.NoBody,
+		Method: http.MethodGet, URL: t.url, Host: t.url.Host, Header: r.job.header(t.timeout), Body: http.NoBody,
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 	}
-	answer, err := c.Do(request.WithContext(ctx))
+	client := r.client.Client
+	if r.direct != nil {
+		client = &http.Client{Transport: r.direct, CheckRedirect: client.CheckRedirect}
+	}
+	answer, err := client.Do(request.WithContext(r.ctx))
 	if err != nil {
 		return response{}, err
 	}
@@ -115,7 +119,7 @@ func (s *Shared) fetch(ctx context.Context, j *job, c *client, t *target, expect
 	if answer.StatusCode != http.StatusOK {
 		return response{}, fmt.Errorf("server returned HTTP status %s", answer.Status)
 	}
-	b, err := s.decompress(answer, j, expected)
+	b, err := s.decompress(answer, r.job, r.loop.bodySize)
 	if err != nil {
 		return response{}, err
 	}

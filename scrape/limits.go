@@ -124,7 +124,7 @@ func (in *ingester) coarsen(h *histogram.Histogram, fh *histogram.FloatHistogram
 // coarsen reduces the resolution to the job's finest schema, and on until there are not too many buckets. Only exponential
 // schemas can be reduced.
 func coarsen(h interface{ ReduceResolution(int32) error }, schema *int32, buckets func() int, j *job) error {
-	if histogram.IsExponentialSchemaReserved(*schema) && *schema > j.maxSchema {
+	if j.maxSchema < histogram.ExponentialSchemaMax && histogram.IsExponentialSchemaReserved(*schema) && *schema > j.maxSchema {
 		if err := h.ReduceResolution(j.maxSchema); err != nil {
 			return err
 		}

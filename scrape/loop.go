@@ -28,8 +28,9 @@ type loop struct {
 	mu         sync.Mutex
 	job        *job // for the next scrape
 	client     *client
-	renewCache bool  // because the job means something else now
-	forced     error // instead of a scrape: the target limit
+	direct     *direct // nil: everything goes through client
+	renewCache bool    // because the job means something else now
+	forced     error   // instead of a scrape: the target limit
 	timer      *time.Timer
 	tick       int64              // that the timer is set for, or that is scraped
 	ended      bool               // no scrape starts any more
@@ -55,6 +56,7 @@ type attempt struct {
 	loop      *loop
 	job       *job
 	client    *client
+	direct    *direct
 	ctx       context.Context
 	tick      int64
 	began     time.Time
@@ -76,6 +78,7 @@ func newLoop(s *Scraper, t *target, j *job, forced error) (*loop, error) {
 		cache:    newCache(),
 		job:      j,
 		client:   c,
+		direct:   newDirect(j, c, t),
 		forced:   forced,
 		own:      t.own,
 		group:    t.group,
@@ -154,7 +157,7 @@ func (l *loop) newRun(now time.Time) *attempt {
 	l.cancel = cancel
 	l.client.retain()
 	now = now.Round(0)
-	return &attempt{loop: l, job: l.job, client: l.client, ctx: ctx, tick: l.tick, began: now, forced: l.forced,
+	return &attempt{loop: l, job: l.job, client: l.client, direct: l.direct, ctx: ctx, tick: l.tick, began: now, forced: l.forced,
 		timestamp: l.schedule.timestamp(l.tick, now)}
 }
 
@@ -162,6 +165,9 @@ func (l *loop) newRun(now time.Time) *attempt {
 func (l *loop) finish(r *attempt) {
 	l.cancel()
 	r.client.release()
+	if r.direct != l.direct {
+		r.direct.close()
+	}
 	close(l.running)
 	l.running, l.cancel = nil, nil
 }
@@ -193,6 +199,12 @@ func (l *loop) adopt(j *job) error {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if c != l.client {
+		if l.running == nil {
+			l.direct.close()
+		}
+		l.direct = newDirect(j, c, l.target)
+	}
 	l.client.release()
 	l.renewCache = l.renewCache || !j.keepsCache(l.job)
 	l.job, l.client = j, c
@@ -274,6 +286,7 @@ func (l *loop) retire() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.job.metrics.metadata(-l.metadata.entries, -l.metadata.bytes)
+	l.direct.close()
 	l.client.release()
 }
 

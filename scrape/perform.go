@@ -31,7 +31,7 @@ func (s *Scraper) perform(r *attempt) {
 	var answer response
 	if r.forced != nil {
 		o.err = r.forced
-	} else if answer, o.err = s.options.Shared.fetch(r.ctx, r.job, r.client, l.target, l.bodySize); answer.body != nil {
+	} else if answer, o.err = r.fetch(); answer.body != nil {
 		defer s.options.Shared.bodies.put(answer.body)
 	}
 	if in.aborted() {

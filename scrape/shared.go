@@ -18,6 +18,7 @@ type Shared struct {
 	gzips     sync.Pool // of *gzipReader
 	zstds     sync.Pool // of *zstd.Decoder
 	ingesters sync.Pool // of *ingester
+	exchanges sync.Pool // of *exchange
 }
 
 // NewShared makes what one process needs once.
