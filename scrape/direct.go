@@ -15,11 +15,12 @@ import (
 )
 
 const (
-	maxHeaderBytes   = 10 << 20 // of a response; as net/http
-	maxInformational = 5        // responses 1xx before the real one; as net/http
+	maxHeaderBytes = 10 << 20 // of a response, with those 1xx before it; as net/http
 	// defaultIdleTimeout is Prometheus'.
 	defaultIdleTimeout = 5 * time.Minute
 )
+
+var errHeaderBytes = fmt.Errorf("net/http: server response headers exceeded %d bytes; aborted", maxHeaderBytes)
 
 // direct is an http.RoundTripper for one target that speaks plain HTTP/1.1, which most do. It has at most one connection. net/http
 // keeps two goroutines and 8 KiB of buffers for each idle connection, and passes each request between three goroutines; here a scrape reads and writes
@@ -152,11 +153,9 @@ func (x *exchange) response(r *http.Request) (*http.Response, error) {
 	if _, err := x.in.Peek(1); err != nil {
 		return nil, err
 	}
-	for range maxInformational + 1 {
+	for {
 		response, err := http.ReadResponse(x.in, r)
 		switch {
-		case x.raw.left <= 0:
-			return nil, fmt.Errorf("net/http: server response headers exceeded %d bytes; aborted", maxHeaderBytes)
 		case err != nil:
 			return nil, fmt.Errorf("net/http: HTTP/1.x transport connection broken: %w", err)
 		case response.StatusCode >= 200 || response.StatusCode == http.StatusSwitchingProtocols:
@@ -164,7 +163,6 @@ func (x *exchange) response(r *http.Request) (*http.Response, error) {
 			return response, nil
 		}
 	}
-	return nil, errors.New("net/http: too many 1xx informational responses")
 }
 
 // release keeps the connection for the next scrape, or closes it.
@@ -235,7 +233,7 @@ type boundedReader struct {
 
 func (r *boundedReader) Read(p []byte) (int, error) {
 	if r.left <= 0 {
-		return 0, io.EOF
+		return 0, errHeaderBytes
 	}
 	n, err := r.conn.Read(p[:min(int64(len(p)), r.left)])
 	r.left -= int64(n)
