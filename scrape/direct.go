@@ -144,7 +144,8 @@ func (d *direct) ask(conn net.Conn, r *http.Request) (_ *http.Response, silent b
 	if err != nil {
 		return nil, x.raw.total == 0, err
 	}
-	response.Body = &directBody{ReadCloser: response.Body, direct: d, conn: conn, exchange: x, stop: stop, ctx: r.Context(), keep: !response.Close}
+	keep := !response.Close && response.StatusCode != http.StatusSwitchingProtocols
+	response.Body = &directBody{ReadCloser: response.Body, direct: d, conn: conn, exchange: x, stop: stop, ctx: r.Context(), keep: keep}
 	return response, false, nil
 }
 
@@ -158,7 +159,7 @@ func (x *exchange) response(r *http.Request) (*http.Response, error) {
 		switch {
 		case err != nil:
 			return nil, fmt.Errorf("net/http: HTTP/1.x transport connection broken: %w", err)
-		case response.StatusCode >= 200 || response.StatusCode == http.StatusSwitchingProtocols:
+		case response.StatusCode < 100 || response.StatusCode > 199 || response.StatusCode == http.StatusSwitchingProtocols:
 			x.raw.left = 1 << 62 // the body has limits of its own
 			return response, nil
 		}

@@ -120,7 +120,7 @@ func TestAHungTargetDelaysNoStop(t *testing.T) {
 	inBubble(t, target.ServeHTTP, func(t *testing.T, dial func(*Options)) {
 		m := newMemory()
 		s := newScraper(t, m, dial)
-		run(t, s, configure(t, `[{job_name: a, scrape_interval: 10s, static_configs: [{targets: ["one:80"]}]}]`))
+		run(t, s, configure(t, `[{job_name: a, scrape_interval: 10s, scrape_timeout: 10s, static_configs: [{targets: ["one:80"]}]}]`))
 		<-time.After(11 * time.Second)
 		require.Positive(t, target.hanging.Load())
 		began := time.Now()

@@ -47,9 +47,11 @@ func inBubble(t *testing.T, handler http.HandlerFunc, f func(t *testing.T, dial 
 			defer close(served)
 			_ = server.Serve(network)
 		}()
+		defer func() {
+			_ = server.Close()
+			<-served
+		}()
 		f(t, func(o *Options) { o.DialContext = network.dial })
-		_ = server.Close()
-		<-served
 	})
 }
 

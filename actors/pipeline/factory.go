@@ -48,6 +48,7 @@ type Factory struct {
 	clients *remotewrite.Clients
 	sending *remotewrite.Metrics
 	scrapes *scrape.Metrics
+	scraped *scrape.Shared
 	logs    *logMetrics
 }
 
@@ -66,6 +67,7 @@ func NewFactory(o Options) (*Factory, error) {
 		clients: remotewrite.NewClients(),
 		sending: remotewrite.NewMetrics(),
 		scrapes: scrapes,
+		scraped: scrape.NewShared(),
 		logs:    newLogMetrics(),
 	}
 	if o.Registerer == nil {
@@ -126,6 +128,7 @@ func (f *Factory) scrapeOptions(p *Pipeline) scrape.Options {
 	return scrape.Options{
 		Logger:                p.logger,
 		Metrics:               f.scrapes,
+		Shared:                f.scraped,
 		Appendable:            p.log,
 		OnPanic:               p.failed,
 		HTTPDisableKeepAlives: f.options.HTTPDisableKeepAlives,
