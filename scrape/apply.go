@@ -4,15 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"reflect"
-	"sync"
 	"time"
 
-	config_util "github.com/prometheus/common/config"
-	"github.com/prometheus/common/promslog"
 	promconfig "github.com/prometheus/prometheus/config"
-	"github.com/prometheus/prometheus/util/logging"
+	"go.uber.org/zap"
 )
 
 var errStopped = errors.New("scraper is stopped")
@@ -21,98 +17,199 @@ var errStopped = errors.New("scraper is stopped")
 type Config struct {
 	// Jobs have all defaults filled in (intervals, timeouts, limits, protocols) and distinct names.
 	Jobs []*promconfig.ScrapeConfig
-	// Global is used for its external labels only, which are part of where in the interval a target is scraped.
-	Global promconfig.GlobalConfig
 	// HostFilter, if any, is applied to static and to discovered targets.
 	HostFilter *HostFilter
 }
 
 // Apply makes c what is scraped. The first Apply prepares: discoveries run from then on and Targets shows what they find, but
-// nothing is scraped before Start. A later one reloads in place: a job that has not changed keeps its loops, caches and
-// schedule, and so does a target of a job in which only targets have changed; in a job that has changed otherwise, targets keep
-// their place in the interval. The series of a removed job get staleness markers.
+// nothing is scraped before Start. A later one reloads in place: a target that both configs have keeps its ticks, and its cache
+// and connection unless its job has changed in what these depend on. A scrape that runs goes on under the old config. The
+// series of a removed job get staleness markers.
 //
 // An error that is not about ctx means that c was refused and that what ran before goes on; it names the job. When ctx is over
-// first, c may yet come into force: apply again, or stop.
-//
-// It may take as long as a running scrape of a changed job. Prometheus also looks up this host's name each time, so with a
-// broken DNS and no entry in /etc/hosts it takes the resolver's timeouts.
-func (s *Scraper) Apply(ctx context.Context, c *Config) error {
+// first, which takes a commit that hangs, c is in force, and the staleness markers of removed jobs are left to the next Apply or Stop.
+func (s *Scraper) Apply(ctx context.Context, c *Config) (err error) {
 	s.life.Lock()
 	defer s.life.Unlock()
 	if s.stopped {
 		return errStopped
 	}
-	if s.settled && c.equal(s.config) && !c.logsFailures() {
+	if s.config != nil && c.equal(s.config) && !c.logsFailures() && len(s.removed) == 0 {
 		return nil
 	}
-	if err := s.checkClients(c.Jobs); err != nil {
+	defer func() {
+		if v := recover(); v != nil {
+			err = panicError("apply scrape config", v)
+		}
+	}()
+	if err := s.apply(c); err != nil {
 		return fmt.Errorf("apply scrape config: %w", err)
 	}
-	s.settled = false
-	s.wanted.Store(c)
-	done := make(chan error, 1)
-	go func() {
-		defer func() {
-			if v := recover(); v != nil {
-				done <- panicError("apply scrape config", v)
-			}
-		}()
-		done <- s.apply(c)
-	}()
-	select {
-	case err := <-done:
-		if err != nil {
-			return fmt.Errorf("apply scrape config: %w", err)
-		}
-		s.config, s.settled = c, true
-		return nil
-	case <-ctx.Done():
-		return fmt.Errorf("apply scrape config: %w", ctx.Err())
+	s.config = c
+	if err := s.endRemoved(ctx); err != nil {
+		return fmt.Errorf("apply scrape config: %w", err)
 	}
+	return nil
 }
 
-// apply hands c to the manager first: it must know a job before it gets targets for it.
+// apply makes everything that can fail, then puts it in force.
 func (s *Scraper) apply(c *Config) error {
-	s.applying.Lock()
-	defer s.applying.Unlock()
-	if s.wanted.Load() != c {
-		return errors.New("another config was applied meanwhile")
-	}
-	managed, err := c.forManager()
+	jobs, err := s.prepare(c.Jobs)
 	if err != nil {
 		return err
 	}
 	discovered, err := s.discoveries.plan(c.Jobs)
 	if err != nil {
+		s.releaseNew(jobs)
 		return err
 	}
-	s.keepBusy(func() {
-		err = s.failureLogs.reopen(func() error { return s.manager.ApplyConfig(managed) })
-	})
+	logs, err := openFailureLogs(c.Jobs)
 	if err != nil {
+		s.releaseNew(jobs)
 		return err
 	}
+	s.failures.replace(logs)
+	s.adopt(jobs)
 	s.discoveries.adopt(discovered, c.HostFilter)
-	return s.gate.endRemovedSeries(time.Now().UnixMilli())
+	return nil
 }
 
-// checkClients builds and forgets the HTTP client of each job: the manager, which builds the real ones, would only log that a
-// job can't be scraped.
-func (s *Scraper) checkClients(jobs []*promconfig.ScrapeConfig) error {
-	var errs []error
-	for _, job := range jobs {
-		if _, err := config_util.NewClientFromConfig(job.HTTPClientConfig, job.JobName, s.clientOptions()...); err != nil {
-			errs = append(errs, fmt.Errorf("build HTTP client of job %q: %w", job.JobName, err))
+// prepare returns the job of each config: the one there is, if it has not changed.
+func (s *Scraper) prepare(configs []*promconfig.ScrapeConfig) ([]*job, error) {
+	var (
+		jobs []*job
+		errs []error
+	)
+	for _, config := range configs {
+		if p := s.pools[config.JobName]; p != nil && p.job.same(config) {
+			jobs = append(jobs, p.job)
+			continue
+		}
+		j, err := newJob(config, &s.options)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		jobs = append(jobs, j)
+	}
+	if err := errors.Join(errs...); err != nil {
+		s.releaseNew(jobs)
+		return nil, err
+	}
+	return jobs, nil
+}
+
+// releaseNew gives jobs back that will not be used.
+func (s *Scraper) releaseNew(jobs []*job) {
+	for _, j := range jobs {
+		if p := s.pools[j.config.JobName]; p == nil || p.job != j {
+			j.release()
 		}
 	}
-	return errors.Join(errs...)
+}
+
+// adopt makes jobs the ones to scrape for.
+func (s *Scraper) adopt(jobs []*job) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	m := s.options.Metrics.loops
+	wanted := make(map[string]bool, len(jobs))
+	for _, j := range jobs {
+		name := j.config.JobName
+		wanted[name] = true
+		p := s.pools[name]
+		switch {
+		case p == nil:
+			s.pools[name] = &pool{job: j, loops: map[uint64]*loop{}}
+			m.pools.Inc()
+		case p.job != j:
+			start := time.Now()
+			before := p.job
+			p.job = j
+			for _, l := range p.loops {
+				if err := l.adopt(j); err != nil {
+					s.log.Error("target keeps its old client", zap.String("job", name), zap.Error(err))
+				}
+			}
+			before.release()
+			m.reloaded(j.config.ScrapeInterval, time.Since(start))
+		}
+	}
+	for name, p := range s.pools {
+		if wanted[name] {
+			continue
+		}
+		delete(s.pools, name)
+		s.remove(p)
+	}
+}
+
+// remove ends a job: what runs is cut off. It needs s.mu.
+func (s *Scraper) remove(p *pool) {
+	for _, l := range p.loops {
+		running := l.end()
+		l.abort()
+		s.removed = append(s.removed, endingLoop{l, running, ofRemovedJob})
+	}
+	p.job.metrics.targets.Sub(float64(len(p.loops)))
+	p.job.release()
+}
+
+// endingLoop is a loop that starts no scrape any more.
+type endingLoop struct {
+	*loop
+	running <-chan struct{} // closed when its last scrape has ended; nil: it has
+	why     endReason
+}
+
+type endReason int
+
+const (
+	stopping endReason = iota
+	ofRemovedTarget
+	ofRemovedJob // its series end in any case
+)
+
+// endRemoved ends the series of removed jobs.
+func (s *Scraper) endRemoved(ctx context.Context) error {
+	loops := make([]*loop, 0, len(s.removed))
+	for _, r := range s.removed {
+		if !await(ctx, r.running) {
+			return ctx.Err()
+		}
+		loops = append(loops, r.loop)
+	}
+	s.removed = nil
+	if len(loops) > 0 {
+		s.endSeries(loops, time.Now())
+	}
+	for _, l := range loops {
+		l.retire()
+	}
+	return nil
+}
+
+// await reports whether a channel was closed before ctx was over.
+func await(ctx context.Context, running <-chan struct{}) bool {
+	if running == nil {
+		return true
+	}
+	select {
+	case <-running:
+		return true
+	default:
+	}
+	select {
+	case <-running:
+		return true
+	case <-ctx.Done():
+		return false
+	}
 }
 
 // equal compares deeply, secrets included.
 func (c *Config) equal(other *Config) bool {
-	return reflect.DeepEqual(c.Jobs, other.Jobs) && reflect.DeepEqual(c.HostFilter, other.HostFilter) &&
-		reflect.DeepEqual(c.Global, other.Global)
+	return reflect.DeepEqual(c.Jobs, other.Jobs) && reflect.DeepEqual(c.HostFilter, other.HostFilter)
 }
 
 // logsFailures reports whether files have to be opened again, which is promised for each reload so that they can be rotated.
@@ -123,61 +220,4 @@ func (c *Config) logsFailures() bool {
 		}
 	}
 	return false
-}
-
-// forManager puts c into the form that scrape.Manager takes, without the discoveries: the manager does not use them, and would
-// restart all loops of a job in which only the list of targets has changed.
-func (c *Config) forManager() (*promconfig.Config, error) {
-	managed, err := promconfig.Load("", promslog.NewNopLogger()) // only a loaded config is accepted
-	if err != nil {
-		return nil, fmt.Errorf("load empty config: %w", err)
-	}
-	managed.GlobalConfig = c.Global
-	for _, job := range c.Jobs {
-		bare := *job
-		bare.ServiceDiscoveryConfigs = nil
-		managed.ScrapeConfigs = append(managed.ScrapeConfigs, &bare)
-	}
-	return managed, nil
-}
-
-// failureLogs are the files of scrape_failure_log_file. The manager opens them, closes them on a reload, and forgets them when it
-// stops.
-type failureLogs struct {
-	mu    sync.Mutex
-	files []io.Closer
-}
-
-func (l *failureLogs) open(name string) (*logging.JSONFileLogger, error) {
-	file, err := logging.NewJSONFileLogger(name)
-	if err == nil && file != nil {
-		l.mu.Lock()
-		l.files = append(l.files, file)
-		l.mu.Unlock()
-	}
-	return file, err
-}
-
-// reopen calls load, which opens the new files and closes the old ones. Closing one twice is harmless.
-func (l *failureLogs) reopen(load func() error) error {
-	l.mu.Lock()
-	before := l.files
-	l.files = nil
-	l.mu.Unlock()
-	err := load()
-	if err != nil {
-		l.mu.Lock()
-		l.files = append(l.files, before...)
-		l.mu.Unlock()
-	}
-	return err
-}
-
-func (l *failureLogs) close() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, file := range l.files {
-		_ = file.Close()
-	}
-	l.files = nil
 }

@@ -12,7 +12,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	promconfig "github.com/prometheus/prometheus/config"
 	"github.com/prometheus/prometheus/discovery"
 	"github.com/prometheus/prometheus/discovery/targetgroup"
@@ -330,13 +329,6 @@ func (d *discoveries) known() []jobTargets {
 	return d.found()
 }
 
-// dynamic reports whether anything but static targets is configured.
-func (d *discoveries) dynamic() bool {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return len(d.current.providers) > 0
-}
-
 func (d *discoveries) end(p *provider) {
 	p.cancel()
 	d.metrics.mechanisms.RefreshManager.DeleteLabelValues(p.config.Name(), p.job)
@@ -358,21 +350,16 @@ func (d *discoveries) stop() {
 	}
 }
 
-// Describe and Collect make discoveries a prometheus.Collector.
-func (d *discoveries) Describe(chan<- *prometheus.Desc) {}
-
-func (d *discoveries) Collect(ch chan<- prometheus.Metric) {
+// addTo adds what these discoveries have found and done.
+func (d *discoveries) addTo(t *discoveryTotals) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	descs := d.metrics.descs
-	send := func(desc *prometheus.Desc, kind prometheus.ValueType, v float64, values ...string) {
-		ch <- prometheus.MustNewConstMetric(desc, kind, v, values...)
+	updated := float64(d.lastSent.UnixMilli()) / 1e3
+	for name, n := range d.counts {
+		job := t.jobs[name]
+		t.jobs[name] = discoveredJob{job.targets + n, max(job.updated, updated)}
 	}
-	for job, n := range d.counts {
-		send(descs.targets, prometheus.GaugeValue, float64(n), job)
-		send(descs.updated, prometheus.GaugeValue, float64(d.lastSent.UnixMilli())/1e3, job)
-	}
-	send(descs.failed, prometheus.GaugeValue, float64(d.failed))
-	send(descs.received, prometheus.CounterValue, float64(d.received))
-	send(descs.sent, prometheus.CounterValue, float64(d.sent))
+	t.failed += d.failed
+	t.received += d.received
+	t.sent += d.sent
 }

@@ -110,7 +110,7 @@ func TestUpdatesReplaceGroupsBySource(t *testing.T) {
 	// The job changes, its discovery does not: what it has found stays.
 	changed := *c.Jobs[0]
 	changed.MetricsPath = "/changed"
-	require.NoError(t, s.Apply(t.Context(), &Config{Jobs: []*promconfig.ScrapeConfig{&changed}, Global: c.Global}))
+	require.NoError(t, s.Apply(t.Context(), &Config{Jobs: []*promconfig.ScrapeConfig{&changed}}))
 	require.Equal(t, "http://4:1/changed", s.Targets()[0].URL)
 }
 

@@ -1,36 +1,57 @@
-// Package scrape discovers and scrapes the targets of one instance, with Prometheus' own service discoveries and scrape loop, and
-// appends what it finds to a storage.AppendableV2.
+// Package scrape discovers and scrapes the targets of one instance and appends what it finds to a storage.AppendableV2.
 //
-// It owns the scrape schedule, the connections to targets, the service discoveries of an instance, and the staleness markers of
-// a config that is deleted. It does not own the samples (the appendable does), the validation and defaults of a config (package
-// config), or the decision when to run (the instance actor). Nothing outside this package knows that the loop is Prometheus':
-// the seam is Scraper, Config, Target and Metadata.
+// It owns the scrape schedule, the requests to targets, the service discoveries of an instance, and the staleness markers. It does
+// not own the samples (the appendable does), the validation and defaults of a config (package config), or the decision when to
+// run (the instance actor). The discoveries, target building, relabelling, parsers and HTTP clients are Prometheus'; the loop
+// between them is our own and behaves like Prometheus' (see record 6 in docs/decisions). The seam is Scraper, Config,
+// Target, Tick and Metadata.
+//
+// # From timer to commit
+//
+// loop.fire begins an attempt when the schedule says so · perform.go takes it through fetch (body.go, direct.go or a shared
+// client), ingest (ingest.go, limits.go, cache.go), report (report.go) and commit (gate.go) · pool.go makes loops those of the
+// targets found · apply.go carries a new config out.
+//
+// # Ticks
+//
+// When a target is scraped depends on Options.Seed, the target's labels and URL, and its interval, and on nothing else; so every
+// node of a cluster numbers its ticks alike. LastTicks tells the last ones that were committed, Resume tells a successor, and
+// each tick is scraped once wherever the target is. A scrape that is aborted, or vetoed by Options.Permit, leaves nothing.
+// A scrape that takes longer than its interval skips ticks; the last of them is made up for at once.
 //
 // # What differs from Prometheus
 //
-//   - A job in which only the targets changed is not restarted by a reload.
+//   - The place in the interval: no host's name and no external label are part of it.
 //   - A config with a job whose HTTP client or discovery can't be created (a missing CA file, say) is refused by Apply;
 //     Prometheus logs it and goes on without the job.
-//   - The series of a job that a reload removes end with staleness markers at once.
-//   - Targets behind different unix sockets (__unix_socket__) need different addresses.
-//   - Metrics are summed over all scrapers of the process; see Metrics.
+//   - A reload waits for no scrape and restarts nothing: a target that both configs have goes on. Its cache survives changes of
+//     limits on samples, bodies and targets, of compression, of target relabelling and of the HTTP client.
+//   - The series of a job that a reload removes end with staleness markers at once. A job's running scrapes are cut off then.
+//   - A stop can cut scrapes off, which then commit nothing: neither up 0 nor staleness markers.
+//   - A body without a configured limit is cut off at 256 MiB, as one that exceeds its limit.
+//   - An unwanted rest of a response is read for 64 KiB, not for ever.
+//   - Requests carry no OpenTelemetry spans.
+//   - Metrics are summed over all scrapers of the process, and summaries have no quantiles; see Metrics.
 //
 // # Concurrency
 //
-// Apply, Start and Stop may wait for running scrapes; each is for one goroutine at a time. Targets, DroppedTargets, Metadata and
-// Metrics never wait for a scrape. A static instance with one target has four goroutines: one of the manager, the scrape loop,
-// and two of the kept-alive connection; two more after its first reload. Discoveries add one, and each of them two and its own.
-// Nothing is polled: the timers of an idle instance are those of its scrape intervals and refresh intervals.
+// Apply, Start, Resume and Stop are for one goroutine at a time; Stop may wait for running scrapes, as its context says, and Apply
+// for the running commits of removed jobs. Targets, DroppedTargets, Metadata, LastTicks and Metrics never wait for a scrape. A loop
+// is a timer, and a goroutine only while it scrapes. Its connection is a file descriptor, plus two goroutines if the target needs TLS,
+// authentication or a proxy. A discovery adds two goroutines and its own. What Shared holds is held during scrapes only.
+//
+// Locks, outermost first: Scraper.life, discoveries.mu, Scraper.mu, loop.mu. The gate is held for reading during a commit and never
+// under another lock but life.
 //
 // # Panics
 //
-// A panic in the appendable, in a discovery's Run method, in the host filter or while a config is applied is recovered, with its
-// stack; the scrape it happened in is rolled back. A panic of the appendable closes the scraper: its state may be broken, and
-// what is still scraped would be lost. What can't be recovered are panics in goroutines that Prometheus' packages start and that
-// don't call this package: in the parsers, in relabelling of targets and samples, and in goroutines that a discovery starts
-// beside its Run method. These end the process.
+// Every goroutine that this package starts recovers, and tells Options.OnPanic with the stack. A panic of the appendable shuts the
+// scraper: its state may be broken, and what is still scraped would be lost. A panic of a parser or of relabelling fails that
+// target's scrape; others go on. What can't be recovered are panics in goroutines that a discovery or net/http start themselves.
 //
 // # Testing
 //
-// Tests run real scrapers against HTTP servers on loopback with an in-memory appendable, and wait for conditions.
+// Package difftest runs the same scenarios through Prometheus' manager and compares every sample. Here, schedules, moves and
+// reloads run in virtual time against targets in memory; connections and bad input against servers on loopback.
+// BenchmarkLoop compares the cost with Prometheus' manager.
 package scrape

@@ -199,7 +199,7 @@ func configure(t testing.TB, text string, servers ...*httptest.Server) *Config {
 	require.NoError(t, err)
 	jobs, err := parsed.GetScrapeConfigs()
 	require.NoError(t, err)
-	return &Config{Jobs: jobs, Global: parsed.GlobalConfig}
+	return &Config{Jobs: jobs}
 }
 
 // newScraper makes a scraper that is stopped at the end of the test, and that must not panic.
@@ -238,21 +238,14 @@ func eventually(t testing.TB, what func() bool, message string) {
 	require.Eventually(t, what, patience, 5*time.Millisecond, message)
 }
 
-// loops returns how many scrape loops have open series.
-func loops(s *Scraper) int {
-	s.gate.mu.Lock()
-	defer s.gate.mu.Unlock()
-	return len(s.gate.loops)
-}
-
-// deliveries returns how often target groups were handed to the manager, and how many discoveries run.
+// deliveries returns how often target groups were handed to the loops, and how many discoveries run.
 func deliveries(s *Scraper) (sent, running int) {
 	s.discoveries.mu.Lock()
 	defer s.discoveries.mu.Unlock()
 	return s.discoveries.sent, len(s.discoveries.current.providers)
 }
 
-// inState reports whether the i-th target is in this state. Right after a start the manager may not have all targets yet.
+// inState reports whether the i-th target is in this state. There may not be as many.
 func inState(s *Scraper, i int, state State) bool {
 	targets := s.Targets()
 	return i < len(targets) && targets[i].State == state

@@ -90,22 +90,3 @@ func TestACounterKeepsWhatStoppedScrapersCounted(t *testing.T) {
 		return exposed(t, metrics)["prometheus_target_scrape_pools_total"].Metric[0].GetCounter().GetValue() == 2
 	}, "the next one counts on")
 }
-
-func TestTotalsAddClassicBuckets(t *testing.T) {
-	sum := totals{}
-	for range 2 {
-		h := prometheus.NewHistogram(prometheus.HistogramOpts{Name: "h", Buckets: []float64{1, 2}})
-		h.Observe(0.5)
-		h.Observe(1.5)
-		sum.add(h)
-	}
-	require.Len(t, sum, 1)
-	for _, total := range sum.clone() {
-		var out dto.Metric
-		require.NoError(t, total.Write(&out))
-		require.Equal(t, uint64(4), out.Histogram.GetSampleCount())
-		require.Equal(t, 4.0, out.Histogram.GetSampleSum())
-		require.Equal(t, uint64(2), out.Histogram.Bucket[0].GetCumulativeCount())
-		require.Equal(t, uint64(4), out.Histogram.Bucket[1].GetCumulativeCount())
-	}
-}

@@ -5,19 +5,17 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	config_util "github.com/prometheus/common/config"
-	"github.com/prometheus/common/model"
-	promscrape "github.com/prometheus/prometheus/scrape"
 	"github.com/prometheus/prometheus/storage"
 	"go.uber.org/zap"
 	"go.uber.org/zap/exp/zapslog"
 )
 
-// stopGrace is how long Stop waits, once it has cut all connections, for loops that are still busy.
+// stopGrace is how long Stop waits, once it has cancelled all requests, for scrapes that are still busy.
 const stopGrace = 5 * time.Second
 
 // Options are what a Scraper needs. Appendable is required; the zero value of everything else works.
@@ -25,12 +23,22 @@ type Options struct {
 	Logger *zap.Logger // nil: silence. Prometheus' own messages go there too
 	// Metrics is shared by all scrapers of a process. nil: the scraper's metrics are not exposed.
 	Metrics *Metrics
+	// Shared is what scrapers of a process share to be cheap. nil: the scraper shares nothing.
+	Shared *Shared
+	// Seed is part of where in its interval a target is scraped; all nodes of a cluster have the same.
+	Seed uint64
+	// Permit is asked before each scrape begins and again before it is committed; if it says no, the scrape leaves nothing behind.
+	// Any goroutine may call it, and it must be quick. nil: always.
+	Permit func() bool
 	// Appendable receives the samples: one appender per scrape, report samples (up, scrape_*) included. It is called from the
 	// scrape loops' goroutines.
 	Appendable storage.AppendableV2
-	// OnPanic is told, with the stack, that the appendable (once) or a discovery panicked. The scraper scrapes nothing more after
+	// OnPanic is told, with the stack, that a scrape (once) or a discovery panicked. The scraper commits nothing more after
 	// a panic of the appendable and has to be stopped. Any goroutine may call it; it must not call back. nil: not reported.
 	OnPanic func(error)
+
+	// DialContext connects to targets. A scraper that has one shares nothing with others. nil: the operating system's network.
+	DialContext func(ctx context.Context, network, address string) (net.Conn, error)
 
 	HTTPDisableKeepAlives bool          // a new connection for each scrape
 	HTTPIdleConnTimeout   time.Duration // 0: Prometheus' default, 5 minutes
@@ -56,27 +64,26 @@ const (
 // called by one goroutine at a time. The other methods are for any goroutine at any time.
 type Scraper struct {
 	options     Options
-	log         *slog.Logger
-	gate        *gate
-	connections *connections
-	collectors  *collectors
+	log         *zap.Logger
+	gate        gate
 	discoveries *discoveries
-	manager     *promscrape.Manager
-	groups      *groupFeed
-	failureLogs failureLogs
+	failures    failureLogs
 
-	life    sync.Mutex // one of Apply, Start and Stop at a time
-	config  *Config    // last that came into force; nil before the first Apply
-	settled bool       // and nothing else was tried since
+	ctx    context.Context // of all requests
+	cancel context.CancelFunc
+
+	life    sync.Mutex   // one of Apply, Start and Stop at a time
+	config  *Config      // in force; nil before the first Apply
+	removed []endingLoop // of removed jobs, whose series have yet to end
+	resume  map[uint64]Tick
 	started atomic.Bool
 	stopped bool
 
-	applying sync.Mutex // an Apply whose caller gave up goes on
-	wanted   atomic.Pointer[Config]
-
-	// busy is held for writing while the manager may hold its own lock for long; snapshot is what was shown before.
-	busy     sync.RWMutex
-	snapshot atomic.Pointer[description]
+	mu        sync.Mutex
+	ended     bool // no target is added any more
+	pools     map[string]*pool
+	ending    map[*loop]*time.Timer // of targets that have gone
+	stoppedAt []Tick
 }
 
 // New makes a scraper that does nothing yet.
@@ -90,30 +97,20 @@ func New(o Options) (*Scraper, error) {
 	if o.OnPanic == nil {
 		o.OnPanic = func(error) {}
 	}
+	if o.Shared == nil || o.DialContext != nil {
+		o.Shared = NewShared()
+		o.Shared.dial = o.DialContext
+	}
 	if o.Metrics == nil {
 		var err error
 		if o.Metrics, err = NewMetrics(); err != nil {
 			return nil, fmt.Errorf("create scraper: %w", err)
 		}
 	}
-	s := &Scraper{
-		options:     o,
-		log:         bridge(o.Logger),
-		gate:        newGate(o.Appendable, o.OnPanic),
-		connections: newConnections(),
-		collectors:  &collectors{},
-	}
-	s.snapshot.Store(&description{})
-	s.discoveries = newDiscoveries(s.log, o.Metrics, o.OnPanic)
-	registerer := managerRegisterer{collectors: s.collectors, busy: &s.busy}
-	manager, err := promscrape.NewManager(s.managerOptions(), s.log, s.failureLogs.open, nil, s.gate, registerer)
-	if err != nil {
-		return nil, fmt.Errorf("create scraper: %w", err)
-	}
-	s.manager = manager
-	s.groups = &groupFeed{manager: manager, onPanic: o.OnPanic}
-	s.collectors.MustRegister(s.discoveries)
-	o.Metrics.add(s.collectors)
+	s := &Scraper{options: o, log: o.Logger, pools: map[string]*pool{}, ending: map[*loop]*time.Timer{}}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	s.discoveries = newDiscoveries(bridge(o.Logger), o.Metrics, o.OnPanic)
+	o.Metrics.add(s.discoveries)
 	return s, nil
 }
 
@@ -123,39 +120,24 @@ func bridge(logger *zap.Logger) *slog.Logger {
 	return slog.New(zapslog.NewHandler(logger.Core(), zapslog.AddStacktraceAt(never)))
 }
 
-func (s *Scraper) managerOptions() *promscrape.Options {
-	return &promscrape.Options{
-		AppendMetadata:           true,
-		PassMetadataInContext:    true, // tells the gate which loop an appender belongs to
-		DiscoveryReloadInterval:  model.Duration(time.Second),
-		DiscoveryReloadOnStartup: true,
-		ParseST:                  s.options.ParseStartTimestamps,
-		EnableTypeAndUnitLabels:  s.options.TypeAndUnitLabels,
-		EnableOpenMetrics2:       s.options.OpenMetrics2,
-		EnableZstdScrape:         s.options.ZstdScrape,
-		ScrapeOnShutdown:         s.options.ScrapeOnShutdown,
-		HTTPClientOptions:        s.clientOptions(),
-	}
-}
-
-func (s *Scraper) clientOptions() []config_util.HTTPClientOption {
-	options := []config_util.HTTPClientOption{config_util.WithDialContextFunc(s.connections.dial)}
-	if s.options.HTTPDisableKeepAlives {
-		options = append(options, config_util.WithKeepAlivesDisabled())
-	}
-	if s.options.HTTPIdleConnTimeout > 0 {
-		options = append(options, config_util.WithIdleConnTimeout(s.options.HTTPIdleConnTimeout))
-	}
-	return options
-}
-
 // Warm returns nil when every discovery of the applied config has reported at least once, and an error that names one which has
 // not when ctx is over. Some discoveries report nothing when there is nothing, so bound ctx. Optional, before Start.
 func (s *Scraper) Warm(ctx context.Context) error {
 	return s.discoveries.warm(ctx)
 }
 
-// Start scrapes from now on. Each target's first scrape is at its place in the scrape interval.
+// Resume tells which ticks were the last that another scraper of the same targets has committed, so that none is scraped twice and
+// one that was missed in the move is made up for. Optional, before Start.
+func (s *Scraper) Resume(ticks []Tick) {
+	s.life.Lock()
+	defer s.life.Unlock()
+	s.resume = make(map[uint64]Tick, len(ticks))
+	for _, t := range ticks {
+		s.resume[t.Target] = t
+	}
+}
+
+// Start scrapes from now on. Each target's first scrape is at its next tick.
 func (s *Scraper) Start() error {
 	s.life.Lock()
 	defer s.life.Unlock()
@@ -168,11 +150,7 @@ func (s *Scraper) Start() error {
 		return errors.New("start scraping: already started")
 	}
 	s.started.Store(true)
-	s.groups.dynamic = s.discoveries.dynamic()
-	s.discoveries.startDelivery(func(found []jobTargets) {
-		s.connections.sockets.Store(findSockets(found))
-		s.groups.send(found)
-	})
+	s.discoveries.startDelivery(s.sync)
 	return nil
 }
 
@@ -180,8 +158,8 @@ func (s *Scraper) Start() error {
 // and commits nothing, which takes some milliseconds. After Stop nothing is appended. With EndSeries the staleness markers have
 // been committed. Stopping a stopped scraper does nothing.
 //
-// The error says that staleness markers could not be written, or that a loop was still busy 5 s after ctx was over (in a commit,
-// or in a look-up of this host's name); it will end without committing another sample.
+// The error says that staleness markers could not be written, or that a scrape was still busy 5 s after ctx was over, in a
+// commit; it will end without another one.
 func (s *Scraper) Stop(ctx context.Context, how StopMode) error {
 	s.life.Lock()
 	defer s.life.Unlock()
@@ -190,62 +168,109 @@ func (s *Scraper) Stop(ctx context.Context, how StopMode) error {
 	}
 	s.stopped = true
 	s.discoveries.stop()
+	defer s.options.Metrics.retire(s.discoveries)
 
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		s.endLoops()
-	}()
-	if !s.awaitLoops(ctx, ended) {
-		return errors.New("stop scraping: a scrape loop has not ended in time")
+	ending := s.endAll()
+	if s.options.ScrapeOnShutdown && s.started.Load() {
+		s.scrapeLast(ctx, ending)
+	}
+	if !s.awaitAll(ctx, ending) {
+		return errors.New("stop scraping: a scrape has not ended in time")
 	}
 	s.gate.close()
-	if how != EndSeries {
-		return nil
-	}
-	if err := s.gate.endSeries(time.Now().UnixMilli()); err != nil {
+	err := s.writeEnds(ending, how)
+	s.retireAll(ending)
+	if err != nil {
 		return fmt.Errorf("stop scraping: %w", err)
 	}
 	return nil
 }
 
-// awaitLoops reports whether the loops have ended, by themselves until ctx is over, by force afterwards.
-func (s *Scraper) awaitLoops(ctx context.Context, ended <-chan struct{}) bool {
-	defer s.connections.close()
-	select {
-	case <-ended:
-		return true
-	case <-ctx.Done():
+// endAll lets no scrape begin any more, and returns all loops that have series.
+func (s *Scraper) endAll() []endingLoop {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ended = true
+	ending := s.removed
+	for l, timer := range s.ending {
+		timer.Stop()
+		ending = append(ending, endingLoop{l, l.end(), ofRemovedTarget})
 	}
-	s.gate.drop()
-	s.connections.close()
-	grace := time.NewTimer(stopGrace)
-	defer grace.Stop()
-	select {
-	case <-ended:
-		return true
-	case <-grace.C:
-		return false
+	clear(s.ending)
+	for _, p := range s.pools {
+		for _, l := range p.loops {
+			ending = append(ending, endingLoop{l, l.end(), stopping})
+		}
+	}
+	return ending
+}
+
+// scrapeLast scrapes all targets once more, each after its running scrape. It does not wait: the loops are running afterwards.
+func (s *Scraper) scrapeLast(ctx context.Context, ending []endingLoop) {
+	for i, e := range ending {
+		if e.why != stopping {
+			continue
+		}
+		done := make(chan struct{})
+		ending[i].running = done
+		go func() {
+			defer close(done)
+			if await(ctx, e.running) {
+				r := e.beginLast(time.Now())
+				s.perform(r)
+				e.endLast(r)
+			} else {
+				<-e.running
+			}
+		}()
 	}
 }
 
-// endLoops stops the manager, which waits for running scrapes, and gives back what it holds.
-func (s *Scraper) endLoops() {
-	s.applying.Lock()
-	defer s.applying.Unlock()
-	s.keepBusy(func() {
-		s.manager.Stop()
-		s.failureLogs.close()
-	})
-	s.options.Metrics.retire(s.collectors)
-	s.snapshot.Store(&description{})
+// awaitAll reports whether the scrapes have ended, by themselves until ctx is over, by force afterwards.
+func (s *Scraper) awaitAll(ctx context.Context, ending []endingLoop) bool {
+	defer s.cancel()
+	grace := context.Background()
+	for _, e := range ending {
+		if await(ctx, e.running) {
+			continue
+		}
+		if ctx.Err() != nil && !s.gate.closed() {
+			s.gate.drop()
+			s.cancel()
+			var over context.CancelFunc
+			grace, over = context.WithTimeout(grace, stopGrace)
+			defer over()
+		}
+		if !await(grace, e.running) {
+			return false
+		}
+	}
+	return true
 }
 
-// keepBusy calls f, during which the manager may hold its lock for as long as a scrape takes.
-func (s *Scraper) keepBusy(f func()) {
-	shown := s.describe()
-	s.snapshot.Store(&shown)
-	s.busy.Lock()
-	defer s.busy.Unlock()
-	f()
+// writeEnds commits staleness markers, if the series end. The gate is shut, so nobody else commits.
+func (s *Scraper) writeEnds(ending []endingLoop, how StopMode) error {
+	loops := make([]*loop, 0, len(ending))
+	for _, e := range ending {
+		if how == EndSeries || e.why == ofRemovedJob {
+			loops = append(loops, e.loop)
+		}
+	}
+	return s.appendEnds(loops, time.Now())
+}
+
+// retireAll gives back what the loops hold.
+func (s *Scraper) retireAll(ending []endingLoop) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, e := range ending {
+		s.stoppedAt = appendTick(s.stoppedAt, e.loop)
+		e.retire()
+	}
+	for _, p := range s.pools {
+		p.job.metrics.targets.Sub(float64(len(p.loops)))
+		p.job.release()
+	}
+	clear(s.pools)
+	s.failures.replace(nil)
 }

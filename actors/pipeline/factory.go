@@ -50,6 +50,7 @@ type Factory struct {
 	clients *remotewrite.Clients
 	sending *remotewrite.Metrics
 	scrapes *scrape.Metrics
+	scraped *scrape.Shared
 	logs    *liveLogs
 }
 
@@ -71,6 +72,7 @@ func NewFactory(o Options) (*Factory, error) {
 		clients: remotewrite.NewClients(),
 		sending: remotewrite.NewMetrics(),
 		scrapes: scrapes,
+		scraped: scrape.NewShared(),
 		logs:    newLiveLogs(),
 	}
 	if o.Registerer == nil {
@@ -136,6 +138,7 @@ func (f *Factory) scrapeOptions(p *Pipeline) scrape.Options {
 	return scrape.Options{
 		Logger:                p.logger,
 		Metrics:               f.scrapes,
+		Shared:                f.scraped,
 		Appendable:            p.log,
 		OnPanic:               p.failed,
 		HTTPDisableKeepAlives: f.options.HTTPDisableKeepAlives,
@@ -146,7 +149,7 @@ func (f *Factory) scrapeOptions(p *Pipeline) scrape.Options {
 }
 
 func (f *Factory) scrapeConfig(c *config.Instance) *scrape.Config {
-	applied := &scrape.Config{Jobs: c.ScrapeConfigs, Global: c.Global.Prometheus}
+	applied := &scrape.Config{Jobs: c.ScrapeConfigs}
 	if c.HostFilter {
 		applied.HostFilter = &scrape.HostFilter{Host: f.options.Host, Relabel: c.HostFilterRelabelConfigs}
 	}

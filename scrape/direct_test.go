@@ -1,0 +1,131 @@
+package scrape
+
+import (
+	"io"
+	"net"
+	"net/http"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	config_util "github.com/prometheus/common/config"
+	"github.com/stretchr/testify/require"
+)
+
+func TestAPlainTargetIsAskedOverOneConnection(t *testing.T) {
+	var conns, requests atomic.Int64
+	server := serveFunc(t, func(w http.ResponseWriter, r *http.Request) {
+		requests.Add(1)
+		oneMetric(w, r)
+	})
+	server.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+		if state == http.StateNew {
+			conns.Add(1)
+		}
+	}
+	m := newMemory()
+	s := newScraper(t, m)
+	run(t, s, configure(t, `[{job_name: a, static_configs: [{targets: [ADDR0]}]}]`, server))
+	eventually(t, func() bool { return requests.Load() > 3 }, "some scrapes")
+	require.NoError(t, s.Stop(t.Context(), KeepSeries))
+	require.Equal(t, int64(1), conns.Load())
+	eventually(t, func() bool { return len(m.find("metric")) > 3 }, "all committed")
+}
+
+func TestAConnectionThatTheTargetClosedOrSpoiledIsReplaced(t *testing.T) {
+	for name, after := range map[string]func(net.Conn){
+		"closed":    func(c net.Conn) { _ = c.Close() },
+		"unasked":   func(c net.Conn) { _, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\nfalse 1") },
+		"half open": func(c net.Conn) { _ = c.(*net.TCPConn).SetLinger(0); _ = c.Close() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			server := serveBytes(t, func(c net.Conn) {
+				_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 9\r\n\r\nmetric 1\n")
+				after(c)
+				_, _ = io.Copy(io.Discard, c)
+			})
+			m := newMemory()
+			s := newScraper(t, m)
+			run(t, s, configure(t, `[{job_name: a, static_configs: [{targets: [ADDR0]}]}]`, server))
+			eventually(t, func() bool { return len(m.find("metric")) > 3 }, "scrapes")
+			require.NoError(t, s.Stop(over(), KeepSeries))
+			require.Empty(t, m.find("false"))
+			for _, up := range m.find("up") {
+				require.Equal(t, 1.0, up.v)
+			}
+		})
+	}
+}
+
+func TestWhatIsNotPlainGoesThroughTheClient(t *testing.T) {
+	plain := config_util.DefaultHTTPClientConfig
+	require.True(t, isPlain(&plain))
+	for name, change := range map[string]func(*config_util.HTTPClientConfig){
+		"basic auth":    func(c *config_util.HTTPClientConfig) { c.BasicAuth = &config_util.BasicAuth{} },
+		"authorization": func(c *config_util.HTTPClientConfig) { c.Authorization = &config_util.Authorization{} },
+		"OAuth":         func(c *config_util.HTTPClientConfig) { c.OAuth2 = &config_util.OAuth2{} },
+		"token":         func(c *config_util.HTTPClientConfig) { c.BearerToken = "x" },
+		"token file":    func(c *config_util.HTTPClientConfig) { c.BearerTokenFile = "x" },
+		"headers":       func(c *config_util.HTTPClientConfig) { c.HTTPHeaders = &config_util.Headers{} },
+		"proxy":         func(c *config_util.HTTPClientConfig) { c.ProxyURL = mustURL(t, "http://proxy:1") },
+		"proxy of env":  func(c *config_util.HTTPClientConfig) { c.ProxyFromEnvironment = true },
+	} {
+		changed := plain
+		change(&changed)
+		require.False(t, isPlain(&changed), name)
+	}
+}
+
+func mustURL(t *testing.T, text string) config_util.URL {
+	t.Helper()
+	var u config_util.URL
+	require.NoError(t, u.UnmarshalJSON([]byte(`"`+text+`"`)))
+	return u
+}
+
+func TestEqualClientsAreSharedAndOthersAreNot(t *testing.T) {
+	shared := NewShared()
+	config := func(password, proxy string) config_util.HTTPClientConfig {
+		c := config_util.DefaultHTTPClientConfig
+		c.BasicAuth = &config_util.BasicAuth{Username: "u", Password: config_util.Secret(password)}
+		c.ProxyURL = mustURL(t, proxy)
+		return c
+	}
+	get := func(c config_util.HTTPClientConfig, o clientOptions) *client {
+		got, err := shared.client(c, o)
+		require.NoError(t, err)
+		return got
+	}
+	first := get(config("a", "http://u:p@proxy:1"), clientOptions{})
+	require.Same(t, first, get(config("a", "http://u:p@proxy:1"), clientOptions{}))
+	for name, other := range map[string]*client{
+		"password":       get(config("b", "http://u:p@proxy:1"), clientOptions{}),
+		"proxy password": get(config("a", "http://u:q@proxy:1"), clientOptions{}),
+		"socket":         get(config("a", "http://u:p@proxy:1"), clientOptions{socket: "/s"}),
+		"keep-alives":    get(config("a", "http://u:p@proxy:1"), clientOptions{disableKeepAlives: true}),
+		"idle timeout":   get(config("a", "http://u:p@proxy:1"), clientOptions{idleTimeout: 1}),
+	} {
+		require.NotSame(t, first, other, name)
+		other.release()
+	}
+	first.release()
+	require.Len(t, shared.clients, 1, "one user is left")
+	first.release()
+	require.Empty(t, shared.clients)
+}
+
+func TestAHungTargetDelaysNoStop(t *testing.T) {
+	target := &hangingTarget{}
+	target.hang.Store(true)
+	inBubble(t, target.ServeHTTP, func(t *testing.T, dial func(*Options)) {
+		m := newMemory()
+		s := newScraper(t, m, dial)
+		run(t, s, configure(t, `[{job_name: a, scrape_interval: 10s, scrape_timeout: 10s, static_configs: [{targets: ["one:80"]}]}]`))
+		<-time.After(11 * time.Second)
+		require.Positive(t, target.hanging.Load())
+		began := time.Now()
+		require.NoError(t, s.Stop(over(), EndSeries))
+		require.Equal(t, began, time.Now(), "in virtual time it takes none")
+		require.Zero(t, m.size())
+	})
+}

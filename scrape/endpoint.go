@@ -1,0 +1,125 @@
+package scrape
+
+import (
+	"encoding/binary"
+	"hash/fnv"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/prometheus/common/model"
+	"github.com/prometheus/prometheus/discovery/targetgroup"
+	"github.com/prometheus/prometheus/model/labels"
+	promscrape "github.com/prometheus/prometheus/scrape"
+)
+
+// The labels that choose for one target what its job chooses for all.
+const (
+	nativeHistogramsLabel  = "__scrape_native_histograms__"
+	classicHistogramsLabel = "__always_scrape_classic_histograms__"
+	convertToNHCBLabel     = "__convert_classic_histograms_to_nhcb__"
+)
+
+// target is one endpoint of a job. Immutable.
+type target struct {
+	id       uint64        // of labels and URL; equal on all nodes of a cluster
+	labels   labels.Labels // after relabelling, reserved ones included
+	url      *url.URL
+	urlErr   error
+	text     string // of the URL, if it can't be parsed
+	socket   string // path, if it is behind a unix socket
+	interval time.Duration
+	timeout  time.Duration
+
+	native, classic, convert bool // histograms
+
+	// What it was made of, for display only.
+	own, group model.LabelSet
+}
+
+// targetsOf builds the targets of a group. A target without public labels was dropped by relabelling.
+func targetsOf(group *targetgroup.Group, j *job, builder *labels.Builder) (found []*target, dropped int, errs []error) {
+	for _, own := range group.Targets {
+		ls, err := promscrape.PopulateLabels(builder, j.config, own, group.Labels)
+		switch {
+		case err != nil:
+			errs = append(errs, err)
+		case !hasPublic(ls):
+			dropped++
+		default:
+			found = append(found, newTarget(ls, j, own, group.Labels))
+		}
+	}
+	return found, dropped, errs
+}
+
+func hasPublic(ls labels.Labels) (found bool) {
+	ls.Range(func(l labels.Label) { found = found || !isReserved(l.Name) })
+	return found
+}
+
+func isReserved(name string) bool { return strings.HasPrefix(name, model.ReservedLabelPrefix) }
+
+func newTarget(ls labels.Labels, j *job, own, group model.LabelSet) *target {
+	address := promscrape.NewTarget(ls, j.config, own, group).URL().String()
+	t := &target{
+		id:      identify(ls, address),
+		labels:  ls,
+		socket:  ls.Get(promscrape.UnixSocketLabel),
+		native:  choose(ls, nativeHistogramsLabel, j.config.ScrapeNativeHistogramsEnabled()),
+		classic: choose(ls, classicHistogramsLabel, j.config.AlwaysScrapeClassicHistogramsEnabled()),
+		convert: choose(ls, convertToNHCBLabel, j.config.ConvertClassicHistogramsToNHCBEnabled()),
+		own:     own,
+		group:   group,
+	}
+	if t.url, t.urlErr = url.Parse(address); t.urlErr != nil {
+		t.text = address
+	}
+	// Building the labels has validated both.
+	interval, _ := model.ParseDuration(ls.Get(model.ScrapeIntervalLabel))
+	timeout, _ := model.ParseDuration(ls.Get(model.ScrapeTimeoutLabel))
+	t.interval, t.timeout = time.Duration(interval), time.Duration(timeout)
+	return t
+}
+
+// identify hashes labels and URL. The result must never change between versions: it is part of the schedule.
+func identify(ls labels.Labels, address string) uint64 {
+	h := fnv.New64a()
+	var length [8]byte
+	write := func(s string) {
+		binary.LittleEndian.PutUint64(length[:], uint64(len(s)))
+		_, _ = h.Write(length[:])
+		_, _ = h.Write([]byte(s))
+	}
+	ls.Range(func(l labels.Label) {
+		write(l.Name)
+		write(l.Value)
+	})
+	write(address)
+	return mix(h.Sum64())
+}
+
+// mix spreads a hash over all bits: the place in the interval is a remainder of it.
+func mix(h uint64) uint64 {
+	h ^= h >> 33
+	h *= 0xff51afd7ed558ccd
+	h ^= h >> 33
+	h *= 0xc4ceb9fe1a85ec53
+	return h ^ h>>33
+}
+
+func choose(ls labels.Labels, name string, byDefault bool) bool {
+	if chosen, err := strconv.ParseBool(ls.Get(name)); err == nil {
+		return chosen
+	}
+	return byDefault
+}
+
+// address is the URL as text, also of a target whose URL makes no sense.
+func (t *target) address() string {
+	if t.urlErr != nil {
+		return t.text
+	}
+	return t.url.String()
+}

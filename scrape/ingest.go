@@ -1,0 +1,351 @@
+package scrape
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/prometheus/common/model"
+	"github.com/prometheus/prometheus/model/exemplar"
+	"github.com/prometheus/prometheus/model/histogram"
+	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/model/textparse"
+	"github.com/prometheus/prometheus/model/value"
+	"github.com/prometheus/prometheus/storage"
+)
+
+const (
+	// maxAhead is how far in the future a sample may be.
+	maxAhead = 10 * time.Minute
+	// stopCheck is after how many entries of a body it is asked whether the scrape was aborted.
+	stopCheck = 1024
+)
+
+var (
+	errAborted     = errors.New("scrape was aborted")
+	errNoName      = fmt.Errorf("missing metric name (%s label)", model.MetricNameLabel)
+	errSampleLimit = errors.New("sample limit exceeded")
+	errBucketLimit = errors.New("histogram bucket limit exceeded")
+)
+
+// staleMarker is the value that ends a series.
+func staleMarker() float64 { return math.Float64frombits(value.StaleNaN) }
+
+// ingester takes one body apart into an appender. It is reused by scrapes of other targets.
+type ingester struct {
+	job     *job
+	target  *target
+	cache   *cache
+	app     storage.AppenderV2
+	aborted func() bool
+	now     int64 // timestamp of the scrape
+	latest  int64 // timestamps after it are refused
+
+	counts    counts
+	refused   refused
+	appended  int // against the sample limit
+	family    *family
+	labels    labels.Labels
+	builder   *labels.Builder
+	exemplar  exemplar.Exemplar
+	exemplars []exemplar.Exemplar
+	inside    bool // the appender is being called
+}
+
+// counts are what the report series say about a body.
+type counts struct {
+	scraped, kept, newSeries int
+}
+
+// refused is what an appender did not take, which fails the scrape only where there is an error.
+type refused struct {
+	sampleLimit, bucketLimit                       error
+	outOfOrder, duplicates, outOfBounds, exemplars int
+}
+
+// ingester returns one for a scrape. Release it.
+func (s *Shared) ingester() *ingester {
+	in, ok := s.ingesters.Get().(*ingester)
+	if !ok {
+		in = &ingester{builder: labels.NewBuilder(labels.EmptyLabels())}
+	}
+	return in
+}
+
+// release forgets everything but buffers.
+func (s *Shared) release(in *ingester) {
+	clear(in.exemplars[:cap(in.exemplars)])
+	in.builder.Reset(labels.EmptyLabels())
+	*in = ingester{builder: in.builder, exemplars: in.exemplars[:0]}
+	s.ingesters.Put(in)
+}
+
+// ingest appends the samples of a body, and staleness markers for what is not in it any more. After an error the appender must be rolled
+// back; the cache then still remembers what the body had. errAborted says that a stop came between.
+func (in *ingester) ingest(body []byte, contentType string) (err error) {
+	in.counts, in.refused, in.appended, in.family = counts{}, refused{}, 0, nil
+	if len(body) == 0 {
+		err = in.endSeries()
+		in.finish(false)
+		return err
+	}
+	parser, err := textparse.New(body, contentType, labels.NewSymbolTable(), textparse.ParserOptions{
+		EnableTypeAndUnitLabels:                 in.job.options.TypeAndUnitLabels,
+		IgnoreNativeHistograms:                  !in.target.native,
+		ConvertClassicHistogramsToNHCB:          in.target.convert,
+		KeepClassicOnClassicAndNativeHistograms: in.target.classic,
+		OpenMetricsSkipSTSeries:                 in.job.options.ParseStartTimestamps,
+		EnableOpenMetrics2:                      in.job.options.OpenMetrics2,
+		FallbackContentType:                     in.job.fallback,
+	})
+	if parser == nil {
+		return err
+	}
+	in.latest = time.Now().Add(maxAhead).UnixMilli()
+	err = in.entries(parser)
+	if errors.Is(err, errAborted) {
+		return err
+	}
+	if limit := in.refused.count(in.job.options.Metrics.loops); err == nil {
+		err = limit
+	}
+	if err == nil {
+		err = in.endSeries()
+	}
+	if err == nil {
+		in.finish(true)
+	}
+	return err
+}
+
+func (in *ingester) finish(well bool) {
+	if in.cache.finish(well) {
+		in.job.options.Metrics.loops.flushForced.Inc()
+	}
+}
+
+// count adds to the metrics, and returns the limit that was exceeded, if any.
+func (r *refused) count(m *loopMetrics) error {
+	if r.sampleLimit != nil {
+		m.sampleLimit.Inc()
+	}
+	if r.bucketLimit != nil {
+		m.bucketLimit.Inc()
+	}
+	if r.sampleLimit != nil {
+		return r.sampleLimit
+	}
+	return r.bucketLimit
+}
+
+// entries goes through the body.
+func (in *ingester) entries(p textparse.Parser) error {
+	for n := 1; ; n++ {
+		if n%stopCheck == 0 && in.aborted() {
+			return errAborted
+		}
+		entry, err := p.Next()
+		if err != nil {
+			if errors.Is(err, io.EOF) {
+				return nil
+			}
+			return err
+		}
+		families, scrape := &in.cache.families, in.cache.scrape
+		switch entry {
+		case textparse.EntryType:
+			name, kind := p.Type()
+			in.family = families.setType(name, kind, scrape)
+		case textparse.EntryHelp:
+			name, help := p.Help()
+			in.family = families.setHelp(name, help, scrape)
+		case textparse.EntryUnit:
+			name, unit := p.Unit()
+			in.family = families.setUnit(name, unit, scrape)
+		case textparse.EntryComment:
+		default:
+			if err := in.sample(p, entry == textparse.EntryHistogram); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// sample takes one sample. Its error ends the scrape.
+func (in *ingester) sample(p textparse.Parser, isHistogram bool) error {
+	in.counts.scraped++
+	var (
+		raw   []byte
+		own   *int64 // timestamp, if the target gave one
+		v     float64
+		h     *histogram.Histogram
+		fh    *histogram.FloatHistogram
+		t     = in.now
+		ref   storage.SeriesRef
+		ls    labels.Labels
+		stamp = in.job.config.HonorTimestamps
+	)
+	if isHistogram {
+		raw, own, h, fh = p.Histogram()
+	} else {
+		raw, own, v = p.Series()
+	}
+	if stamp = stamp && own != nil; stamp {
+		t = *own
+	}
+	s, repeated := in.cache.get(raw)
+	if s == nil {
+		var err error
+		if ls, err = in.newLabels(p); err != nil {
+			return err
+		}
+		if ls.IsEmpty() {
+			in.cache.add(raw, 0, ls)
+			return nil
+		}
+	} else if ref, ls = s.ref, s.labels; ls.IsEmpty() {
+		return nil
+	}
+
+	in.exemplars = in.exemplars[:0]
+	var err error = storage.ErrDuplicateSampleForTimestamp
+	if !repeated || stamp {
+		if isHistogram && h == nil && fh == nil {
+			return fmt.Errorf("parser returned no histogram for series %v", ls)
+		}
+		if ref, err = in.append(p, ref, ls, t, v, h, fh); err == nil && s != nil && ref != 0 {
+			s.ref = ref
+		}
+	}
+	taken, err := in.check(err)
+	if err != nil {
+		return err
+	}
+	if taken && s == nil {
+		s = in.cache.add(raw, ref, ls)
+		if in.refused.sampleLimit == nil && in.refused.bucketLimit == nil {
+			in.counts.newSeries++
+		}
+	}
+	if taken && s.ref != 0 && (!stamp || in.job.config.TrackTimestampsStaleness) {
+		in.cache.track(s)
+	}
+	in.counts.kept++
+	return nil
+}
+
+// append gives one sample to the appender, with what belongs to it.
+func (in *ingester) append(p textparse.Parser, ref storage.SeriesRef, ls labels.Labels, t int64, v float64,
+	h *histogram.Histogram, fh *histogram.FloatHistogram) (storage.SeriesRef, error) {
+	var start int64
+	if in.job.options.ParseStartTimestamps {
+		start = p.StartTimestamp()
+	}
+	var options storage.AOptions
+	in.takeExemplars(p, t, h != nil || fh != nil)
+	if len(in.exemplars) > 0 {
+		slices.SortFunc(in.exemplars, exemplar.Compare)
+		options.Exemplars = in.exemplars
+	}
+	if in.family != nil {
+		if isOfFamily(ls.Get(model.MetricNameLabel), in.family.name, in.family.Type) {
+			options.MetricFamilyName = in.family.name
+			options.Metadata = in.family.Metadata
+		} else {
+			in.family = nil // what follows has no metadata either, until a family begins
+		}
+	}
+	if err := in.limit(ref, t, v, h, fh); err != nil {
+		return 0, err
+	}
+	in.inside = true
+	ref, err := in.app.Append(ref, ls, start, t, v, h, fh, options)
+	in.inside = false
+	return ref, err
+}
+
+// takeExemplars collects the exemplars of a sample. Those of native histograms need a timestamp.
+func (in *ingester) takeExemplars(p textparse.Parser, t int64, isHistogram bool) {
+	for p.Exemplar(&in.exemplar) {
+		e := in.exemplar
+		in.exemplar = exemplar.Exemplar{}
+		if !e.HasTs {
+			if isHistogram {
+				continue
+			}
+			e.Ts = t
+		}
+		in.exemplars = append(in.exemplars, e)
+	}
+}
+
+// check sorts out what an appender said of a sample: whether it was taken, and whether the scrape is over.
+func (in *ingester) check(err error) (taken bool, fatal error) {
+	m := in.job.options.Metrics.loops
+	switch {
+	case err == nil:
+		return true, nil
+	case errors.Is(err, errSampleLimit): // the rest is still counted
+		in.refused.sampleLimit = err
+	case errors.Is(err, errBucketLimit):
+		in.refused.bucketLimit = err
+	case errors.Is(err, storage.ErrOutOfOrderSample):
+		in.refused.outOfOrder++
+		m.outOfOrder.Inc()
+	case errors.Is(err, storage.ErrDuplicateSampleForTimestamp):
+		in.refused.duplicates++
+		m.duplicates.Inc()
+	case errors.Is(err, storage.ErrOutOfBounds):
+		in.refused.outOfBounds++
+		m.outOfBounds.Inc()
+	default:
+		return in.checkPartial(err)
+	}
+	return false, nil
+}
+
+// checkPartial takes a sample of which only exemplars were refused. A target repeats some exemplars as it goes, so out of order
+// is only worth a word if all are.
+func (in *ingester) checkPartial(err error) (taken bool, fatal error) {
+	partial, ok := errors.AsType[*storage.AppendPartialError](err)
+	if !ok {
+		return false, err
+	}
+	late := 0
+	for _, e := range partial.ExemplarErrors {
+		if errors.Is(e, storage.ErrOutOfOrderExemplar) {
+			late++
+		}
+	}
+	if late > 0 && late == len(in.exemplars) {
+		in.refused.exemplars += late
+		in.job.options.Metrics.loops.exemplars.Add(float64(late))
+	}
+	return true, nil
+}
+
+// endSeries appends a staleness marker for each series that has ended. One that has a newer sample, of another target or with a
+// timestamp of its own, has not.
+func (in *ingester) endSeries() error {
+	return appendMarkers(in.app, in.cache.ended(), in.now, &in.inside)
+}
+
+func appendMarkers(app storage.AppenderV2, ended []openSeries, t int64, inside *bool) error {
+	for _, s := range ended {
+		*inside = true
+		_, err := app.Append(s.ref, s.labels, 0, t, staleMarker(), nil, nil, storage.AOptions{RejectOutOfOrder: true})
+		*inside = false
+		if err != nil && !isLate(err) {
+			return err
+		}
+	}
+	return nil
+}
+
+// isLate reports whether an appender refused a sample because the series has a newer one.
+func isLate(err error) bool {
+	return errors.Is(err, storage.ErrOutOfOrderSample) || errors.Is(err, storage.ErrDuplicateSampleForTimestamp)
+}

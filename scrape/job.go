@@ -1,0 +1,149 @@
+package scrape
+
+import (
+	"fmt"
+	"math"
+	"net/http"
+	"reflect"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	config_util "github.com/prometheus/common/config"
+	"github.com/prometheus/common/model"
+	promconfig "github.com/prometheus/prometheus/config"
+	"github.com/prometheus/prometheus/model/histogram"
+	promscrape "github.com/prometheus/prometheus/scrape"
+)
+
+// job is one scrape config, prepared. A changed config is another job.
+type job struct {
+	config    *promconfig.ScrapeConfig
+	options   *Options
+	client    *client
+	accept    string
+	encoding  string
+	fallback  string // media type
+	maxSchema int32  // of native histograms
+	metrics   *jobMetrics
+
+	mu      sync.Mutex
+	headers map[time.Duration]http.Header // by timeout
+}
+
+// newJob prepares a config. Release it.
+func newJob(config *promconfig.ScrapeConfig, o *Options) (*job, error) {
+	escaping, err := promconfig.ToEscapingScheme(config.MetricNameEscapingScheme, config.MetricNameValidationScheme)
+	if err != nil {
+		return nil, fmt.Errorf("choose escaping scheme of job %q: %w", config.JobName, err)
+	}
+	j := &job{
+		config:    config,
+		options:   o,
+		accept:    acceptHeader(config.ScrapeProtocols, escaping),
+		encoding:  acceptEncoding(config.EnableCompression, o.ZstdScrape),
+		fallback:  config.ScrapeFallbackProtocol.HeaderMediaType(),
+		maxSchema: schemaOf(config.NativeHistogramMinBucketFactor),
+		headers:   map[time.Duration]http.Header{},
+	}
+	if j.client, err = j.clientFor(""); err != nil {
+		return nil, fmt.Errorf("build HTTP client of job %q: %w", config.JobName, err)
+	}
+	j.metrics = o.Metrics.loops.job(config.JobName)
+	j.metrics.limit.Add(float64(config.TargetLimit))
+	return j, nil
+}
+
+// clientFor returns the client of the targets behind a unix socket, or of all others. Release it.
+func (j *job) clientFor(socket string) (*client, error) {
+	return j.options.Shared.client(j.config.HTTPClientConfig, clientOptions{
+		disableKeepAlives: j.options.HTTPDisableKeepAlives,
+		idleTimeout:       j.options.HTTPIdleConnTimeout,
+		socket:            socket,
+	})
+}
+
+func (j *job) release() {
+	j.metrics.limit.Sub(float64(j.config.TargetLimit))
+	j.options.Metrics.loops.forgetJob(j.config.JobName)
+	j.client.release()
+}
+
+// same reports whether config means the same job. Where targets come from is not part of it.
+func (j *job) same(config *promconfig.ScrapeConfig) bool {
+	a, b := *j.config, *config
+	a.ServiceDiscoveryConfigs, b.ServiceDiscoveryConfigs = nil, nil
+	return reflect.DeepEqual(a, b)
+}
+
+// keepsCache reports whether what a target writes means the same under both jobs.
+func (j *job) keepsCache(old *job) bool {
+	return reflect.DeepEqual(meaning(j.config), meaning(old.config))
+}
+
+// meaning is a config without what is not about the samples of a target that both configs have.
+func meaning(config *promconfig.ScrapeConfig) promconfig.ScrapeConfig {
+	m := *config
+	m.ServiceDiscoveryConfigs = nil
+	m.HTTPClientConfig = config_util.HTTPClientConfig{}
+	m.RelabelConfigs = nil // a target that both have came out equal
+	m.ScrapeInterval, m.ScrapeTimeout = 0, 0
+	m.SampleLimit, m.TargetLimit, m.BodySizeLimit, m.KeepDroppedTargets = 0, 0, 0, 0
+	m.EnableCompression = false
+	m.ScrapeFailureLogFile = ""
+	return m
+}
+
+// header returns the request headers of targets with this timeout. They are shared and must not be changed.
+func (j *job) header(timeout time.Duration) http.Header {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	h := j.headers[timeout]
+	if h == nil {
+		h = http.Header{
+			"Accept":                              {j.accept},
+			"Accept-Encoding":                     {j.encoding},
+			"User-Agent":                          {promscrape.UserAgent},
+			"X-Prometheus-Scrape-Timeout-Seconds": {strconv.FormatFloat(timeout.Seconds(), 'f', -1, 64)},
+		}
+		j.headers[timeout] = h
+	}
+	return h
+}
+
+// acceptHeader lists protocols in falling preference, and anything else at the end.
+func acceptHeader(protocols []promconfig.ScrapeProtocol, escaping model.EscapingScheme) string {
+	var b strings.Builder
+	weight := len(promconfig.ScrapeProtocolsHeaders) + 1
+	for _, protocol := range protocols {
+		b.WriteString(promconfig.ScrapeProtocolsHeaders[protocol])
+		if protocol == promconfig.PrometheusText1_0_0 || protocol == promconfig.OpenMetricsText1_0_0 {
+			b.WriteString(";" + model.EscapingKey + "=" + escaping.String())
+		}
+		fmt.Fprintf(&b, ";q=0.%d,", weight)
+		weight--
+	}
+	fmt.Fprintf(&b, "*/*;q=0.%d", weight)
+	return b.String()
+}
+
+func acceptEncoding(compress, zstd bool) string {
+	switch {
+	case !compress:
+		return "identity"
+	case zstd:
+		return "zstd,gzip"
+	default:
+		return "gzip"
+	}
+}
+
+// schemaOf is the finest schema whose buckets grow by at least factor; 0 and 1: any.
+func schemaOf(factor float64) int32 {
+	if factor <= 1 {
+		return histogram.ExponentialSchemaMax
+	}
+	schema := math.Floor(-math.Log2(math.Log2(factor)))
+	return int32(min(max(schema, float64(histogram.ExponentialSchemaMin)), float64(histogram.ExponentialSchemaMax)))
+}

@@ -1,0 +1,309 @@
+package scrape
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/common/model"
+	promconfig "github.com/prometheus/prometheus/config"
+	"github.com/prometheus/prometheus/model/labels"
+)
+
+// loop scrapes one target on its schedule. While it waits it is a timer and no goroutine.
+type loop struct {
+	scraper  *Scraper
+	target   *target
+	schedule schedule
+	interval *intervalMetrics
+
+	// Only the running scrape uses these; between two, whoever holds mu.
+	cache    *cache
+	bodySize int // of the last body, as a hint
+	metadata struct{ entries, bytes int }
+
+	aborted atomic.Bool // the running scrape must not commit
+
+	mu         sync.Mutex
+	job        *job // for the next scrape
+	client     *client
+	direct     *direct // nil: everything goes through client
+	renewCache bool    // because the job means something else now
+	forced     error   // instead of a scrape: the target limit
+	timer      *time.Timer
+	tick       int64              // that the timer is set for, or that is scraped
+	ended      bool               // no scrape starts any more
+	running    chan struct{}      // closed when the running scrape has ended; nil: none
+	cancel     context.CancelFunc // of the running scrape
+	own, group model.LabelSet     // as discovered last
+	shown      shownState
+	committed  Tick
+	last       time.Time // timestamp of the last committed samples
+}
+
+// shownState is what the list of targets says about the last scrape.
+type shownState struct {
+	state    State
+	err      error
+	start    time.Time // as the samples have it
+	began    time.Time // in fact
+	duration time.Duration
+}
+
+// attempt is one scrape.
+type attempt struct {
+	loop      *loop
+	job       *job
+	client    *client
+	direct    *direct
+	ctx       context.Context
+	tick      int64
+	began     time.Time
+	timestamp time.Time
+	forced    error
+	offTick   bool // outside the schedule, on shutdown
+}
+
+func newLoop(s *Scraper, t *target, j *job, forced error) (*loop, error) {
+	c, err := j.clientFor(t.socket)
+	if err != nil {
+		return nil, err
+	}
+	return &loop{
+		scraper:  s,
+		target:   t,
+		schedule: newSchedule(s.options.Seed, t.id, t.interval),
+		interval: s.options.Metrics.loops.interval(t.interval),
+		cache:    newCache(),
+		job:      j,
+		client:   c,
+		direct:   newDirect(j, c, t),
+		forced:   forced,
+		own:      t.own,
+		group:    t.group,
+		shown:    shownState{state: StateUnknown},
+	}, nil
+}
+
+// start sets the timer for the next tick, or for the one that was missed since another scraper's last.
+func (l *loop) start(now time.Time, last Tick) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.wait(l.schedule.first(now, last), now)
+}
+
+// wait needs mu.
+func (l *loop) wait(tick int64, now time.Time) {
+	l.tick = tick
+	pause := l.schedule.at(tick).Sub(now)
+	if l.timer == nil {
+		l.timer = time.AfterFunc(pause, l.fire)
+	} else {
+		l.timer.Reset(pause)
+	}
+}
+
+// fire is called by the timer, on a goroutine of its own.
+func (l *loop) fire() {
+	r := l.begin(time.Now())
+	for r != nil {
+		l.scraper.perform(r)
+		r = l.next(r)
+	}
+}
+
+// beginLast starts a scrape outside the schedule. The loop has ended, and none is running.
+func (l *loop) beginLast(now time.Time) *attempt {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	r := l.newRun(now)
+	r.offTick, r.timestamp = true, r.began
+	return r
+}
+
+// endLast ends it.
+func (l *loop) endLast(r *attempt) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.finish(r)
+}
+
+// begin starts the scrape that the timer is set for, unless it is not due.
+func (l *loop) begin(now time.Time) *attempt {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.ended || l.running != nil {
+		return nil
+	}
+	d := l.schedule.onTimer(l.tick, now)
+	l.scraper.options.Metrics.loops.skipped.Add(float64(d.skipped))
+	if d.wait {
+		l.wait(d.tick, now)
+		return nil
+	}
+	l.tick = d.tick
+	return l.newRun(now)
+}
+
+// newRun needs mu. What it returns must be handed to next or finish.
+func (l *loop) newRun(now time.Time) *attempt {
+	if l.renewCache {
+		l.cache = l.cache.successor(l.job.config.ExtraScrapeMetricsEnabled())
+		l.renewCache = false
+	}
+	l.running = make(chan struct{})
+	ctx, cancel := context.WithTimeout(l.scraper.ctx, l.target.timeout)
+	l.cancel = cancel
+	l.client.retain()
+	now = now.Round(0)
+	return &attempt{loop: l, job: l.job, client: l.client, direct: l.direct, ctx: ctx, tick: l.tick, began: now, forced: l.forced,
+		timestamp: l.schedule.timestamp(l.tick, now)}
+}
+
+// finish ends a run. It needs mu.
+func (l *loop) finish(r *attempt) {
+	l.cancel()
+	r.client.release()
+	if r.direct != l.direct {
+		r.direct.close()
+	}
+	close(l.running)
+	l.running, l.cancel = nil, nil
+}
+
+// next ends a run and sets the timer, or returns the next run if that is due already.
+func (l *loop) next(r *attempt) *attempt {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.finish(r)
+	if l.ended {
+		return nil
+	}
+	now := time.Now()
+	d := l.schedule.onEnd(r.tick, now)
+	l.scraper.options.Metrics.loops.skipped.Add(float64(d.skipped))
+	if d.wait {
+		l.wait(d.tick, now)
+		return nil
+	}
+	l.tick = d.tick
+	return l.newRun(now)
+}
+
+// adopt makes j the job of the next scrapes. The schedule goes on.
+func (l *loop) adopt(j *job) error {
+	c, err := j.clientFor(l.target.socket)
+	if err != nil {
+		return err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if c != l.client {
+		if l.running == nil {
+			l.direct.close()
+		}
+		l.direct = newDirect(j, c, l.target)
+	}
+	l.client.release()
+	l.renewCache = l.renewCache || !j.keepsCache(l.job)
+	l.job, l.client = j, c
+	return nil
+}
+
+// update sets what may change with a new list of targets.
+func (l *loop) update(t *target, forced error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.forced = forced
+	if t != nil {
+		l.own, l.group = t.own, t.group
+	}
+}
+
+// end lets no further scrape begin. It returns a channel that is closed when the running one has ended, nil if there is none.
+func (l *loop) end() <-chan struct{} {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.ended {
+		l.ended = true
+		if l.timer != nil {
+			l.timer.Stop()
+		}
+	}
+	if l.running == nil {
+		return nil
+	}
+	return l.running
+}
+
+// abort cuts the running scrape off; it commits nothing.
+func (l *loop) abort() {
+	l.aborted.Store(true)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.cancel != nil {
+		l.cancel()
+	}
+}
+
+// show publishes the result of a scrape.
+func (l *loop) show(r *attempt, o *outcome) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.shown.state, l.shown.err = StateUp, o.err
+	if o.err != nil {
+		l.shown.state = StateDown
+	}
+	l.shown.start, l.shown.duration = r.timestamp, o.duration
+}
+
+// commitDone remembers the last tick that is in the appendable.
+func (l *loop) commitDone(r *attempt) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.last = r.timestamp
+	if !r.offTick {
+		l.committed = Tick{Target: l.target.id, Number: r.tick, Interval: l.target.interval, Due: l.schedule.at(r.tick)}
+	}
+}
+
+// describe returns what is shown of the target.
+func (l *loop) describe(config *promconfig.ScrapeConfig, builder *labels.Builder) Target {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	described := describe(config, l.target, l.own, l.group, builder)
+	described.State = l.shown.state
+	described.LastScrape, described.LastDuration = l.shown.start, l.shown.duration
+	if l.shown.err != nil {
+		described.LastError = l.shown.err.Error()
+	}
+	return described
+}
+
+// retire gives back what an ended loop holds. None of its scrapes may be running.
+func (l *loop) retire() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.job.metrics.metadata(-l.metadata.entries, -l.metadata.bytes)
+	l.direct.close()
+	l.client.release()
+}
+
+// takeOpen returns the series of an ended loop that have not ended, and forgets them, and the timestamp of the last committed samples.
+// None of its scrapes may be running.
+func (l *loop) takeOpen() (open []openSeries, last time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.last.IsZero() {
+		return nil, l.last
+	}
+	open = l.cache.open()
+	for _, report := range l.cache.reports {
+		if report.ref != 0 {
+			open = append(open, report)
+		}
+	}
+	l.cache = newCache()
+	return open, l.last
+}

@@ -1,0 +1,171 @@
+package scrape
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/storage"
+	"go.uber.org/zap"
+)
+
+// pool is a job with its targets.
+type pool struct {
+	job     *job
+	loops   map[uint64]*loop // by target
+	dropped int              // targets
+}
+
+// forced is the error that takes the place of all scrapes, while there are too many targets.
+func (p *pool) forced(m *loopMetrics) error {
+	limit := p.job.config.TargetLimit
+	if limit == 0 || uint(len(p.loops)) <= limit {
+		return nil
+	}
+	m.exceededTargetLimit.Inc()
+	return fmt.Errorf("target_limit exceeded (number of targets: %d, limit: %d)", len(p.loops), limit)
+}
+
+// sync makes the loops those of the targets found. Targets that stay go on as they are. It needs s.mu, and waits for nothing.
+func (s *Scraper) sync(found []jobTargets) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ended {
+		return
+	}
+	now := time.Now()
+	builder := labels.NewBuilder(labels.EmptyLabels())
+	for _, f := range found {
+		if p := s.pools[f.config.JobName]; p != nil {
+			s.syncPool(p, f, builder, now)
+		}
+	}
+}
+
+func (s *Scraper) syncPool(p *pool, found jobTargets, builder *labels.Builder, now time.Time) {
+	targets, failures := s.build(p, found, builder)
+	before := len(p.loops)
+	kept := make(map[uint64]*target, len(targets))
+	var fresh []*loop
+	for _, t := range targets {
+		if _, again := kept[t.id]; !again && p.loops[t.id] == nil {
+			l, err := newLoop(s, t, p.job, nil)
+			if err != nil {
+				s.log.Error("target can't be scraped", zap.String("job", p.job.config.JobName), zap.Error(err))
+				failures++
+				continue
+			}
+			p.loops[t.id] = l
+			fresh = append(fresh, l)
+		}
+		kept[t.id] = t
+	}
+	for id, l := range p.loops {
+		if kept[id] == nil {
+			delete(p.loops, id)
+			s.endLater(l, now)
+		}
+	}
+	forced := p.forced(s.options.Metrics.loops)
+	for id, l := range p.loops {
+		l.update(kept[id], forced)
+	}
+	for _, l := range fresh {
+		l.start(now, s.resume[l.target.id])
+	}
+	m := p.job.metrics
+	m.targets.Add(float64(len(p.loops) - before))
+	m.syncsFailed.Add(float64(failures))
+	m.syncs.Inc()
+	took := time.Since(now).Seconds()
+	m.syncLength.Observe(took)
+	m.syncHistogram.Observe(took)
+}
+
+// build makes targets of groups, and counts those that can't be.
+func (s *Scraper) build(p *pool, found jobTargets, builder *labels.Builder) (targets []*target, failures int) {
+	p.dropped = 0
+	for _, group := range found.groups {
+		built, dropped, errs := targetsOf(group, p.job, builder)
+		for _, err := range errs {
+			s.log.Error("target can't be created", zap.String("job", p.job.config.JobName), zap.Stringer("group", group), zap.Error(err))
+		}
+		targets = append(targets, built...)
+		p.dropped += dropped
+		failures += len(errs)
+	}
+	return targets, failures
+}
+
+// endLater ends the loop of a target that has gone. Its series end at its next tick; the markers are written when
+// the target, if it only changed or comes back, has been scraped again, so that series that go on have newer samples then and don't end.
+// This is what Prometheus does.
+func (s *Scraper) endLater(l *loop, now time.Time) {
+	running := l.end()
+	next := l.schedule.latest(now) + 1
+	at := l.schedule.at(next)
+	s.ending[l] = time.AfterFunc(l.schedule.at(next+1).Add(l.target.interval/10).Sub(now), func() {
+		defer func() {
+			if v := recover(); v != nil {
+				s.reportPanic(panicError("end series of a removed target", v))
+			}
+		}()
+		if running != nil {
+			<-running
+		}
+		s.mu.Lock()
+		_, waiting := s.ending[l]
+		delete(s.ending, l)
+		s.mu.Unlock()
+		if waiting {
+			s.endSeries([]*loop{l}, at)
+			l.retire()
+		}
+	})
+}
+
+// endSeries commits staleness markers for the series of loops that have ended.
+func (s *Scraper) endSeries(loops []*loop, at time.Time) {
+	s.gate.committing.RLock()
+	defer s.gate.committing.RUnlock()
+	if s.gate.closed() || !s.permitted() {
+		return
+	}
+	if err := s.appendEnds(loops, at); err != nil {
+		s.log.Warn("staleness markers of removed targets were not written", zap.Error(err))
+	}
+}
+
+// appendEnds does it whatever the gate says.
+func (s *Scraper) appendEnds(loops []*loop, at time.Time) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			s.gate.drop()
+			s.reportPanic(panicError("append staleness markers", v))
+			err = errAppenderPanicked
+		}
+	}()
+	var app storage.AppenderV2
+	for _, l := range loops {
+		open, last := l.takeOpen()
+		if len(open) == 0 {
+			continue
+		}
+		if app == nil {
+			app = s.options.Appendable.AppenderV2(context.Background())
+		}
+		// A clock may have been set back, or the last timestamp have been aligned to a tick just ahead.
+		if err := appendMarkers(app, open, max(at.UnixMilli(), last.UnixMilli()+1), new(bool)); err != nil {
+			_ = app.Rollback()
+			return fmt.Errorf("append staleness markers: %w", err)
+		}
+	}
+	if app == nil {
+		return nil
+	}
+	if err := app.Commit(); err != nil {
+		return fmt.Errorf("commit staleness markers: %w", err)
+	}
+	return nil
+}
