@@ -79,15 +79,15 @@ func TestTargetsThatMisbehaveHarmNobodyElse(t *testing.T) {
 	for job, handler := range bad {
 		text = addJob(text, job, "200ms", serve(t, handler))
 	}
-	text = addJob(text, "stuck", "6s", serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	text = addJob(text, "stuck", "3s", serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		select {
 		case stuck <- struct{}{}:
 		default:
 		}
 		hang(w, r)
 	})))
-	// A shutdown that waited for the target's six seconds would not end in five.
-	a := startAgent(t, t.TempDir(), "-config.file="+inMemory(t), "-server.graceful-shutdown-timeout=5s")
+	// A shutdown that waited for the target's three seconds would not end in two.
+	a := startAgent(t, t.TempDir(), "-config.file="+inMemory(t), "-server.graceful-shutdown-timeout=2s")
 	a.put("one", text)
 
 	for job := range bad {

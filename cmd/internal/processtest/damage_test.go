@@ -35,9 +35,10 @@ var damages = []struct {
 }
 
 func TestADamagedLogCostsOnlyWhatIsDamaged(t *testing.T) {
+	t.Cleanup(closeIdle)
 	for _, damage := range damages {
 		t.Run(damage.name, func(t *testing.T) {
-			t.Cleanup(closeIdle)
+			t.Parallel()
 			directory := t.TempDir()
 			target, receiver := &toy.Target{Series: 50}, &toy.Receiver{}
 			receiver.Fail(http.StatusServiceUnavailable)
