@@ -120,7 +120,7 @@ func (f flags) options(agent *config.Agent, logger *logging.Logger) daemon.Optio
 		WebConfigFile:     f.webConfig,
 		ReadAPI:           f.readAPI,
 		Hostname:          hostname(),
-		Version:           version.Info(),
+		Version:           version.Version,
 		CreatedTimestamps: slices.Contains(f.features, featureCreatedTimestamps),
 		TypeAndUnitLabels: slices.Contains(f.features, featureTypeAndUnitLabels),
 		ShutdownTimeout:   f.shutdownTimeout,

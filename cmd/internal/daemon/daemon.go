@@ -169,6 +169,9 @@ func (d *daemon) openStore(ctx context.Context) (func(), error) {
 	d.store = store
 	d.configs = cluster.NewConfigs(store, service.KVStore.Prefix)
 	d.Logger.Info("configs are in the store", zap.String("store", where), zap.String("prefix", service.KVStore.Prefix))
+	if service.KVStore.Store == config.StoreEtcd {
+		d.Logger.Warn("agents do not divide the configs of a store: a second one on this store would run all of them, too")
+	}
 	return func() {
 		if err := store.Close(); err != nil {
 			d.Logger.Warn("store was not closed cleanly", zap.Error(err))

@@ -3,7 +3,6 @@ package daemon
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"go.uber.org/zap"
 
@@ -24,10 +23,10 @@ func (d *daemon) reloadOnRequest(ctx context.Context) error {
 	}
 }
 
-// reload puts the config file in force as it is now. On an error nothing has changed.
+// reload puts the config file in force as it is now. On an error, which speaks for itself, nothing has changed.
 func (d *daemon) reload(context.Context) error {
 	if d.Reload == nil {
-		return errors.New("reload config: the agent runs without a config file")
+		return errors.New("the agent runs without a config file")
 	}
 	// A signal and a request may come together. Without the lock, the one that read the file first could put it in force last.
 	d.reloading.Lock()
@@ -42,7 +41,7 @@ func (d *daemon) reload(context.Context) error {
 	}
 	if err != nil {
 		d.loads.refused()
-		return fmt.Errorf("reload config: %w", err)
+		return err
 	}
 	d.settings.current.Store(after)
 	d.loads.loaded(after)
