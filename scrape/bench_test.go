@@ -96,7 +96,7 @@ func BenchmarkLoop(b *testing.B) {
 		series, instances int
 		interval          string
 	}{
-		{50, 1000, "5s"}, {100, 1000, "1s"}, {5000, 20, "1s"},
+		{50, 1000, "5s"}, {100, 1000, "5s"}, {5000, 20, "1s"},
 	} {
 		for _, c := range []struct {
 			name  string

@@ -35,6 +35,7 @@ type cache struct {
 	current    []*series
 	next       int  // index in previous that is expected next
 	done       bool // the current scrape is complete, but for its commit
+	text       bool // the last body that was parsed was in Prometheus' text format
 	successful int  // entries after the last scrape that went well
 	orphans    []openSeries
 	reports    [reportCount]openSeries

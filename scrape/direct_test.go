@@ -4,6 +4,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -14,15 +15,17 @@ import (
 
 func TestAPlainTargetIsAskedOverOneConnection(t *testing.T) {
 	var conns, requests atomic.Int64
-	server := serveFunc(t, func(w http.ResponseWriter, r *http.Request) {
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		requests.Add(1)
 		oneMetric(w, r)
-	})
+	}))
+	t.Cleanup(server.Close)
 	server.Config.ConnState = func(_ net.Conn, state http.ConnState) {
 		if state == http.StateNew {
 			conns.Add(1)
 		}
 	}
+	server.Start()
 	m := newMemory()
 	s := newScraper(t, m)
 	run(t, s, configure(t, `[{job_name: a, static_configs: [{targets: [ADDR0]}]}]`, server))

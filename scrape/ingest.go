@@ -92,20 +92,20 @@ func (in *ingester) ingest(body []byte, contentType string) (err error) {
 		in.finish(false)
 		return err
 	}
-	parser, err := textparse.New(body, contentType, labels.NewSymbolTable(), textparse.ParserOptions{
-		EnableTypeAndUnitLabels:                 in.job.options.TypeAndUnitLabels,
-		IgnoreNativeHistograms:                  !in.target.native,
-		ConvertClassicHistogramsToNHCB:          in.target.convert,
-		KeepClassicOnClassicAndNativeHistograms: in.target.classic,
-		OpenMetricsSkipSTSeries:                 in.job.options.ParseStartTimestamps,
-		EnableOpenMetrics2:                      in.job.options.OpenMetrics2,
-		FallbackContentType:                     in.job.fallback,
-	})
+	parser, err := in.parser(body, contentType)
 	if parser == nil {
 		return err
 	}
 	in.latest = time.Now().Add(maxAhead).UnixMilli()
-	err = in.entries(parser)
+	if err = nil; in.repeats(parser) {
+		var k known
+		if k, err = in.repeated(body); err == nil && k.end > 0 {
+			parser = in.parserAfter(k, body, contentType)
+		}
+	}
+	if err == nil {
+		err = in.entries(parser)
+	}
 	if errors.Is(err, errAborted) {
 		return err
 	}
@@ -119,6 +119,19 @@ func (in *ingester) ingest(body []byte, contentType string) (err error) {
 		in.finish(true)
 	}
 	return err
+}
+
+// parser makes a parser for a body. The error says that the content type is none, which a fallback may have mended.
+func (in *ingester) parser(body []byte, contentType string) (textparse.Parser, error) {
+	return textparse.New(body, contentType, labels.NewSymbolTable(), textparse.ParserOptions{
+		EnableTypeAndUnitLabels:                 in.job.options.TypeAndUnitLabels,
+		IgnoreNativeHistograms:                  !in.target.native,
+		ConvertClassicHistogramsToNHCB:          in.target.convert,
+		KeepClassicOnClassicAndNativeHistograms: in.target.classic,
+		OpenMetricsSkipSTSeries:                 in.job.options.ParseStartTimestamps,
+		EnableOpenMetrics2:                      in.job.options.OpenMetrics2,
+		FallbackContentType:                     in.job.fallback,
+	})
 }
 
 func (in *ingester) finish(well bool) {
@@ -147,7 +160,7 @@ func (in *ingester) entries(p textparse.Parser) error {
 		if n%stopCheck == 0 && in.aborted() {
 			return errAborted
 		}
-		entry, err := p.Next()
+		entryType, err := p.Next()
 		if err != nil {
 			if errors.Is(err, io.EOF) {
 				return nil
@@ -155,7 +168,7 @@ func (in *ingester) entries(p textparse.Parser) error {
 			return err
 		}
 		families, scrape := &in.cache.families, in.cache.scrape
-		switch entry {
+		switch entryType {
 		case textparse.EntryType:
 			name, kind := p.Type()
 			in.family = families.setType(name, kind, scrape)
@@ -167,43 +180,55 @@ func (in *ingester) entries(p textparse.Parser) error {
 			in.family = families.setUnit(name, unit, scrape)
 		case textparse.EntryComment:
 		default:
-			if err := in.sample(p, entry == textparse.EntryHistogram); err != nil {
+			if err := in.take(read(p, entryType)); err != nil {
 				return err
 			}
 		}
 	}
 }
 
-// sample takes one sample. Its error ends the scrape.
-func (in *ingester) sample(p textparse.Parser, isHistogram bool) error {
+// entry is one sample of a body.
+type entry struct {
+	parser    textparse.Parser // that stands at it; nil: there is nothing else to know
+	histogram bool
+	raw       []byte // the series as written
+	own       *int64 // timestamp, if the target gave one
+	v         float64
+	h         *histogram.Histogram
+	fh        *histogram.FloatHistogram
+}
+
+// read gets the sample that a parser stands at.
+func read(p textparse.Parser, t textparse.Entry) entry {
+	e := entry{parser: p, histogram: t == textparse.EntryHistogram}
+	if e.histogram {
+		e.raw, e.own, e.h, e.fh = p.Histogram()
+	} else {
+		e.raw, e.own, e.v = p.Series()
+	}
+	return e
+}
+
+// take takes one sample. Its error ends the scrape.
+func (in *ingester) take(e entry) error {
 	in.counts.scraped++
 	var (
-		raw   []byte
-		own   *int64 // timestamp, if the target gave one
-		v     float64
-		h     *histogram.Histogram
-		fh    *histogram.FloatHistogram
-		t     = in.now
-		ref   storage.SeriesRef
-		ls    labels.Labels
-		stamp = in.job.config.HonorTimestamps
+		t   = in.now
+		ref storage.SeriesRef
+		ls  labels.Labels
 	)
-	if isHistogram {
-		raw, own, h, fh = p.Histogram()
-	} else {
-		raw, own, v = p.Series()
+	stamped := e.own != nil && in.job.config.HonorTimestamps
+	if stamped {
+		t = *e.own
 	}
-	if stamp = stamp && own != nil; stamp {
-		t = *own
-	}
-	s, repeated := in.cache.get(raw)
+	s, repeated := in.cache.get(e.raw)
 	if s == nil {
 		var err error
-		if ls, err = in.newLabels(p); err != nil {
+		if ls, err = in.newLabels(e.parser); err != nil {
 			return err
 		}
 		if ls.IsEmpty() {
-			in.cache.add(raw, 0, ls)
+			in.cache.add(e.raw, 0, ls)
 			return nil
 		}
 	} else if ref, ls = s.ref, s.labels; ls.IsEmpty() {
@@ -212,11 +237,11 @@ func (in *ingester) sample(p textparse.Parser, isHistogram bool) error {
 
 	in.exemplars = in.exemplars[:0]
 	var err error = storage.ErrDuplicateSampleForTimestamp
-	if !repeated || stamp {
-		if isHistogram && h == nil && fh == nil {
+	if !repeated || stamped {
+		if e.histogram && e.h == nil && e.fh == nil {
 			return fmt.Errorf("parser returned no histogram for series %v", ls)
 		}
-		if ref, err = in.append(p, ref, ls, t, v, h, fh); err == nil && s != nil && ref != 0 {
+		if ref, err = in.append(&e, ref, ls, t); err == nil && s != nil && ref != 0 {
 			s.ref = ref
 		}
 	}
@@ -225,12 +250,12 @@ func (in *ingester) sample(p textparse.Parser, isHistogram bool) error {
 		return err
 	}
 	if taken && s == nil {
-		s = in.cache.add(raw, ref, ls)
+		s = in.cache.add(e.raw, ref, ls)
 		if in.refused.sampleLimit == nil && in.refused.bucketLimit == nil {
 			in.counts.newSeries++
 		}
 	}
-	if taken && s.ref != 0 && (!stamp || in.job.config.TrackTimestampsStaleness) {
+	if taken && s.ref != 0 && (!stamped || in.job.config.TrackTimestampsStaleness) {
 		in.cache.track(s)
 	}
 	in.counts.kept++
@@ -238,14 +263,15 @@ func (in *ingester) sample(p textparse.Parser, isHistogram bool) error {
 }
 
 // append gives one sample to the appender, with what belongs to it.
-func (in *ingester) append(p textparse.Parser, ref storage.SeriesRef, ls labels.Labels, t int64, v float64,
-	h *histogram.Histogram, fh *histogram.FloatHistogram) (storage.SeriesRef, error) {
+func (in *ingester) append(e *entry, ref storage.SeriesRef, ls labels.Labels, t int64) (storage.SeriesRef, error) {
 	var start int64
-	if in.job.options.ParseStartTimestamps {
-		start = p.StartTimestamp()
-	}
 	var options storage.AOptions
-	in.takeExemplars(p, t, h != nil || fh != nil)
+	if e.parser != nil {
+		if in.job.options.ParseStartTimestamps {
+			start = e.parser.StartTimestamp()
+		}
+		in.takeExemplars(e.parser, t, e.histogram)
+	}
 	if len(in.exemplars) > 0 {
 		slices.SortFunc(in.exemplars, exemplar.Compare)
 		options.Exemplars = in.exemplars
@@ -258,11 +284,11 @@ func (in *ingester) append(p textparse.Parser, ref storage.SeriesRef, ls labels.
 			in.family = nil // what follows has no metadata either, until a family begins
 		}
 	}
-	if err := in.limit(ref, t, v, h, fh); err != nil {
+	if err := in.limit(ref, t, e.v, e.h, e.fh); err != nil {
 		return 0, err
 	}
 	in.inside = true
-	ref, err := in.app.Append(ref, ls, start, t, v, h, fh, options)
+	ref, err := in.app.Append(ref, ls, start, t, e.v, e.h, e.fh, options)
 	in.inside = false
 	return ref, err
 }

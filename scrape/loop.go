@@ -106,6 +106,11 @@ func (l *loop) wait(tick int64, now time.Time) {
 
 // fire is called by the timer, on a goroutine of its own.
 func (l *loop) fire() {
+	defer func() {
+		if v := recover(); v != nil {
+			l.scraper.reportPanic(panicError("schedule target "+l.target.address(), v))
+		}
+	}()
 	r := l.begin(time.Now())
 	for r != nil {
 		l.scraper.perform(r)
