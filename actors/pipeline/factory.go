@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"path/filepath"
 	"time"
 
@@ -35,6 +36,8 @@ type Options struct {
 	// HTTPDisableKeepAlives and HTTPIdleConnTimeout are about the connections to targets.
 	HTTPDisableKeepAlives bool
 	HTTPIdleConnTimeout   time.Duration
+	// DialContext connects to targets. nil: the operating system's network.
+	DialContext func(ctx context.Context, network, address string) (net.Conn, error)
 	// ParseStartTimestamps and TypeAndUnitLabels are Prometheus' features of these names.
 	ParseStartTimestamps, TypeAndUnitLabels bool
 	// Logger gets what pipelines have to say. nil: nothing is logged.
@@ -141,6 +144,7 @@ func (f *Factory) scrapeOptions(p *Pipeline) scrape.Options {
 		Shared:                f.scraped,
 		Appendable:            p.log,
 		OnPanic:               p.failed,
+		DialContext:           f.options.DialContext,
 		HTTPDisableKeepAlives: f.options.HTTPDisableKeepAlives,
 		HTTPIdleConnTimeout:   f.options.HTTPIdleConnTimeout,
 		ParseStartTimestamps:  f.options.ParseStartTimestamps,
