@@ -9,7 +9,7 @@
 // # From timer to commit
 //
 // loop.fire begins an attempt when the schedule says so · perform.go takes it through fetch (body.go, direct.go or a shared
-// client), ingest (ingest.go, limits.go, cache.go), report (report.go) and commit (gate.go) · pool.go makes loops those of the
+// client), ingest (ingest.go, fastpath.go, limits.go, cache.go), report (report.go) and commit (gate.go) · pool.go makes loops those of the
 // targets found · apply.go carries a new config out.
 //
 // # Ticks

@@ -55,7 +55,8 @@ func (in *ingester) repeated(body []byte) (k known, err error) {
 		if n%stopCheck == 0 && in.aborted() {
 			return k, errAborted
 		}
-		line, length := body[k.end:], 0
+		var length int
+		line := body[k.end:]
 		if line[0] == '#' {
 			length = in.repeatedComment(line)
 		} else if length, err = in.repeatedSample(line); err != nil {

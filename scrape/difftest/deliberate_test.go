@@ -35,6 +35,16 @@ func TestDeliberateDifferences(t *testing.T) {
 		require.NotContains(t, line(stock.committed[target][0], "a"), "Help of a.", "Prometheus looks for the family's name in an overwritten buffer")
 		require.Contains(t, line(own.committed[target][0], "a"), "Help of a.")
 	})
+	t.Run("a target that switches protocols and falls silent fails one scrape", func(t *testing.T) {
+		silent := answer{raw: []byte("HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n"), hang: true}
+		s := scenario{steps: []step{{config: targets("one:80"), answers: all(silent)}, {answers: all(plain("a 1\n"))}}}
+		s.parse(t)
+		own := s.run(t, makeOwn, nil) // Prometheus' loop reads the body for ever, with no deadline
+		target := `{instance="one:80", job="j"}`
+		require.Len(t, own.committed[target], 2)
+		require.Contains(t, line(own.committed[target][0], "up"), " (0) ")
+		require.Contains(t, line(own.committed[target][1], "up"), " (1) ")
+	})
 	t.Run("the series of a removed job end", func(t *testing.T) {
 		s := scenario{steps: still(
 			step{config: targets("one:80"), answers: all(plain("a 1\n"))},
