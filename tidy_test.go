@@ -105,6 +105,31 @@ func TestTidyGoroutinesAreWatchedForLeaks(t *testing.T) {
 	}
 }
 
+func TestTidyDocsNameOnlyTestsThatExist(t *testing.T) {
+	named := regexp.MustCompile("`((?:Test|Fuzz|Benchmark)[A-Z][A-Za-z0-9]*)`")
+	exists := map[string]bool{}
+	for _, p := range packages(t) {
+		for _, f := range p.files {
+			for _, declared := range f.ast.Decls {
+				if function, ok := declared.(*ast.FuncDecl); ok {
+					exists[function.Name.Name] = true
+				}
+			}
+		}
+	}
+	for _, pattern := range []string{"*.md", "docs/*.md", "docs/decisions/*.md"} {
+		files, err := filepath.Glob(pattern)
+		require.NoError(t, err)
+		for _, path := range files {
+			text, err := os.ReadFile(path)
+			require.NoError(t, err)
+			for _, match := range named.FindAllSubmatch(text, -1) {
+				require.True(t, exists[string(match[1])], "%s: there is no %s", path, match[1])
+			}
+		}
+	}
+}
+
 func TestTidyPackageNamesSayWhatIsInside(t *testing.T) {
 	for _, p := range packages(t) {
 		require.NotContains(t, []string{"util", "utils", "helper", "helpers", "common", "manager", "base", "misc"}, filepath.Base(p.dir), p.dir)

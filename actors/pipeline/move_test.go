@@ -129,7 +129,7 @@ func TestATargetThatMovesToAnotherHostKeepsItsTicks(t *testing.T) {
 			ticks = append(ticks, owner.lastTick())
 		}
 		pass(hosts[0])
-		<-time.After(scraped[0].Add(tick / 2).Sub(time.Now())) // half-way between two ticks
+		<-time.After(time.Until(scraped[0].Add(tick / 2))) // half-way between two ticks
 		for move := range 6 {
 			from, to := hosts[move%2], hosts[(move+1)%2]
 			for range 3 {

@@ -36,13 +36,14 @@ func reset(w http.ResponseWriter, _ *http.Request) {
 	_ = conn.Close()
 }
 
-// endless sends valid samples for as long as somebody reads, and counts how often nobody did any more.
-type endless struct{ cut atomic.Int64 }
+// endless sends valid samples for as long as somebody reads, and counts how often nobody did any more, and the most that was taken.
+type endless struct{ cut, most atomic.Int64 }
 
 func (e *endless) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 	chunk := []byte(strings.Repeat("endless{path=\"/a/b/c\"} 1\n", 1000))
-	for {
+	for sent := int64(0); ; sent += int64(len(chunk)) {
 		if _, err := w.Write(chunk); err != nil {
+			e.most.Store(max(sent, e.most.Load()))
 			e.cut.Add(1)
 			return
 		}
@@ -104,6 +105,7 @@ func TestTargetsThatMisbehaveHarmNobodyElse(t *testing.T) {
 		require.Empty(t, receiver.Select(labels.FromStrings(model.MetricNameLabel, name)), "nothing of a scrape that failed is kept")
 	}
 	eventually(t, func() bool { return flood.cut.Load() >= 3 }, "an endless answer is never cut off")
+	require.Less(t, flood.most.Load(), int64(64<<20), "what is over the limit is not read, whatever fits into the buffers between")
 
 	<-stuck
 	select {

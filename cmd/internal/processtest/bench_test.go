@@ -24,7 +24,7 @@ const settling = time.Minute
 // BenchmarkInstances runs one agent with many instances of one target with 100 series each, at 15 s, against one receiver. Targets
 // and receiver are in the process of the benchmark, so that memory, goroutines and CPU are the agent's alone. One run of it is enough.
 func BenchmarkInstances(b *testing.B) {
-	for _, instances := range []int{1000} {
+	for _, instances := range []int{1000, 10_000} {
 		b.Run(fmt.Sprintf("instances=%d", instances), func(b *testing.B) {
 			for range b.N {
 				measureInstances(b, instances)
@@ -59,6 +59,7 @@ func measureInstances(b *testing.B, instances int) {
 	b.ReportMetric(a.openFiles()/n, "files/instance")
 	b.ReportMetric(cpu.Seconds()/settling.Seconds(), "cores")
 	b.ReportMetric(cpu.Seconds()/samples*1e6, "cpu-s/Msample")
+	b.ReportMetric(a.metric("scrape_ticks_skipped_total"), "ticks-missed")
 	b.ReportMetric(0, "ns/op")
 	a.stop()
 }
