@@ -120,16 +120,22 @@ func (c *cache) add(raw []byte, ref storage.SeriesRef, ls labels.Labels) *series
 func (c *cache) track(s *series) { s.tracked = c.scrape }
 
 // ended returns the series that were tracked in the previous scrape and are not in this one. Several raw series may be one
-// series, which has not ended while one of them is there.
-func (c *cache) ended() []openSeries {
-	gone := slices.Clone(c.orphans)
+// series, which has not ended while one of them is there. Orphans of an earlier config end with the first scrape that commits no
+// samples, also if they were in the part of its body that could be read.
+func (c *cache) ended(withoutSamples bool) []openSeries {
+	var orphans, gone []openSeries
+	if withoutSamples {
+		orphans = c.orphans
+	} else {
+		gone = slices.Clone(c.orphans)
+	}
 	for _, s := range c.previous {
 		if s.tracked == c.scrape-1 {
 			gone = append(gone, openSeries{s.ref, s.labels})
 		}
 	}
 	if len(gone) == 0 {
-		return nil
+		return orphans
 	}
 	here := make(map[storage.SeriesRef]struct{}, len(c.current)+len(gone))
 	for _, s := range c.current {
@@ -137,11 +143,14 @@ func (c *cache) ended() []openSeries {
 			here[s.ref] = struct{}{}
 		}
 	}
-	return slices.DeleteFunc(gone, func(o openSeries) bool {
+	for _, o := range orphans {
+		here[o.ref] = struct{}{}
+	}
+	return append(slices.DeleteFunc(gone, func(o openSeries) bool {
 		_, found := here[o.ref]
 		here[o.ref] = struct{}{}
 		return found
-	})
+	}), orphans...)
 }
 
 // open returns the tracked series of the last committed scrape, without the reports.

@@ -88,7 +88,7 @@ func (s *Shared) release(in *ingester) {
 func (in *ingester) ingest(body []byte, contentType string) (err error) {
 	in.counts, in.refused, in.appended, in.family = counts{}, refused{}, 0, nil
 	if len(body) == 0 {
-		err = in.endSeries()
+		err = in.endSeries(true)
 		in.finish(false)
 		return err
 	}
@@ -113,7 +113,7 @@ func (in *ingester) ingest(body []byte, contentType string) (err error) {
 		err = limit
 	}
 	if err == nil {
-		err = in.endSeries()
+		err = in.endSeries(false)
 	}
 	if err == nil {
 		in.finish(true)
@@ -355,8 +355,8 @@ func (in *ingester) checkPartial(err error) (taken bool, fatal error) {
 
 // endSeries appends a staleness marker for each series that has ended. One that has a newer sample, of another target or with a
 // timestamp of its own, has not.
-func (in *ingester) endSeries() error {
-	return appendMarkers(in.app, in.cache.ended(), in.now, &in.inside)
+func (in *ingester) endSeries(withoutSamples bool) error {
+	return appendMarkers(in.app, in.cache.ended(withoutSamples), in.now, &in.inside)
 }
 
 func appendMarkers(app storage.AppenderV2, ended []openSeries, t int64, inside *bool) error {
