@@ -159,3 +159,13 @@ func TestNonsenseFromATargetFailsItsScrapeOnly(t *testing.T) {
 		})
 	}
 }
+
+func TestABrokenExemplarEndsAScrapeThatTakesStartTimestamps(t *testing.T) {
+	target := serve(t, "application/openmetrics-text; version=1.0.0",
+		"# TYPE a counter\na_total 1 # {i=\"1\"} 1 946684500\na_total 1 # {i=\"2\"}6684400\n# EOF\n")
+	m := newMemory()
+	s := newScraper(t, m, func(o *Options) { o.ParseStartTimestamps = true })
+	run(t, s, configure(t, `[{job_name: a, static_configs: [{targets: [ADDR0]}]}]`, target))
+	eventually(t, func() bool { return len(m.find("up")) > 0 }, "the parser is left in time")
+	require.Zero(t, m.find("up")[0].v)
+}

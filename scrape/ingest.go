@@ -52,6 +52,7 @@ type ingester struct {
 	builder   *labels.Builder
 	exemplar  exemplar.Exemplar
 	exemplars []exemplar.Exemplar
+	starts    bool // start timestamps are to be taken, and can be
 	inside    bool // the appender is being called
 }
 
@@ -96,6 +97,7 @@ func (in *ingester) ingest(body []byte, contentType string) (err error) {
 	if parser == nil {
 		return err
 	}
+	in.starts = in.job.options.ParseStartTimestamps && in.readable(body, contentType)
 	in.latest = time.Now().Add(maxAhead).UnixMilli()
 	if err = nil; in.repeats(parser) {
 		var k known
@@ -132,6 +134,20 @@ func (in *ingester) parser(body []byte, contentType string) (textparse.Parser, e
 		EnableOpenMetrics2:                      in.job.options.OpenMetrics2,
 		FallbackContentType:                     in.job.fallback,
 	})
+}
+
+// readable reports whether a body can be parsed to its end. Asked for a start timestamp, the OpenMetrics parser reads ahead, and
+// behind a broken exemplar it does so for ever: a target must not be able to bring that about.
+func (in *ingester) readable(body []byte, contentType string) bool {
+	parser, _ := in.parser(body, contentType)
+	for n := 1; ; n++ {
+		if _, err := parser.Next(); err != nil {
+			return errors.Is(err, io.EOF)
+		}
+		if n%stopCheck == 0 && in.aborted() {
+			return false
+		}
+	}
 }
 
 func (in *ingester) finish(well bool) {
@@ -267,7 +283,7 @@ func (in *ingester) append(e *entry, ref storage.SeriesRef, ls labels.Labels, t 
 	var start int64
 	var options storage.AOptions
 	if e.parser != nil {
-		if in.job.options.ParseStartTimestamps {
+		if in.starts {
 			start = e.parser.StartTimestamp()
 		}
 		in.takeExemplars(e.parser, t, e.histogram)

@@ -139,15 +139,25 @@ func FuzzDifferential(f *testing.F) {
 		}
 		config, set := z.config(settings)
 		if bytes.Contains(slices.Concat(first, second), []byte("# {")) {
-			set.parseStartTimestamps = false // Prometheus' OpenMetrics parser can read a broken exemplar for ever then, in either loop
+			set.parseStartTimestamps = false // Prometheus' loop can hang in its OpenMetrics parser then, at a broken exemplar
 		}
 		other, _ := z.config(settings ^ uint64(reloaded))
 		s := scenario{features: set, steps: z.steps(script, kind, first, second, [2]*promconfig.Config{config, other})}
 		if s.keepsCache = reloaded != 0 && slices.ContainsFunc(script, func(b byte) bool { return b/32 == actReload }); s.keepsCache {
+			if exposesReports(first, second) {
+				return
+			}
 			s.steps = still(s.steps...)
 		}
 		s.check(t)
 	})
+}
+
+// exposesReports reports whether a target has a series that may be taken for a report. When that series goes away, its marker is first and the
+// report is refused, in either loop; only a reload that makes Prometheus forget the series lets the report through.
+func exposesReports(bodies ...[]byte) bool {
+	all := bytes.ToLower(slices.Concat(bodies...))
+	return bytes.Contains(all, []byte("up")) || bytes.Contains(all, []byte("scrape_"))
 }
 
 // headerSafe reports whether a content type can be sent at all. What else a header may hold is net/http's business.

@@ -34,18 +34,35 @@ var faults = map[string]error{
 // clock turns timestamps that are a scrape's into the number of the interval, whatever the scrape's place in it.
 type clock struct {
 	network *network
-	first   int64 // number of the interval that began at origin
-	origin  int64 // milliseconds
-	unit    int64 // length of an interval in milliseconds
+
+	mu     sync.Mutex // scrapes go on while an interval begins
+	first  int64      // number of the interval that began at origin
+	origin int64      // milliseconds
+	unit   int64      // length of an interval in milliseconds
 }
 
 // turn makes the interval that begins now the first of another length. Its number is that of the step.
 func (c *clock) turn(step int, unit time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	c.first, c.origin, c.unit = int64(step), time.Now().UnixMilli(), unit.Milliseconds()
+}
+
+// length of an interval in milliseconds.
+func (c *clock) length() int64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.unit
 }
 
 // interval returns the number of the interval that the scrape with timestamp t ran in, and false if t is not a scrape's.
 func (c *clock) interval(t int64, marker bool) (int64, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.intervalLocked(t, marker)
+}
+
+func (c *clock) intervalLocked(t int64, marker bool) (int64, bool) {
 	known := t == time.Now().UnixMilli() || c.network.isTouch(t)
 	if !known && marker { // an end-of-run marker has the time of a tick that nobody was asked at
 		for back := t - c.unit; back > t-8*c.unit; back -= c.unit {
@@ -65,7 +82,9 @@ func floor(t, unit int64) int64 {
 
 // order is t for comparisons of times: a scrape is in the middle of its interval.
 func (c *clock) order(t int64, marker bool) int64 {
-	n, ok := c.interval(t, marker)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n, ok := c.intervalLocked(t, marker)
 	if !ok {
 		return t
 	}
@@ -176,7 +195,7 @@ func (a *memAppender) Append(ref storage.SeriesRef, ls labels.Labels, st, t int6
 	if a.ended {
 		a.broken = append(a.broken, "append to an ended transaction")
 	}
-	a.borderline = a.borderline || t > time.Now().Add(maxAhead).UnixMilli()-2*a.clock.unit
+	a.borderline = a.borderline || t > time.Now().Add(maxAhead).UnixMilli()-2*a.clock.length()
 	s := a.find(ref, ls)
 	r := newRecord(a.clock, s, st, t, v, h, fh, opts)
 	err := a.check(s, &r, opts)
