@@ -93,7 +93,8 @@ func explainConnection(ctx context.Context, err error) error {
 		return fmt.Errorf("its certificate is not accepted: %w", verification.Err)
 	case ctx.Err() != nil:
 		return fmt.Errorf("no answer within %s", diagnoseTimeout)
-	case strings.Contains(err.Error(), "malformed HTTP"): // net/http has no value for it
+	// net/http has no values for these. The second is what comes of a server that greets before it is asked.
+	case strings.Contains(err.Error(), "malformed HTTP"), strings.Contains(err.Error(), "readLoopPeekFailLocked"):
 		return errors.New("something answers, but not in HTTP, so it is not etcd")
 	}
 	var u *url.Error
