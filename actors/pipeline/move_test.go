@@ -3,7 +3,6 @@ package pipeline
 import (
 	"context"
 	"fmt"
-	"net"
 	"net/http"
 	"path/filepath"
 	"testing"
@@ -17,6 +16,7 @@ import (
 	"github.com/ringmaster-agent/ringmaster/actors"
 	"github.com/ringmaster-agent/ringmaster/config"
 	"github.com/ringmaster-agent/ringmaster/messages"
+	"github.com/ringmaster-agent/ringmaster/scrape/scrapetest"
 )
 
 const tick = 15 * time.Second
@@ -31,9 +31,9 @@ type host struct {
 	directory *actors.Directory
 }
 
-func newHost(t *testing.T, name string, network *memoryNetwork) *host {
+func newHost(t *testing.T, name string, network *scrapetest.Network) *host {
 	t.Helper()
-	factory, err := NewFactory(Options{WALDirectory: filepath.Join(t.TempDir(), "wal"), Host: name, DialContext: network.dial})
+	factory, err := NewFactory(Options{WALDirectory: filepath.Join(t.TempDir(), "wal"), Host: name, DialContext: network.Dial})
 	require.NoError(t, err)
 	h := &host{t: t, factory: factory, system: actors.NewSystem(zap.NewNop()), directory: actors.NewDirectory()}
 	h.pid = h.system.Root.Spawn(actors.Props(actors.Options{
@@ -66,57 +66,15 @@ func (h *host) lastTick() int64 {
 	return 0
 }
 
-// memoryNetwork reaches one handler over pipes, so that time can be virtual.
-type memoryNetwork struct {
-	conns  chan net.Conn
-	closed chan struct{}
-}
-
-func (n *memoryNetwork) Accept() (net.Conn, error) {
-	select {
-	case c := <-n.conns:
-		return c, nil
-	case <-n.closed:
-		return nil, net.ErrClosed
-	}
-}
-
-func (n *memoryNetwork) Close() error   { close(n.closed); return nil }
-func (n *memoryNetwork) Addr() net.Addr { return &net.UnixAddr{Name: "memory"} }
-
-func (n *memoryNetwork) dial(ctx context.Context, _, _ string) (net.Conn, error) {
-	here, there := net.Pipe()
-	select {
-	case n.conns <- there:
-		return here, nil
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-}
-
-// serve answers on the network until the returned function is called.
-func (n *memoryNetwork) serve(handler http.HandlerFunc) (shut func()) {
-	server := &http.Server{Handler: handler, ReadHeaderTimeout: time.Hour}
-	served := make(chan struct{})
-	go func() {
-		defer close(served)
-		_ = server.Serve(n)
-	}()
-	return func() {
-		_ = server.Close()
-		<-served
-	}
-}
-
 func TestATargetThatMovesToAnotherHostKeepsItsTicks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var scraped []time.Time
-		network := &memoryNetwork{conns: make(chan net.Conn), closed: make(chan struct{})}
-		defer network.serve(func(w http.ResponseWriter, _ *http.Request) {
+		network := scrapetest.NewNetwork()
+		defer network.Serve(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			scraped = append(scraped, time.Now())
 			w.Header().Set("Content-Type", "text/plain; version=0.0.4")
 			fmt.Fprint(w, "metric 1\n")
-		})()
+		}))()
 		document := messages.Document{Name: "one", Local: true,
 			Text: "scrape_configs: [{job_name: j, scrape_interval: 15s, static_configs: [{targets: ['target:80']}]}]"}
 		hosts := []*host{newHost(t, "a.example.org", network), newHost(t, "b.example.org", network)}
