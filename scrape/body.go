@@ -96,7 +96,7 @@ type response struct {
 
 // fetch asks a target. The body is to be given back to the pool.
 func (r *attempt) fetch() (response, error) {
-	s, t := r.job.options.Shared, r.loop.target
+	s, t := r.job.options.Shared, r.target
 	if t.urlErr != nil {
 		return response{}, t.urlErr
 	}

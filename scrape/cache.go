@@ -38,6 +38,7 @@ type cache struct {
 	text       bool // the last body that was parsed was in Prometheus' text format
 	successful int  // entries after the last scrape that went well
 	orphans    []openSeries
+	moved      *moved
 	reports    [reportCount]openSeries
 
 	families families
@@ -77,7 +78,7 @@ func (c *cache) rotate() {
 	c.previous, c.current = c.current, c.previous
 	clear(c.current)
 	c.current = c.current[:0]
-	c.orphans = nil
+	c.orphans, c.moved = nil, nil
 	c.scrape++
 	c.next, c.touched, c.done = 0, 0, false
 }
@@ -119,6 +120,38 @@ func (c *cache) add(raw []byte, ref storage.SeriesRef, ls labels.Labels) *series
 // track lets a series end when the next scrape lacks it.
 func (c *cache) track(s *series) { s.tracked = c.scrape }
 
+// moved is what is needed when the storage gives known series new references. Nearly always that is nothing.
+type moved struct {
+	owners map[storage.SeriesRef]*series // of the previous scrape: of several raw series that are one, the last
+	gone   map[storage.SeriesRef]struct{}
+}
+
+// move gives a series another reference. Of several raw series that are one, the last decides whether the old reference is still tracked.
+func (c *cache) move(s *series, ref storage.SeriesRef) {
+	if c.moved == nil {
+		c.moved = &moved{owners: map[storage.SeriesRef]*series{}, gone: map[storage.SeriesRef]struct{}{}}
+		for _, p := range c.previous {
+			if p.tracked == c.scrape-1 {
+				c.moved.owners[p.ref] = p
+			}
+		}
+	}
+	if c.moved.owners[s.ref] == s {
+		c.moved.gone[s.ref] = struct{}{}
+	} else if s.tracked == c.scrape-1 {
+		s.tracked = 0
+	}
+	s.ref = ref
+}
+
+func (m *moved) has(ref storage.SeriesRef) bool {
+	if m == nil {
+		return false
+	}
+	_, found := m.gone[ref]
+	return found
+}
+
 // ended returns the series that were tracked in the previous scrape and are not in this one. Several raw series may be one
 // series, which has not ended while one of them is there. Orphans of an earlier config end with the first scrape that commits no
 // samples, also if they were in the part of its body that could be read.
@@ -130,7 +163,7 @@ func (c *cache) ended(withoutSamples bool) []openSeries {
 		gone = slices.Clone(c.orphans)
 	}
 	for _, s := range c.previous {
-		if s.tracked == c.scrape-1 {
+		if s.tracked == c.scrape-1 && !c.moved.has(s.ref) {
 			gone = append(gone, openSeries{s.ref, s.labels})
 		}
 	}

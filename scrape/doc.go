@@ -24,8 +24,9 @@
 //   - The place in the interval: no host's name and no external label are part of it.
 //   - A config with a job whose HTTP client or discovery can't be created (a missing CA file, say) is refused by Apply;
 //     Prometheus logs it and goes on without the job.
-//   - A reload waits for no scrape and restarts nothing: a target that both configs have goes on. Its cache survives changes of
-//     limits on samples, bodies and targets, of compression, of target relabelling and of the HTTP client.
+//   - A reload waits for no scrape and restarts nothing: a target that both configs have goes on, also at another
+//     interval. Its cache survives changes of intervals, of limits on samples, bodies and targets, of compression, of target
+//     relabelling and of the HTTP client.
 //   - The series of a job that a reload removes end with staleness markers at once. A job's running scrapes are cut off then.
 //   - A stop can cut scrapes off, which then commit nothing: neither up 0 nor staleness markers.
 //   - A body without a configured limit is cut off at 256 MiB, as one that exceeds its limit.

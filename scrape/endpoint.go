@@ -109,6 +109,12 @@ func mix(h uint64) uint64 {
 	return h ^ h>>33
 }
 
+// kin identifies the target whatever its interval and timeout.
+func (t *target) kin() uint64 {
+	builder := labels.NewBuilder(t.labels)
+	return identify(builder.Del(model.ScrapeIntervalLabel, model.ScrapeTimeoutLabel).Labels(), t.address())
+}
+
 func choose(ls labels.Labels, name string, byDefault bool) bool {
 	if chosen, err := strconv.ParseBool(ls.Get(name)); err == nil {
 		return chosen

@@ -54,5 +54,5 @@ func (f *failureLogs) log(r *attempt, err error) {
 	if file == nil {
 		return
 	}
-	slog.New(file).Error(err.Error(), "job_name", r.job.config.JobName, "target", r.loop.target.address())
+	slog.New(file).Error(err.Error(), "job_name", r.job.config.JobName, "target", r.target.address())
 }

@@ -257,8 +257,8 @@ func (in *ingester) take(e entry) error {
 		if e.histogram && e.h == nil && e.fh == nil {
 			return fmt.Errorf("parser returned no histogram for series %v", ls)
 		}
-		if ref, err = in.append(&e, ref, ls, t); err == nil && s != nil && ref != 0 {
-			s.ref = ref
+		if ref, err = in.append(&e, ref, ls, t); err == nil && s != nil && ref != 0 && ref != s.ref {
+			in.cache.move(s, ref)
 		}
 	}
 	taken, err := in.check(err)
@@ -372,6 +372,7 @@ func (in *ingester) checkPartial(err error) (taken bool, fatal error) {
 // endSeries appends a staleness marker for each series that has ended. One that has a newer sample, of another target or with a
 // timestamp of its own, has not.
 func (in *ingester) endSeries(withoutSamples bool) error {
+	in.cache.orphans = slices.DeleteFunc(in.cache.orphans, in.isReport)
 	return appendMarkers(in.app, in.cache.ended(withoutSamples), in.now, &in.inside)
 }
 

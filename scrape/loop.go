@@ -13,10 +13,7 @@ import (
 
 // loop scrapes one target on its schedule. While it waits it is a timer and no goroutine.
 type loop struct {
-	scraper  *Scraper
-	target   *target
-	schedule schedule
-	interval *intervalMetrics
+	scraper *Scraper
 
 	// Only the running scrape uses these; between two, whoever holds mu.
 	cache    *cache
@@ -26,13 +23,16 @@ type loop struct {
 	aborted atomic.Bool // the running scrape must not commit
 
 	mu         sync.Mutex
-	job        *job // for the next scrape
+	target     *target // for the next scrape, as what follows
+	schedule   schedule
+	interval   *intervalMetrics
+	job        *job
 	client     *client
 	direct     *direct // nil: everything goes through client
 	renewCache bool    // because the job means something else now
 	forced     error   // instead of a scrape: the target limit
 	timer      *time.Timer
-	tick       int64              // that the timer is set for, or that is scraped
+	tick       int64              // that the timer is set for, or that is scraped, or the last one due when the schedule changed
 	ended      bool               // no scrape starts any more
 	running    chan struct{}      // closed when the running scrape has ended; nil: none
 	cancel     context.CancelFunc // of the running scrape
@@ -54,6 +54,8 @@ type shownState struct {
 // attempt is one scrape.
 type attempt struct {
 	loop      *loop
+	target    *target
+	schedule  schedule
 	job       *job
 	client    *client
 	direct    *direct
@@ -108,7 +110,7 @@ func (l *loop) wait(tick int64, now time.Time) {
 func (l *loop) fire() {
 	defer func() {
 		if v := recover(); v != nil {
-			l.scraper.reportPanic(panicError("schedule target "+l.target.address(), v))
+			l.scraper.reportPanic(panicError("schedule a target", v))
 		}
 	}()
 	r := l.begin(time.Now())
@@ -162,8 +164,8 @@ func (l *loop) newRun(now time.Time) *attempt {
 	l.cancel = cancel
 	l.client.retain()
 	now = now.Round(0)
-	return &attempt{loop: l, job: l.job, client: l.client, direct: l.direct, ctx: ctx, tick: l.tick, began: now, forced: l.forced,
-		timestamp: l.schedule.timestamp(l.tick, now)}
+	return &attempt{loop: l, target: l.target, schedule: l.schedule, job: l.job, client: l.client, direct: l.direct, ctx: ctx, tick: l.tick,
+		began: now, timestamp: l.schedule.timestamp(l.tick, now), forced: l.forced}
 }
 
 // finish ends a run. It needs mu.
@@ -186,7 +188,7 @@ func (l *loop) next(r *attempt) *attempt {
 		return nil
 	}
 	now := time.Now()
-	d := l.schedule.onEnd(r.tick, now)
+	d := l.schedule.onEnd(l.tick, now)
 	l.scraper.options.Metrics.loops.skipped.Add(float64(d.skipped))
 	if d.wait {
 		l.wait(d.tick, now)
@@ -214,6 +216,22 @@ func (l *loop) adopt(j *job) error {
 	l.renewCache = l.renewCache || !j.keepsCache(l.job)
 	l.job, l.client = j, c
 	return nil
+}
+
+// reschedule makes t the target of the next scrapes, which is the same at other times. Its series go on; an end and a new beginning
+// would put a staleness marker between their samples if the interval has grown.
+func (l *loop) reschedule(t *target, now time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.target, l.schedule = t, newSchedule(l.scraper.options.Seed, t.id, t.interval)
+	l.interval = l.scraper.options.Metrics.loops.interval(t.interval)
+	l.shown.began = time.Time{}
+	latest := l.schedule.latest(now)
+	if l.running != nil {
+		l.tick = latest
+		return
+	}
+	l.wait(latest+1, now)
 }
 
 // update sets what may change with a new list of targets.
@@ -269,7 +287,7 @@ func (l *loop) commitDone(r *attempt) {
 	defer l.mu.Unlock()
 	l.last = r.timestamp
 	if !r.offTick {
-		l.committed = Tick{Target: l.target.id, Number: r.tick, Interval: l.target.interval, Due: l.schedule.at(r.tick)}
+		l.committed = Tick{Target: r.target.id, Number: r.tick, Interval: r.target.interval, Due: r.schedule.at(r.tick)}
 	}
 }
 

@@ -12,7 +12,7 @@ import (
 func (s *Scraper) perform(r *attempt) {
 	l := r.loop
 	in := s.options.Shared.ingester()
-	in.job, in.target, in.cache, in.now = r.job, l.target, l.cache, r.timestamp.UnixMilli()
+	in.job, in.target, in.cache, in.now = r.job, r.target, l.cache, r.timestamp.UnixMilli()
 	in.aborted = func() bool { return s.gate.closed() || l.aborted.Load() }
 	defer func() {
 		if v := recover(); v != nil {
@@ -49,11 +49,11 @@ func (s *Scraper) perform(r *attempt) {
 // observeInterval measures the time since the scrape before.
 func (l *loop) observeInterval(r *attempt) {
 	l.mu.Lock()
-	before := l.shown.began
+	before, interval := l.shown.began, l.interval
 	l.shown.began = r.began
 	l.mu.Unlock()
 	if !before.IsZero() {
-		l.interval.observe(r.began.Sub(before).Seconds())
+		interval.observe(r.began.Sub(before).Seconds())
 	}
 }
 
@@ -188,7 +188,7 @@ func (in *ingester) safely(ingest func() error, s *Scraper) (err error) {
 
 // panicked is told that a scrape has panicked, in the appender or where nothing should.
 func (s *Scraper) panicked(r *attempt, in *ingester, v any) {
-	doing := "scrape target " + r.loop.target.address()
+	doing := "scrape target " + r.target.address()
 	o := outcome{err: errScrapePanicked, duration: time.Since(r.began)}
 	if in.inside {
 		doing = "append samples"

@@ -46,6 +46,7 @@ func (s *Scraper) sync(found []jobTargets) {
 func (s *Scraper) syncPool(p *pool, found jobTargets, builder *labels.Builder, now time.Time) {
 	targets, failures := s.build(p, found, builder)
 	before := len(p.loops)
+	p.reschedule(targets, now)
 	kept := make(map[uint64]*target, len(targets))
 	var fresh []*loop
 	for _, t := range targets {
@@ -81,6 +82,35 @@ func (s *Scraper) syncPool(p *pool, found jobTargets, builder *labels.Builder, n
 	took := time.Since(now).Seconds()
 	m.syncLength.Observe(took)
 	m.syncHistogram.Observe(took)
+}
+
+// reschedule finds loops whose target is there again with another interval or timeout, and gives it to them.
+func (p *pool) reschedule(targets []*target, now time.Time) {
+	found := make(map[uint64]struct{}, len(targets))
+	for _, t := range targets {
+		found[t.id] = struct{}{}
+	}
+	gone := map[uint64]*loop{}
+	for id, l := range p.loops {
+		if _, still := found[id]; !still {
+			gone[l.target.kin()] = l
+		}
+	}
+	if len(gone) == 0 {
+		return
+	}
+	for _, t := range targets {
+		if p.loops[t.id] != nil {
+			continue
+		}
+		kin := t.kin()
+		if l := gone[kin]; l != nil {
+			delete(gone, kin)
+			delete(p.loops, l.target.id)
+			p.loops[t.id] = l
+			l.reschedule(t, now)
+		}
+	}
 }
 
 // build makes targets of groups, and counts those that can't be.

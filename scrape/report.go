@@ -34,7 +34,7 @@ var reportSeries = [reportCount]struct {
 	{"scrape_series_added", "series", "Number of series in the last scrape.", false,
 		func(o *outcome, _ *attempt) float64 { return float64(o.newSeries) }},
 	{"scrape_timeout_seconds", "seconds", "The configured scrape timeout for a target.", true,
-		func(_ *outcome, r *attempt) float64 { return r.loop.target.timeout.Seconds() }},
+		func(_ *outcome, r *attempt) float64 { return r.target.timeout.Seconds() }},
 	{"scrape_sample_limit", "samples", "The configured sample limit for a target. Returns zero if there is no limit configured.", true,
 		func(_ *outcome, r *attempt) float64 { return float64(r.job.config.SampleLimit) }},
 	{"scrape_body_size_bytes", "bytes", "The uncompressed size of the last scrape response, if successful. " +
@@ -54,13 +54,10 @@ type outcome struct {
 func (in *ingester) appendReport(o *outcome, r *attempt) error {
 	for i := range reportSeries {
 		report := &reportSeries[i]
-		if report.extra && !in.job.config.ExtraScrapeMetricsEnabled() {
+		if !in.reports(i) {
 			continue
 		}
-		known := &in.cache.reports[i]
-		if known.labels.IsEmpty() {
-			known.labels = in.reportLabels(report.name)
-		}
+		known := in.report(i)
 		in.inside = true
 		ref, err := in.app.Append(known.ref, known.labels, 0, in.now, report.value(o, r), nil, nil, storage.AOptions{
 			MetricFamilyName: report.name,
@@ -75,6 +72,31 @@ func (in *ingester) appendReport(o *outcome, r *attempt) error {
 		}
 	}
 	return nil
+}
+
+// reports reports whether the i-th report series is one of this job's.
+func (in *ingester) reports(i int) bool {
+	return !reportSeries[i].extra || in.job.config.ExtraScrapeMetricsEnabled()
+}
+
+// report returns what is known of the i-th report series, its labels in any case.
+func (in *ingester) report(i int) *openSeries {
+	known := &in.cache.reports[i]
+	if known.labels.IsEmpty() {
+		known.labels = in.reportLabels(reportSeries[i].name)
+	}
+	return known
+}
+
+// isReport reports whether a series that the target wrote is also a report about it, which goes on.
+func (in *ingester) isReport(s openSeries) bool {
+	name := s.labels.Get(model.MetricNameLabel)
+	for i := range reportSeries {
+		if reportSeries[i].name == name {
+			return in.reports(i) && labels.Equal(in.report(i).labels, s.labels)
+		}
+	}
+	return false
 }
 
 // reportLabels are the public ones of the target with a name. Prometheus treats a target label like one that the target wrote, and so

@@ -142,6 +142,51 @@ func TestAReloadKeepsTicksAndCaches(t *testing.T) {
 	})
 }
 
+func TestAnotherIntervalInterruptsNoSeries(t *testing.T) {
+	slow := func(w http.ResponseWriter, r *http.Request) {
+		<-time.After(8 * time.Second)
+		oneMetric(w, r)
+	}
+	for what, target := range map[string]http.HandlerFunc{"between scrapes": oneMetric, "during a scrape": slow} {
+		t.Run(what, func(t *testing.T) {
+			inBubble(t, target, func(t *testing.T, dial func(*Options)) {
+				text := `[{job_name: a, scrape_interval: %s, scrape_timeout: 9s, static_configs: [{targets: ["one:80"]}]}]`
+				short, long := configure(t, fmt.Sprintf(text, "10s")), configure(t, fmt.Sprintf(text, "10m"))
+				m, other := newMemory(), newMemory()
+				s, steady := newScraper(t, m, dial), newScraper(t, other, dial)
+				run(t, s, short)
+				run(t, steady, long)
+				<-time.After(25 * time.Second)
+				scrapes := len(m.find("scrape_series_added"))
+				for range 3 {
+					require.NoError(t, s.Apply(t.Context(), long))
+					<-time.After(30 * time.Minute)
+					require.NoError(t, s.Apply(t.Context(), short))
+					<-time.After(65 * time.Second)
+				}
+				found := m.find("metric")
+				for _, sample := range found {
+					require.False(t, sample.stale())
+				}
+				for i, added := range m.find("scrape_series_added") {
+					require.Equal(t, map[bool]float64{true: 1}[i == 0], added.v, "scrape %d", i)
+				}
+				// A scrape that ran at the reload has been committed; then come those of the other scraper, which had the interval from the start.
+				for found[scrapes].t < other.find("metric")[0].t {
+					scrapes++
+				}
+				for i, sample := range other.find("metric")[:3] {
+					require.Equal(t, sample.t, found[scrapes+i].t)
+				}
+				require.Len(t, s.LastTicks(), 1)
+				require.Equal(t, 10*time.Second, s.LastTicks()[0].Interval)
+				require.NoError(t, s.Stop(context.Background(), KeepSeries))
+				require.NoError(t, steady.Stop(context.Background(), KeepSeries))
+			})
+		})
+	}
+}
+
 func TestTheSeriesOfARemovedTargetEndAtItsNextTick(t *testing.T) {
 	inBubble(t, oneMetric, func(t *testing.T, dial func(*Options)) {
 		m := newMemory()

@@ -3,6 +3,7 @@ package difftest
 import (
 	"strings"
 	"testing"
+	"time"
 
 	dto "github.com/prometheus/client_model/go"
 	"github.com/stretchr/testify/require"
@@ -18,6 +19,20 @@ func TestDeliberateDifferences(t *testing.T) {
 		stock, own := s.run(t, makeStaticStock, nil), s.run(t, makeOwn, nil)
 		target := `{instance="one:80", job="j"}`
 		require.Contains(t, line(stock.committed[target][1], "scrape_series_added"), " (1) ", "Prometheus has forgotten the series")
+		require.Contains(t, line(own.committed[target][1], "scrape_series_added"), " (0) ")
+	})
+	t.Run("a longer interval that discovery gives a target interrupts no series", func(t *testing.T) {
+		longer := "- job_name: j\n  static_configs: [{targets: [\"one:80\"], labels: {__scrape_interval__: 1h}}]\n"
+		s := scenario{steps: []step{
+			{config: targets("one:80"), answers: all(plain("a 1\n"))}, {config: longer, unit: time.Hour}, {},
+		}}
+		s.parse(t)
+		stock, own := s.run(t, makeStock, nil), s.run(t, makeOwn, nil)
+		series, target := `{__name__="a", instance="one:80", job="j"}`, `{instance="one:80", job="j"}`
+		require.Contains(t, stock.ended, series, "Prometheus writes a marker before the series goes on")
+		require.Contains(t, stock.open, series)
+		require.Empty(t, own.ended)
+		require.Len(t, own.committed[target], 3)
 		require.Contains(t, line(own.committed[target][1], "scrape_series_added"), " (0) ")
 	})
 	t.Run("the metric family of report series is their name", func(t *testing.T) {

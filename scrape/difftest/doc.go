@@ -29,6 +29,8 @@
 //     other tests give Prometheus its targets as if a discovery had found them.
 //   - A reload that changes a job keeps what is known of its targets. Prometheus forgets it, so that series which are gone end some
 //     intervals later, or never. Scenarios with keepsCache compare what is left then.
+//   - A target to which discovery gives another interval or timeout goes on. In Prometheus it ends and begins anew, so that a longer
+//     interval puts staleness markers between the samples of its series.
 //   - The series of a job that a reload removes end. In Prometheus they stay open.
 //   - The metric family of a report series is its name. In Prometheus it ends in a byte 0xff.
 //   - Protobuf series with a label that sorts before __name__ (in upper case, say) have their metadata. In Prometheus they lose it.

@@ -58,6 +58,10 @@ func TestReloads(t *testing.T) {
 			step{config: targets("one:80", "metric_relabel_configs: [{target_label: x, replacement: y}]")}, step{})},
 		"honor labels changes": {keepsCache: true, steps: still(
 			step{config: targets("one:80"), answers: all(plain("a{job=\"x\"} 1\nb 2\n"))}, step{config: targets("one:80", "honor_labels: true")}, step{})},
+		"a series that was also a report goes away with the reload": {keepsCache: true, steps: still(
+			step{config: targets("one:80", "honor_timestamps: true"), answers: all(plain("a 1\nup 1\nscrape_timeout_seconds 5\nscrape_sample_limit 0\n"))},
+			step{config: targets("one:80", "honor_labels: true", "extra_scrape_metrics: true"), answers: all(plain("a 1\n"))}, step{},
+			step{config: targets("one:80"), answers: all(plain("a 1\n"))}, step{})},
 		"sample limit changes": {steps: still(
 			step{config: targets("one:80"), answers: changing[0]}, step{config: targets("one:80", "sample_limit: 1")}, step{},
 			step{config: targets("one:80", "sample_limit: 2")}, step{})},
