@@ -25,6 +25,8 @@ type instance struct {
 
 	// wanted is the newest config, applying the one of the operation under way, current the one in force.
 	wanted, applying, current target
+	// resume is what the node before has left, handover what there is for the next.
+	resume, handover messages.Handover
 	// hurry is when the draining has to be over, if a stop said so.
 	hurry time.Time
 	// failure is why it failed; problem and pending are what the drain and the close left.
@@ -33,6 +35,8 @@ type instance struct {
 	pending uint64
 	// over is closed when the generation has released everything. The supervisor looks at it.
 	over chan struct{}
+	// permit is the unit's.
+	permit func() bool
 }
 
 // target is one version of a config.
@@ -51,9 +55,9 @@ func (t target) digest() messages.Digest {
 // pipelineBroke says that the pipeline reported a failure. Sent by whichever goroutine of the pipeline noticed it.
 type pipelineBroke struct{ err error }
 
-func newInstance(t *tree, u messages.Unit, generation uint64, over chan struct{}) *instance {
+func newInstance(t *tree, u messages.Unit, generation uint64, over chan struct{}, permit func() bool) *instance {
 	return &instance{
-		tree: t, unit: u, generation: generation, over: over,
+		tree: t, unit: u, generation: generation, over: over, permit: permit,
 		logger: t.Logger.With(zap.String("instance", u.String()), zap.Uint64("generation", generation)),
 	}
 }
@@ -79,7 +83,12 @@ func (i *instance) command(c actor.Context, command messages.InstanceCommand) {
 	case messages.StartInstance:
 		if m.Generation == i.generation {
 			i.want(m.Revision, m.Config)
-			i.step(c, lifecycle.Input{Kind: lifecycle.StartWanted})
+			i.step(c, lifecycle.Input{Kind: lifecycle.StartWanted, Hold: m.Hold})
+		}
+	case messages.RunInstance:
+		if m.Generation == i.generation && i.state.Held {
+			i.resume = m.Resume
+			i.step(c, lifecycle.Input{Kind: lifecycle.RunWanted})
 		}
 	case messages.ReloadInstance:
 		if m.Generation == i.generation {
@@ -139,6 +148,8 @@ func (i *instance) report(c actor.Context, what lifecycle.Reported) {
 	case lifecycle.Draining:
 		i.Directory.remove(u, g)
 		event = messages.InstanceDraining{Unit: u, Generation: g, Reason: i.state.Reason}
+	case lifecycle.Quiet:
+		event = messages.InstanceQuiet{Unit: u, Generation: g, Handover: i.handover}
 	case lifecycle.Failed:
 		i.Directory.remove(u, g)
 		event = messages.InstanceFailed{Unit: u, Generation: g, Reason: i.failure}
@@ -173,7 +184,10 @@ func (i *instance) opEnded(c actor.Context, op *operation) {
 		i.applied(op)
 	case lifecycle.Reload:
 		i.applied(op)
-	case lifecycle.StopScraping, lifecycle.Close:
+	case lifecycle.StopScraping:
+		i.handover = op.handover
+		i.note(op)
+	case lifecycle.Close:
 		i.note(op)
 	case lifecycle.Drain:
 		i.pending = op.pending

@@ -9,6 +9,7 @@ import (
 	"github.com/asynkron/protoactor-go/actor"
 
 	"github.com/ringmaster-agent/ringmaster/actors/lifecycle"
+	"github.com/ringmaster-agent/ringmaster/messages"
 )
 
 const (
@@ -30,6 +31,7 @@ type operation struct {
 
 	pipeline Pipeline
 	pending  uint64
+	handover messages.Handover
 	err      error
 }
 
@@ -90,16 +92,19 @@ func (i *instance) flushTime() time.Duration {
 // call is the call of the pipeline that makes up the operation. It runs outside of the actor, so it only uses what it is
 // given here.
 func (i *instance) call(self *actor.PID, op *operation, remove bool) func() error {
-	pipeline, applying, reason := i.pipeline, i.applying, i.state.Reason
+	pipeline, applying, reason, resume := i.pipeline, i.applying, i.state.Reason, i.resume
 	switch op.kind {
 	case lifecycle.Open:
 		return func() error { return i.open(self, op, applying) }
 	case lifecycle.Start:
-		return func() error { return pipeline.Start(op.ctx) }
+		return func() error { return pipeline.Start(op.ctx, resume) }
 	case lifecycle.Reload:
 		return func() error { return pipeline.Reload(op.ctx, applying.config) }
 	case lifecycle.StopScraping:
-		return func() error { return pipeline.StopScraping(op.ctx, reason) }
+		return func() (err error) {
+			op.handover, err = pipeline.StopScraping(op.ctx, reason)
+			return err
+		}
 	case lifecycle.Drain:
 		return func() (err error) {
 			op.pending, err = pipeline.Drain(op.ctx)
@@ -131,9 +136,8 @@ func (i *instance) open(self *actor.PID, op *operation, applying target) error {
 	}()
 	ctx, cancel := context.WithTimeout(op.ctx, callTimeout)
 	defer cancel()
-	pipeline, err := i.NewPipeline(ctx, PipelineSpec{Unit: i.unit, Config: applying.config, Failed: func(err error) {
-		i.root.Send(self, pipelineBroke{err: err})
-	}})
+	failed := func(err error) { i.root.Send(self, pipelineBroke{err: err}) }
+	pipeline, err := i.NewPipeline(ctx, PipelineSpec{Unit: i.unit, Config: applying.config, Failed: failed, Permit: i.permit})
 	if err == nil && pipeline == nil {
 		return errors.New("open a pipeline: there is neither a pipeline nor an error")
 	}

@@ -64,6 +64,9 @@ type PipelineSpec struct {
 	// Failed reports that a goroutine of the pipeline panicked or ended for good. Any goroutine may call it at any time, more
 	// than once, also after Close; it does not block.
 	Failed func(error)
+	// Permit is to be asked before each scrape and again before its commit; if it says no, the scrape leaves nothing behind. It is
+	// quick, and any goroutine may call it. Never nil.
+	Permit func() bool
 }
 
 // NewPipeline opens log and queue and warms discovery; it scrapes nothing yet, but what an earlier generation left in
@@ -73,14 +76,15 @@ type NewPipeline func(ctx context.Context, spec PipelineSpec) (Pipeline, error)
 // Pipeline is the data path of one instance. Its methods may block; they are called one at a time, and should return soon
 // after their ctx is over. A panic in any of them ends the generation.
 type Pipeline interface {
-	// Start begins scraping.
-	Start(ctx context.Context) error
+	// Start begins scraping. Resume is what the node that ran the unit before has left.
+	Start(ctx context.Context, resume messages.Handover) error
 	// Reload puts another config in force, in place. If it returns an error, the config before is still in force.
 	// It may be called before Start.
 	Reload(ctx context.Context, c *config.Instance) error
-	// StopScraping returns when nothing is appended any more. For messages.Deleted it has written staleness markers. It is
-	// called at most once, and only after Start.
-	StopScraping(ctx context.Context, reason messages.StopReason) error
+	// StopScraping returns when nothing is appended any more, with what the node that scrapes next has to know. For
+	// messages.Moved it may wait for a moment that leaves that node the most time; for messages.Deleted it has written staleness
+	// markers; for messages.Fenced it commits nothing from now on. It is called at most once, and only after Start.
+	StopScraping(ctx context.Context, reason messages.StopReason) (messages.Handover, error)
 	// Drain sends what is left. It returns when there is nothing left or ctx is over, with the number of samples that are still
 	// unsent; that ctx is over is not an error.
 	Drain(ctx context.Context) (pending uint64, err error)

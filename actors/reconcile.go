@@ -126,7 +126,8 @@ func (s *supervisor) spawn(c actor.Context, start reshard.Start) {
 	u.asked, u.pending = messages.NotStopping, 0
 	u.terminated, u.told, u.silent, u.over = false, false, 0, make(chan struct{})
 	shared, unitID, generation, over := s.tree, u.Unit, u.generation, u.over
-	produce := func() actor.Actor { return newInstance(shared, unitID, generation, over) }
+	permit := func() bool { return true }
+	produce := func() actor.Actor { return newInstance(shared, unitID, generation, over, permit) }
 	// The name is unique: a name is free before its actor has stopped, so names are not used twice.
 	name := fmt.Sprintf("instance/%s/%d", u.Key(), u.generation)
 	pid, err := c.SpawnNamed(props(produce, guardChild(s.Logger), s.Options), name)

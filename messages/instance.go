@@ -13,6 +13,17 @@ type StartInstance struct {
 	Generation uint64
 	Revision   int64
 	Config     Config
+	// Hold: get ready, and scrape only when RunInstance comes.
+	Hold bool
+}
+
+// RunInstance lets an instance scrape that was started on hold. It is legal at any time; one that scrapes already ignores it.
+// Answered by InstanceRunning. If it is lost, the next decision sends it again.
+type RunInstance struct {
+	Unit       Unit
+	Generation uint64
+	// Resume is what the node that ran the unit before has left.
+	Resume Handover
 }
 
 // ReloadInstance asks for another config in place. It is legal at any time; only the newest one not yet begun counts,
@@ -36,6 +47,7 @@ type StopInstance struct {
 }
 
 func (StartInstance) instanceCommand()  {}
+func (RunInstance) instanceCommand()    {}
 func (ReloadInstance) instanceCommand() {}
 func (StopInstance) instanceCommand()   {}
 
@@ -85,6 +97,14 @@ type InstanceDraining struct {
 	Reason     StopReason
 }
 
+// InstanceQuiet says that scraping has ended and that nothing is appended any more; what is left is being sent.
+type InstanceQuiet struct {
+	Unit       Unit
+	Generation uint64
+	// Handover is for the node that scrapes next.
+	Handover Handover
+}
+
 // InstanceFailed says that the generation can't go on. InstanceStopped follows when it has released what it held.
 type InstanceFailed struct {
 	Unit       Unit
@@ -119,6 +139,9 @@ func (e InstanceReloadFailed) Subject() (Unit, uint64) { return e.Unit, e.Genera
 func (e InstanceDraining) Subject() (Unit, uint64) { return e.Unit, e.Generation }
 
 // Subject implements InstanceEvent.
+func (e InstanceQuiet) Subject() (Unit, uint64) { return e.Unit, e.Generation }
+
+// Subject implements InstanceEvent.
 func (e InstanceFailed) Subject() (Unit, uint64) { return e.Unit, e.Generation }
 
 // Subject implements InstanceEvent.
@@ -129,5 +152,6 @@ func (InstanceRunning) instanceEvent()      {}
 func (InstanceReloaded) instanceEvent()     {}
 func (InstanceReloadFailed) instanceEvent() {}
 func (InstanceDraining) instanceEvent()     {}
+func (InstanceQuiet) instanceEvent()        {}
 func (InstanceFailed) instanceEvent()       {}
 func (InstanceStopped) instanceEvent()      {}

@@ -68,6 +68,9 @@ const (
 	Deleted
 	// Shutdown: this process ends. No staleness markers; what could not be sent stays on disk for the next process.
 	Shutdown
+	// Fenced: another node runs the unit, or may. Scraping is cut off: nothing is committed from now on, and no staleness markers are
+	// written; the log is removed once it is empty.
+	Fenced
 )
 
 // String is the reason's name as logs show it.
@@ -81,6 +84,8 @@ func (r StopReason) String() string {
 		return "deleted"
 	case Shutdown:
 		return "shutdown"
+	case Fenced:
+		return "fenced"
 	default:
 		return "unknown"
 	}

@@ -51,6 +51,10 @@ func (t Text) GoString() string { return t.String() }
 // MarshalText hides the text from JSON and structured logs.
 func (t Text) MarshalText() ([]byte, error) { return []byte(t.String()), nil }
 
+// Handover says which ticks of a unit were taken on the node that stopped scraping it, so that the next one takes none of them
+// again and makes up for one that fell between. It is opaque to everybody but the scrape loop. Empty: nothing is known.
+type Handover string
+
 // Document is a named config as somebody wrote it.
 type Document struct {
 	Name string

@@ -63,6 +63,8 @@ type Pipeline struct {
 	mu     sync.Mutex
 	busy   string
 	closed bool
+	// resumed is what Start was given.
+	resumed messages.Handover
 }
 
 // New is an actors.NewPipeline.
@@ -153,16 +155,32 @@ func (p *Pipelines) play(ctx context.Context, key, operation, call string) error
 func (p *Pipeline) Break(err error) { p.spec.Failed(err) }
 
 // Start implements actors.Pipeline.
-func (p *Pipeline) Start(ctx context.Context) error { return p.do(ctx, Start, Start) }
+func (p *Pipeline) Start(ctx context.Context, resume messages.Handover) error {
+	p.mu.Lock()
+	p.resumed = resume
+	p.mu.Unlock()
+	return p.do(ctx, Start, Start)
+}
+
+// Resumed is what Start was given.
+func (p *Pipeline) Resumed() messages.Handover {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.resumed
+}
+
+// Permitted asks the permit, as a scrape would.
+func (p *Pipeline) Permitted() bool { return p.spec.Permit() }
 
 // Reload implements actors.Pipeline. The call is recorded with the text of the config.
 func (p *Pipeline) Reload(ctx context.Context, c *config.Instance) error {
 	return p.do(ctx, Reload, Reload+" "+c.Text)
 }
 
-// StopScraping implements actors.Pipeline. The call is recorded with its reason.
-func (p *Pipeline) StopScraping(ctx context.Context, reason messages.StopReason) error {
-	return p.do(ctx, StopScraping, StopScraping+" "+reason.String())
+// StopScraping implements actors.Pipeline. The call is recorded with its reason. The handover names the pipeline.
+func (p *Pipeline) StopScraping(ctx context.Context, reason messages.StopReason) (messages.Handover, error) {
+	err := p.do(ctx, StopScraping, StopScraping+" "+reason.String())
+	return messages.Handover(p.key + " handed over"), err
 }
 
 // Drain implements actors.Pipeline.

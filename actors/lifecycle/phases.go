@@ -5,6 +5,7 @@ import "github.com/ringmaster-agent/ringmaster/messages"
 func (m *step) whenNew(in Input) {
 	switch in.Kind {
 	case StartWanted:
+		m.Held = in.Hold
 		m.become(messages.PhasePreparing)
 		m.begin(Open)
 	case StopWanted:
@@ -15,8 +16,16 @@ func (m *step) whenNew(in Input) {
 
 func (m *step) whenPreparing(in Input) {
 	switch in.Kind {
+	case RunWanted:
+		m.Held = false
+		if m.Busy == NoOp {
+			m.begin(Start)
+		}
 	case ReloadWanted:
 		m.Reload = true
+		if m.Busy == NoOp {
+			m.begin(Reload)
+		}
 	case StopWanted:
 		m.stop(in.Reason)
 	case Broke:
@@ -29,10 +38,10 @@ func (m *step) whenPreparing(in Input) {
 		case Open:
 			m.Opened = true
 			m.report(Prepared)
-			m.reloadOr(Start)
+			m.reloadOr(m.startOrHold())
 		case Reload:
 			m.report(Reloaded)
-			m.reloadOr(Start)
+			m.reloadOr(m.startOrHold())
 		case Start:
 			m.become(messages.PhaseRunning)
 			m.report(Running)
@@ -83,6 +92,8 @@ func (m *step) whenDraining(in Input) {
 			m.Opened = in.Kind == Done
 		case op == Drain:
 			m.Drained = in.Kind == Done && in.Drained
+		case op == StopScraping && in.Kind == Done:
+			m.report(Quiet)
 		case op == StopScraping && in.Kind == Errored, in.Kind == Panicked:
 			// Something may still be appending, so the log never looks empty for certain.
 			m.Broken = true
@@ -110,6 +121,14 @@ func (m *step) whenFailed(in Input) {
 	m.closeAfter(op)
 }
 
+// startOrHold is what comes after the opening.
+func (m *step) startOrHold() Op {
+	if m.Held {
+		return NoOp
+	}
+	return Start
+}
+
 // reloadOr begins a reload if a newer config waits, the other operation if not.
 func (m *step) reloadOr(op Op) {
 	switch {
@@ -125,11 +144,14 @@ func (m *step) stop(reason messages.StopReason) {
 	m.Reload = false
 	m.become(messages.PhaseDraining)
 	m.report(Draining)
-	if m.Busy == NoOp {
+	switch {
+	case m.Busy != NoOp:
+		m.cancel()
+	case m.Scraping:
 		m.begin(StopScraping)
-		return
+	default:
+		m.begin(Drain)
 	}
-	m.cancel()
 }
 
 func (m *step) fail() {

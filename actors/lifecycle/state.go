@@ -32,6 +32,8 @@ type Kind uint8
 const (
 	// StartWanted: StartInstance came.
 	StartWanted Kind = iota
+	// RunWanted: RunInstance came.
+	RunWanted
 	// ReloadWanted: ReloadInstance came.
 	ReloadWanted
 	// StopWanted: StopInstance came, for Input.Reason.
@@ -51,6 +53,8 @@ type Input struct {
 	Kind Kind
 	// Reason goes with StopWanted.
 	Reason messages.StopReason
+	// Hold goes with StartWanted: don't scrape before RunWanted.
+	Hold bool
 	// Drained goes with Done of a Drain: nothing is left to send.
 	Drained bool
 }
@@ -91,6 +95,7 @@ const (
 	Reloaded
 	ReloadFailed
 	Draining
+	Quiet
 	Failed
 	Stopped
 )
@@ -102,6 +107,8 @@ type State struct {
 	Busy Op
 	// Reason is that of the first stop.
 	Reason messages.StopReason
+	// Held: it may not scrape yet.
+	Held bool
 	// Opened: there is a pipeline that has to be closed.
 	Opened bool
 	// Scraping: Start was begun and StopScraping was not, so samples may be arriving.
@@ -178,7 +185,7 @@ func (m *step) begin(op Op) {
 		m.Scraping = false
 	case Close:
 		// The log goes only when the unit does not live here any longer and everything in it has been sent.
-		gone := m.Reason == messages.Deleted || m.Reason == messages.Moved
+		gone := m.Reason == messages.Deleted || m.Reason == messages.Moved || m.Reason == messages.Fenced
 		effect.Remove = gone && m.Drained && !m.Broken
 	}
 	m.effects = append(m.effects, effect)

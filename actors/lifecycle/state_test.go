@@ -17,6 +17,9 @@ var (
 	deleted = Input{Kind: StopWanted, Reason: messages.Deleted}
 	moved   = Input{Kind: StopWanted, Reason: messages.Moved}
 	down    = Input{Kind: StopWanted, Reason: messages.Shutdown}
+	fenced  = Input{Kind: StopWanted, Reason: messages.Fenced}
+	held    = Input{Kind: StartWanted, Hold: true}
+	run     = Input{Kind: RunWanted}
 	done    = Input{Kind: Done}
 	drained = Input{Kind: Done, Drained: true}
 	errored = Input{Kind: Errored}
@@ -28,13 +31,13 @@ var inputs = []struct {
 	name string
 	Input
 }{
-	{"start", start}, {"reload", reload}, {"stop deleted", deleted}, {"stop moved", moved}, {"stop shutdown", down},
+	{"start", start}, {"start on hold", held}, {"run", run}, {"stop fenced", fenced}, {"reload", reload}, {"stop deleted", deleted}, {"stop moved", moved}, {"stop shutdown", down},
 	{"done", done}, {"drained", drained}, {"errored", errored}, {"panicked", paniced}, {"broke", broke},
 }
 
 // tell renders effects as words.
 func tell(effects []Effect) string {
-	reports := [...]string{"prepared", "running", "reloaded", "reload failed", "draining", "failed", "stopped"}
+	reports := [...]string{"prepared", "running", "reloaded", "reload failed", "draining", "quiet", "failed", "stopped"}
 	var words []string
 	for _, e := range effects {
 		switch e.Kind {
@@ -67,16 +70,16 @@ func TestStories(t *testing.T) {
 	running := append(opened[:2:2], beat{done, "say running"})
 	stories := map[string][]beat{
 		"A deleted config is stopped, drained, and its empty log removed": append(running[:3:3],
-			beat{deleted, "say draining, stop scraping"}, beat{done, "drain"},
+			beat{deleted, "say draining, stop scraping"}, beat{done, "say quiet, drain"},
 			beat{drained, "close and remove"}, beat{done, "say stopped, end"}),
 		"A deleted config whose receiver is down keeps its log": append(running[:3:3],
-			beat{deleted, "say draining, stop scraping"}, beat{done, "drain"},
+			beat{deleted, "say draining, stop scraping"}, beat{done, "say quiet, drain"},
 			beat{done, "close"}, beat{done, "say stopped, end"}),
 		"A moved unit leaves no empty log behind": append(running[:3:3],
-			beat{moved, "say draining, stop scraping"}, beat{done, "drain"},
+			beat{moved, "say draining, stop scraping"}, beat{done, "say quiet, drain"},
 			beat{drained, "close and remove"}, beat{done, "say stopped, end"}),
 		"A shutdown keeps the log even when it is empty": append(running[:3:3],
-			beat{down, "say draining, stop scraping"}, beat{done, "drain"},
+			beat{down, "say draining, stop scraping"}, beat{done, "say quiet, drain"},
 			beat{drained, "close"}, beat{done, "say stopped, end"}),
 		"A burst of reloads becomes one, with the newest": append(running[:3:3],
 			beat{reload, "reload"}, beat{reload, ""}, beat{reload, ""},
@@ -94,7 +97,7 @@ func TestStories(t *testing.T) {
 		"A stop while opening is over when the opening fails": {
 			{start, "open"}, {down, "say draining, cancel"}, {errored, "say stopped, end"}},
 		"A stop while starting stops the scraping that may have begun": append(opened[:2:2],
-			beat{deleted, "say draining, cancel"}, beat{errored, "stop scraping"}, beat{done, "drain"}),
+			beat{deleted, "say draining, cancel"}, beat{errored, "stop scraping"}, beat{done, "say quiet, drain"}),
 		"A stop while reloading waits for the reload": append(running[:3:3],
 			beat{reload, "reload"}, beat{deleted, "say draining, cancel"}, beat{errored, "stop scraping"}),
 		"A failed opening has nothing to close":  {{start, "open"}, {errored, "say failed, say stopped, end"}},
@@ -102,11 +105,18 @@ func TestStories(t *testing.T) {
 		"A broken pipeline is closed":            append(running[:3:3], beat{broke, "say failed, close"}, beat{broke, ""}, beat{errored, "say stopped, end"}),
 		"A pipeline that breaks while reloading": append(running[:3:3], beat{reload, "reload"}, beat{broke, "say failed, cancel"}, beat{done, "close"}),
 		"A pipeline that breaks while draining is closed with its log kept": append(running[:3:3],
-			beat{deleted, "say draining, stop scraping"}, beat{done, "drain"}, beat{broke, "cancel"}, beat{drained, "close"}, beat{done, "say stopped, end"}),
+			beat{deleted, "say draining, stop scraping"}, beat{done, "say quiet, drain"}, beat{broke, "cancel"}, beat{drained, "close"}, beat{done, "say stopped, end"}),
 		"Staleness markers that could not be written keep the log": append(running[:3:3],
 			beat{deleted, "say draining, stop scraping"}, beat{errored, "close"}, beat{done, "say stopped, end"}),
 		"A second stop only hurries": append(running[:3:3],
-			beat{deleted, "say draining, stop scraping"}, beat{down, "hurry"}, beat{done, "drain"}, beat{drained, "close and remove"}),
+			beat{deleted, "say draining, stop scraping"}, beat{down, "hurry"}, beat{done, "say quiet, drain"}, beat{drained, "close and remove"}),
+		"One on hold is prepared and waits": {
+			{held, "open"}, {done, "say prepared"}, {reload, "reload"}, {done, "say reloaded"}, {run, "start"}, {run, ""}, {done, "say running"}},
+		"One on hold that may run before it is prepared does not wait": {{held, "open"}, {run, ""}, {done, "say prepared, start"}},
+		"One on hold that is not needed any more has scraped nothing": {
+			{held, "open"}, {done, "say prepared"}, {moved, "say draining, drain"}, {drained, "close and remove"}, {done, "say stopped, end"}},
+		"One that was fenced off leaves no empty log behind": append(running[:3:3],
+			beat{fenced, "say draining, stop scraping"}, beat{done, "say quiet, drain"}, beat{drained, "close and remove"}),
 		"A stop before the start has nothing to do": {{down, "say stopped, end"}, {start, ""}},
 	}
 	for name, story := range stories {
@@ -185,12 +195,12 @@ func TestEveryInputInEveryReachableStateIsALegalMoveOrIgnored(t *testing.T) {
 
 func TestWhatAPhaseIgnoresChangesNothing(t *testing.T) {
 	ignored := map[messages.Phase][]Input{
-		messages.PhaseNew:       {reload, broke},
-		messages.PhasePreparing: {start},
-		messages.PhaseRunning:   {start},
-		messages.PhaseDraining:  {start, reload},
-		messages.PhaseFailed:    {start, reload, deleted, moved, down, broke},
-		messages.PhaseStopped:   {start, reload, deleted, moved, down, broke},
+		messages.PhaseNew:       {reload, broke, run},
+		messages.PhasePreparing: {start, held},
+		messages.PhaseRunning:   {start, held, run},
+		messages.PhaseDraining:  {start, held, run, reload},
+		messages.PhaseFailed:    {start, held, run, reload, deleted, moved, fenced, down, broke},
+		messages.PhaseStopped:   {start, held, run, reload, deleted, moved, fenced, down, broke},
 	}
 	for s := range reachable() {
 		for _, in := range ignored[s.Phase] {

@@ -101,7 +101,7 @@ func (p *Pipeline) forgetOtherCursors(c *config.Instance) error {
 }
 
 // Start implements actors.Pipeline.
-func (p *Pipeline) Start(context.Context) error { return p.scraper.Start() }
+func (p *Pipeline) Start(context.Context, messages.Handover) error { return p.scraper.Start() }
 
 // Reload implements actors.Pipeline. Endpoints go first: if the new config adds one, it gets the samples of the new jobs too.
 func (p *Pipeline) Reload(ctx context.Context, c *config.Instance) error {
@@ -122,12 +122,12 @@ func (p *Pipeline) Reload(ctx context.Context, c *config.Instance) error {
 }
 
 // StopScraping implements actors.Pipeline.
-func (p *Pipeline) StopScraping(ctx context.Context, reason messages.StopReason) error {
+func (p *Pipeline) StopScraping(ctx context.Context, reason messages.StopReason) (messages.Handover, error) {
 	how := scrape.KeepSeries
 	if reason == messages.Deleted || (reason == messages.Shutdown && p.config.WriteStaleOnShutdown) {
 		how = scrape.EndSeries
 	}
-	return p.scraper.Stop(ctx, how)
+	return "", p.scraper.Stop(ctx, how)
 }
 
 // Drain implements actors.Pipeline.

@@ -130,10 +130,10 @@ func TestNothingIsScrapedBeforeStartAndNothingAfterStop(t *testing.T) {
 	p := w.open(w.instance(""))
 	require.Len(t, p.Targets(), 1, "discovery is warm")
 	require.Zero(t, p.log.Stats().SamplesAppended)
-	require.NoError(t, p.Start(t.Context()))
+	require.NoError(t, p.Start(t.Context(), ""))
 	w.eventually(func() bool { return w.receiver.samples.Load() > 20 }, "samples arrive")
 
-	require.NoError(t, p.StopScraping(t.Context(), messages.Moved))
+	stopScraping(t, p, messages.Moved)
 	pending, err := p.Drain(t.Context())
 	require.NoError(t, err)
 	require.Zero(t, pending)
@@ -146,9 +146,9 @@ func TestNothingIsScrapedBeforeStartAndNothingAfterStop(t *testing.T) {
 func TestADeletedInstanceEndsItsSeries(t *testing.T) {
 	w := newWorld(t)
 	p := w.open(w.instance(""))
-	require.NoError(t, p.Start(t.Context()))
+	require.NoError(t, p.Start(t.Context(), ""))
 	w.eventually(func() bool { return w.receiver.samples.Load() > 0 }, "samples arrive")
-	require.NoError(t, p.StopScraping(t.Context(), messages.Deleted))
+	stopScraping(t, p, messages.Deleted)
 	_, err := p.Drain(t.Context())
 	require.NoError(t, err)
 	require.EqualValues(t, 7, w.receiver.stale.Load(), "a, b and the five series of the scrape itself")
@@ -158,12 +158,12 @@ func TestAPasswordChangeLosesNothingThatWaited(t *testing.T) {
 	w := newWorld(t)
 	w.receiver.status.Store(http.StatusUnauthorized)
 	p := w.open(w.instance("  basic_auth: {username: old, password: x}\n"))
-	require.NoError(t, p.Start(t.Context()))
+	require.NoError(t, p.Start(t.Context(), ""))
 	w.eventually(func() bool { return p.log.Stats().SamplesAppended > 50 }, "samples are committed")
 
 	w.receiver.status.Store(0)
 	require.NoError(t, p.Reload(t.Context(), w.instance("  basic_auth: {username: new, password: y}\n")))
-	require.NoError(t, p.StopScraping(t.Context(), messages.Moved))
+	stopScraping(t, p, messages.Moved)
 	_, err := p.Drain(t.Context())
 	require.NoError(t, err)
 	require.EqualValues(t, p.log.Stats().SamplesAppended, w.receiver.samples.Load())
@@ -173,9 +173,9 @@ func TestWhatAnEarlierProcessLeftIsSentBeforeStart(t *testing.T) {
 	w := newWorld(t)
 	w.receiver.status.Store(http.StatusServiceUnavailable)
 	p := w.open(w.instance(""))
-	require.NoError(t, p.Start(t.Context()))
+	require.NoError(t, p.Start(t.Context(), ""))
 	w.eventually(func() bool { return p.log.Stats().SamplesAppended > 50 }, "samples are committed")
-	require.NoError(t, p.StopScraping(t.Context(), messages.Shutdown))
+	stopScraping(t, p, messages.Shutdown)
 	committed := p.log.Stats().SamplesAppended
 	require.NoError(t, p.Close(false))
 
@@ -187,7 +187,7 @@ func TestWhatAnEarlierProcessLeftIsSentBeforeStart(t *testing.T) {
 func TestARefusedReloadLeavesTheConfigBeforeInForce(t *testing.T) {
 	w := newWorld(t)
 	p := w.open(w.instance(""))
-	require.NoError(t, p.Start(t.Context()))
+	require.NoError(t, p.Start(t.Context(), ""))
 	unsupported := w.parse(fmt.Sprintf("scrape_configs: [{job_name: k}]\nremote_write: [{url: %q, protobuf_message: io.prometheus.write.v2.Request}]", w.remote.URL))
 	require.ErrorContains(t, p.Reload(t.Context(), unsupported), "not supported")
 
@@ -232,14 +232,14 @@ func TestAPanicInTheDataPathIsReportedAndEndsNothingElse(t *testing.T) {
 	w.factory.options.FS = disk
 	p := w.open(w.instance(""))
 	neighbour := w.open(w.named("neighbour"))
-	require.NoError(t, neighbour.Start(t.Context()))
+	require.NoError(t, neighbour.Start(t.Context(), ""))
 	disk.Hook(func(call waltest.Call) waltest.Fault {
 		if call.Op == waltest.OpWrite && strings.HasPrefix(call.Name, w.factory.directory("one")) {
 			panic("the disk driver has a bug")
 		}
 		return waltest.Fault{}
 	})
-	require.NoError(t, p.Start(t.Context()))
+	require.NoError(t, p.Start(t.Context(), ""))
 	w.eventually(func() bool { return w.failures.Load() != nil }, "the panic is reported")
 	require.ErrorContains(t, *w.failures.Load(), "the disk driver has a bug")
 	before := neighbour.log.Stats().SamplesAppended
@@ -300,4 +300,10 @@ func age(t *testing.T, directory string, at time.Time) {
 		require.NoError(t, os.Chtimes(filepath.Join(directory, entry.Name()), at, at))
 	}
 	require.NoError(t, os.Chtimes(directory, at, at))
+}
+
+func stopScraping(t *testing.T, p *Pipeline, reason messages.StopReason) {
+	t.Helper()
+	_, err := p.StopScraping(t.Context(), reason)
+	require.NoError(t, err)
 }
