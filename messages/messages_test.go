@@ -33,6 +33,10 @@ func vocabulary() map[string]reflect.Type {
 		reflect.TypeFor[messages.InstanceReloadFailed](), reflect.TypeFor[messages.InstanceDraining](),
 		reflect.TypeFor[messages.InstanceFailed](), reflect.TypeFor[messages.InstanceQuiet](),
 		reflect.TypeFor[messages.RunInstance](), reflect.TypeFor[messages.Handover](), reflect.TypeFor[messages.InstanceStopped](),
+		reflect.TypeFor[messages.MemberState](), reflect.TypeFor[messages.Member](), reflect.TypeFor[messages.Claim](), reflect.TypeFor[messages.Intent](),
+		reflect.TypeFor[messages.RegistryEvent](), reflect.TypeFor[messages.RegistryListed](),
+		reflect.TypeFor[messages.MemberPut](), reflect.TypeFor[messages.MemberGone](), reflect.TypeFor[messages.ClaimPut](),
+		reflect.TypeFor[messages.ClaimGone](), reflect.TypeFor[messages.IntentPut](), reflect.TypeFor[messages.IntentGone](),
 		reflect.TypeFor[messages.WatcherEvent](), reflect.TypeFor[messages.ConfigPut](),
 		reflect.TypeFor[messages.ConfigDeleted](), reflect.TypeFor[messages.ConfigsListed](),
 		reflect.TypeFor[messages.ConfigsUnavailable](),
@@ -147,36 +151,42 @@ func TestNoMessagePrintsTheTextOfAConfig(t *testing.T) {
 	}
 }
 
-func TestTheOnlyUnitOfAConfigIsKeyedByItsName(t *testing.T) {
+func TestTheFirstUnitOfAConfigIsKeyedByItsName(t *testing.T) {
 	require.Equal(t, "app/1", messages.WholeConfig("app/1").Key())
-	require.Equal(t, "app", messages.Unit{Config: "app"}.Key(), "zero counts mean one of each")
+	require.Equal(t, "app", messages.Unit{Config: "app"}.Key())
 }
 
 func TestNoTwoUnitsShareAKeyAndNoPartSharesOneWithAnyConfigName(t *testing.T) {
 	names := []string{"a", "a/1", "a/1/2", "a 0/2", "a/0/2/0/1", "ä"}
 	seen := map[string]messages.Unit{}
 	for _, name := range names {
-		for slices := 1; slices <= 12; slices++ {
-			for slice := range slices {
-				for replicas := 1; replicas <= 3; replicas++ {
-					for replica := range replicas {
-						u := messages.Unit{Config: name, Slice: slice, Slices: slices, Replica: replica, Replicas: replicas}
-						other, taken := seen[u.Key()]
-						require.False(t, taken, "%v and %v share the key %q", u, other, u.Key())
-						seen[u.Key()] = u
-						require.Equal(t, u.Whole(), !strings.ContainsRune(u.Key(), '\x1f'),
-							"a config name has no control character, so a key with one is never a name")
-					}
-				}
+		for slice := range 12 {
+			for replica := range 3 {
+				u := messages.Unit{Config: name, Slice: slice, Replica: replica}
+				other, taken := seen[u.Key()]
+				require.False(t, taken, "%v and %v share the key %q", u, other, u.Key())
+				seen[u.Key()] = u
+				require.Equal(t, u.First(), !strings.ContainsRune(u.Key(), '\x1f'),
+					"a config name has no control character, so a key with one is never a name")
+				back, ok := messages.ParseUnit(u.Key())
+				require.True(t, ok)
+				require.Equal(t, u, back)
 			}
 		}
 	}
 }
 
+func TestWhatIsNoUnitsKeyIsNoUnit(t *testing.T) {
+	for _, key := range []string{"", "\x1f1\x1f0", "a\x1f1", "a\x1f1\x1f0\x1f0", "a\x1f0\x1f0", "a\x1f01\x1f0", "a\x1f-1\x1f0", "a\x1fx\x1f0", "a\x1f1\x1f"} {
+		_, ok := messages.ParseUnit(key)
+		require.False(t, ok, "%q", key)
+	}
+}
+
 func TestUnitsAreOrderedByConfigThenSliceThenReplica(t *testing.T) {
-	a := messages.Unit{Config: "a", Slice: 1, Slices: 2, Replicas: 1}
+	a := messages.Unit{Config: "a", Slice: 1}
 	require.Negative(t, a.Compare(messages.WholeConfig("b")))
-	require.Positive(t, a.Compare(messages.Unit{Config: "a", Slice: 0, Slices: 2, Replicas: 1}))
+	require.Positive(t, a.Compare(messages.Unit{Config: "a"}))
 	require.Zero(t, a.Compare(a))
 }
 
@@ -185,7 +195,7 @@ func TestPhasesAndReasonsHaveNames(t *testing.T) {
 		require.NotEqual(t, "unknown", p.String())
 	}
 	require.Equal(t, "unknown", messages.Phase(99).String())
-	for r := messages.NotStopping; r <= messages.Shutdown; r++ {
+	for r := messages.NotStopping; r <= messages.Fenced; r++ {
 		require.NotEqual(t, "unknown", r.String())
 	}
 }
