@@ -70,6 +70,45 @@ type PutResult struct {
 	Created bool
 }
 
+// MaxBatch is how many operations one Batch may have.
+const MaxBatch = 100
+
+// BatchBytes is how many bytes of keys and values together every store accepts in one Batch. A store may accept more.
+const BatchBytes = 256 << 10
+
+// DeleteRequest deletes one key.
+type DeleteRequest struct {
+	Key string
+	If  Condition
+}
+
+// Op is one operation of a Batch: exactly one of the two is set.
+type Op struct {
+	Put    *PutRequest
+	Delete *DeleteRequest
+}
+
+// Key is the key that the operation writes or deletes; empty if the Op has neither.
+func (o Op) Key() string {
+	switch {
+	case o.Put != nil:
+		return o.Put.Key
+	case o.Delete != nil:
+		return o.Delete.Key
+	default:
+		return ""
+	}
+}
+
+// OpResult tells what became of one Op.
+type OpResult struct {
+	// Revision of the write or the deletion, 0 if it was not done.
+	Revision int64
+	// Err is nil if it was done. Otherwise it is ErrConflict or ErrNotFound, for the reasons for which Put and Delete return
+	// them, and just that value: it names no key.
+	Err error
+}
+
 // EventKind says what a watch saw.
 type EventKind uint8
 
@@ -142,10 +181,21 @@ type Store interface {
 	// Delete removes one key and returns the revision of the deletion. ErrNotFound if there is none (also when
 	// a Revision was asked for), ErrConflict if the condition does not hold.
 	Delete(ctx context.Context, key string, cond Condition) (int64, error)
+	// Batch performs, in one step of the store and at one revision, all those operations whose condition holds; the
+	// others are left out, and their results say why. There is one result per operation, in the same order. No
+	// operation sees another's effect, so each key may occur only once. At most MaxBatch operations, of BatchBytes together.
+	//
+	// A batch that breaks these rules is refused as a whole (see CheckBatch). ErrSessionLost says that nothing was written because
+	// a session has ended to which one of the puts is bound; such a put may be reported as ErrConflict instead if its condition
+	// doesn't hold either. After any other error all of it may have happened, or nothing.
+	Batch(ctx context.Context, ops []Op) ([]OpResult, error)
 	// Watch delivers the changes under prefix that were made after revision, in the order of their revisions, each at
 	// most once. Several changes of one key may be merged into the last of them (a store that is polled can't tell
 	// more), but the last one always arrives. No gap is silent: it shows as EventRelist, also when after is older than
 	// what the store remembers, or newer than its present revision. A negative after counts as 0, the store's beginning.
+	//
+	// Several changes may share one revision (a batch, the end of a session), so a second Watch that goes on after the
+	// revision of an event that the first one told may miss some of them. After a Listing's revision it misses nothing.
 	//
 	// A watch survives a store that is away: it retries until ctx ends or the Store is closed, then the channel is closed.
 	// A slow reader holds back only its own watch; what is kept for it is bounded, beyond that it is told to relist.
@@ -158,4 +208,34 @@ type Store interface {
 	// Close releases the client (and an embedded server, if it is this store's own). Watches end, sessions are no
 	// longer renewed. Every later call returns ErrClosed, except Close.
 	Close() error
+}
+
+// IdleSessions is what a Store offers that can tell for how long a session was not renewed.
+type IdleSessions interface {
+	// SessionIdle returns for how long, at least, no renewal of the session had reached the store when it was asked. It may
+	// be less than the truth, by a second or, after a change of the store's leader, by more; it is never more. ErrNotFound if
+	// there is no such session.
+	SessionIdle(ctx context.Context, id string) (time.Duration, error)
+}
+
+// CheckBatch returns what is wrong with a batch, whatever the store holds. Every Store calls it; so all refuse the same.
+func CheckBatch(ops []Op) error {
+	if len(ops) > MaxBatch {
+		return fmt.Errorf("a batch of %d operations: at most %d are allowed", len(ops), MaxBatch)
+	}
+	seen := make(map[string]struct{}, len(ops))
+	for i, op := range ops {
+		if (op.Put == nil) == (op.Delete == nil) {
+			return fmt.Errorf("operation %d of a batch must be either a put or a deletion", i)
+		}
+		key := op.Key()
+		if key == "" {
+			return fmt.Errorf("operation %d of a batch: key is empty", i)
+		}
+		if _, twice := seen[key]; twice {
+			return fmt.Errorf("a batch has %q twice", key)
+		}
+		seen[key] = struct{}{}
+	}
+	return nil
 }

@@ -54,6 +54,9 @@ func (s *serverLog) shift(e zapcore.Entry) zapcore.Level {
 	switch {
 	case e.Level <= zapcore.InfoLevel, !s.serving.Load():
 		return zapcore.DebugLevel
+	case e.Message == "failed to apply request":
+		// It repeats the whole request, and the error is returned to the caller.
+		return zapcore.DebugLevel
 	case e.Message == "Failed to detect schema version", e.Message == "failed to update storage version":
 		// A new server says so once, because it looks before it has written its first entry, and then tries again.
 		return zapcore.DebugLevel

@@ -81,6 +81,42 @@ func (s *Store) EndSession(ctx context.Context, id string) error {
 	})
 }
 
+// SessionIdle implements cluster.IdleSessions.
+func (s *Store) SessionIdle(ctx context.Context, id string) (time.Duration, error) {
+	var idle time.Duration
+	err := s.call(ctx, "look at session "+id, func(ctx context.Context) (*pb.ResponseHeader, error) {
+		lease, err := parseSessionID(id)
+		if err != nil {
+			return nil, err
+		}
+		left, err := s.client.TimeToLive(ctx, lease)
+		if err != nil {
+			return nil, err
+		}
+		if left.GrantedTTL == 0 {
+			return nil, cluster.ErrNotFound
+		}
+		// Renewals are known to the leader only, and a member that was the leader until it was paused would tell of renewals
+		// that went to the next one as missing. A read that needs a quorum, in the same term, proves that it still was the leader.
+		resp, err := s.client.Get(ctx, probeKey, clientv3.WithCountOnly())
+		if err != nil && !errors.Is(err, rpctypes.ErrPermissionDenied) {
+			return nil, err
+		}
+		if err == nil && resp.Header.RaftTerm != left.RaftTerm {
+			return resp.Header, errors.New("the leader has changed meanwhile, ask again")
+		}
+		idle = idleTime(left.GrantedTTL, left.TTL)
+		return nil, nil
+	})
+	return idle, err
+}
+
+// idleTime is for how long, at least, a lease was not renewed. etcd tells whole seconds and leaves the rest out: one that was
+// renewed just now has a second less than it was granted.
+func idleTime(granted, left int64) time.Duration {
+	return time.Duration(max(0, granted-left-1)) * time.Second
+}
+
 func (s *session) ID() string            { return sessionID(s.lease) }
 func (s *session) Done() <-chan struct{} { return s.done }
 

@@ -18,7 +18,10 @@ import (
 	"github.com/ringmaster-agent/ringmaster/cluster"
 )
 
-var _ cluster.Store = (*Store)(nil)
+var (
+	_ cluster.Store        = (*Store)(nil)
+	_ cluster.IdleSessions = (*Store)(nil)
+)
 
 // Store is a cluster.Store on etcd. Use Dial or StartEmbedded.
 type Store struct {

@@ -10,7 +10,10 @@ import (
 	"github.com/ringmaster-agent/ringmaster/cluster"
 )
 
-var _ cluster.Store = (*Client)(nil)
+var (
+	_ cluster.Store        = (*Client)(nil)
+	_ cluster.IdleSessions = (*Client)(nil)
+)
 
 // Client is one node's connection to a Server. Use Server.Connect or New.
 type Client struct {
@@ -67,11 +70,7 @@ func (c *Client) Put(ctx context.Context, req cluster.PutRequest) (cluster.PutRe
 	if req.Key == "" {
 		return cluster.PutResult{}, errors.New("write: key is empty")
 	}
-	var sessionID string
-	if req.Session != nil {
-		sessionID = req.Session.ID()
-	}
-	res, err := c.server.put(req.Key, bytes.Clone(req.Value), req.If, sessionID)
+	res, err := c.server.put(req.Key, bytes.Clone(req.Value), req.If, idOf(req.Session))
 	if err != nil {
 		return cluster.PutResult{}, fmt.Errorf("write %q: %w", req.Key, err)
 	}

@@ -19,8 +19,10 @@ const (
 	OpList
 	OpPut
 	OpDelete
+	OpBatch
 	OpOpenSession
 	OpEndSession
+	OpSessionIdle
 )
 
 type faults struct {

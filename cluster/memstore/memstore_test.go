@@ -115,16 +115,40 @@ func TestAnUnreachableServerFailsCallsAndHoldsWatches(t *testing.T) {
 	})
 }
 
+func TestSessionIdleIsExact(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := NewServer(nil)
+		node, other := server.Connect(), server.Connect()
+		defer node.Close()
+		defer other.Close()
+		sess, err := node.OpenSession(t.Context(), 10*time.Second)
+		require.NoError(t, err)
+		<-time.After(renewEvery + 300*time.Millisecond)
+		idle, err := other.SessionIdle(t.Context(), sess.ID())
+		require.NoError(t, err)
+		require.Equal(t, 300*time.Millisecond, idle, "it was renewed after a second")
+		node.SetUnreachable(true)
+		<-time.After(4 * time.Second)
+		idle, err = other.SessionIdle(t.Context(), sess.ID())
+		require.NoError(t, err)
+		require.Equal(t, 4300*time.Millisecond, idle)
+	})
+}
+
 func TestFailNextFailsOneCallOfOneKind(t *testing.T) {
 	c := connect(t, NewServer(nil))
 	ctx := t.Context()
+	sess, err := c.OpenSession(ctx, time.Minute)
+	require.NoError(t, err)
 	calls := map[Op]func() error{
 		OpGet:         func() error { _, err := c.Get(ctx, "k"); return err },
 		OpList:        func() error { _, err := c.List(ctx, "k"); return err },
 		OpPut:         func() error { _, err := c.Put(ctx, cluster.PutRequest{Key: "k"}); return err },
 		OpDelete:      func() error { _, err := c.Delete(ctx, "k", cluster.Condition{}); return err },
+		OpBatch:       func() error { _, err := c.Batch(ctx, nil); return err },
 		OpOpenSession: func() error { _, err := c.OpenSession(ctx, time.Second); return err },
 		OpEndSession:  func() error { return c.EndSession(ctx, "k") },
+		OpSessionIdle: func() error { _, err := c.SessionIdle(ctx, sess.ID()); return err },
 	}
 	boom := errors.New("boom")
 	for op, call := range calls {

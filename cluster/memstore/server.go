@@ -115,21 +115,13 @@ func (s *Server) put(key string, value []byte, cond cluster.Condition, sessionID
 	if !holds(cond, old, exists) {
 		return cluster.PutResult{}, cluster.ErrConflict
 	}
-	if sessionID != "" && s.sessions[sessionID] == nil {
+	if !s.hasSession(sessionID) {
 		return cluster.PutResult{}, cluster.ErrSessionLost
 	}
 	s.revision++
-	e := cluster.Entry{Key: key, Value: value, Revision: s.revision, Created: old.Created, Session: sessionID}
-	if !exists {
-		e.Created = s.revision
-		i, _ := slices.BinarySearch(s.sorted, key)
-		s.sorted = slices.Insert(s.sorted, i, key)
-	}
-	s.bind(key, old.Session, sessionID)
-	s.entries[key] = e
-	s.record(cluster.Event{Kind: cluster.EventPut, Entry: e})
+	s.set(key, value, sessionID)
 	s.wakeWatches()
-	return cluster.PutResult{Revision: e.Revision, Created: !exists}, nil
+	return cluster.PutResult{Revision: s.revision, Created: !exists}, nil
 }
 
 func (s *Server) remove(key string, cond cluster.Condition) (int64, error) {
@@ -142,8 +134,8 @@ func (s *Server) remove(key string, cond cluster.Condition) (int64, error) {
 	if !holds(cond, old, exists) {
 		return 0, cluster.ErrConflict
 	}
-	s.bind(key, old.Session, "")
-	s.drop(key)
+	s.revision++
+	s.unset(key)
 	s.wakeWatches()
 	return s.revision, nil
 }
@@ -159,18 +151,27 @@ func holds(c cluster.Condition, e cluster.Entry, exists bool) bool {
 	}
 }
 
-// drop deletes keys, all at one new revision.
-func (s *Server) drop(keys ...string) {
-	if len(keys) == 0 {
-		return
-	}
-	s.revision++
-	for _, key := range keys {
-		delete(s.entries, key)
+// set writes a key at the present revision.
+func (s *Server) set(key string, value []byte, sessionID string) {
+	old, exists := s.entries[key]
+	e := cluster.Entry{Key: key, Value: value, Revision: s.revision, Created: old.Created, Session: sessionID}
+	if !exists {
+		e.Created = s.revision
 		i, _ := slices.BinarySearch(s.sorted, key)
-		s.sorted = slices.Delete(s.sorted, i, i+1)
-		s.record(cluster.Event{Kind: cluster.EventDelete, Entry: cluster.Entry{Key: key, Revision: s.revision}})
+		s.sorted = slices.Insert(s.sorted, i, key)
 	}
+	s.bind(key, old.Session, sessionID)
+	s.entries[key] = e
+	s.record(cluster.Event{Kind: cluster.EventPut, Entry: e})
+}
+
+// unset deletes a key that exists, at the present revision.
+func (s *Server) unset(key string) {
+	s.bind(key, s.entries[key].Session, "")
+	delete(s.entries, key)
+	i, _ := slices.BinarySearch(s.sorted, key)
+	s.sorted = slices.Delete(s.sorted, i, i+1)
+	s.record(cluster.Event{Kind: cluster.EventDelete, Entry: cluster.Entry{Key: key, Revision: s.revision}})
 }
 
 func (s *Server) record(e cluster.Event) {
@@ -211,6 +212,9 @@ func (s *Server) bind(key, from, to string) {
 	}
 }
 
+// hasSession is true of the empty ID, too, which is no session.
+func (s *Server) hasSession(id string) bool { return id == "" || s.sessions[id] != nil }
+
 // openSession registers sess under a new ID.
 func (s *Server) openSession(sess *session) {
 	s.mu.Lock()
@@ -232,6 +236,17 @@ func (s *Server) renew(sess *session, now time.Time) bool {
 	sess.lastRenewed = now
 	s.restartExpiry(sess)
 	return true
+}
+
+// idle returns for how long a session was not renewed.
+func (s *Server) idle(id string) (idle time.Duration, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	sess := s.sessions[id]
+	if sess == nil {
+		return 0, false
+	}
+	return s.clock.Now().Sub(sess.lastRenewed), true
 }
 
 func (s *Server) restartExpiry(sess *session) {
@@ -261,13 +276,18 @@ func (s *Server) endSessionLocked(id string) {
 	if sess == nil {
 		return
 	}
-	delete(s.sessions, id)
 	sess.stopExpiry()
 	keys := make([]string, 0, len(sess.keys))
 	for key := range sess.keys {
 		keys = append(keys, key)
 	}
+	if len(keys) > 0 {
+		s.revision++
+	}
 	slices.Sort(keys)
-	s.drop(keys...)
+	for _, key := range keys {
+		s.unset(key)
+	}
+	delete(s.sessions, id)
 	s.wakeWatches()
 }

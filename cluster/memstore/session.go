@@ -63,6 +63,18 @@ func (c *Client) EndSession(ctx context.Context, id string) error {
 	return nil
 }
 
+// SessionIdle implements cluster.IdleSessions. It is exact.
+func (c *Client) SessionIdle(ctx context.Context, id string) (time.Duration, error) {
+	if err := c.admit(ctx, OpSessionIdle); err != nil {
+		return 0, fmt.Errorf("look at session %s: %w", id, err)
+	}
+	idle, ok := c.server.idle(id)
+	if !ok {
+		return 0, fmt.Errorf("look at session %s: %w", id, cluster.ErrNotFound)
+	}
+	return idle, nil
+}
+
 func (s *session) ID() string            { return s.id }
 func (s *session) Done() <-chan struct{} { return s.done }
 

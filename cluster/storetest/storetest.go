@@ -37,9 +37,11 @@ func Run(t *testing.T, open func(t *testing.T) cluster.Store) {
 	}{
 		{"reading and writing", basicTests},
 		{"conditions", conditionTests},
+		{"batches", batchTests},
 		{"listing", listTests},
 		{"watching", watchTests},
 		{"sessions", sessionTests},
+		{"idle sessions", idleTests},
 		{"closing", closeTests},
 	} {
 		t.Run(group.name, func(t *testing.T) {
