@@ -88,11 +88,11 @@ func newLoop(s *Scraper, t *target, j *job, forced error) (*loop, error) {
 	}, nil
 }
 
-// start sets the timer for the next tick, or for the one that was missed since another scraper's last.
-func (l *loop) start(now time.Time, last Tick) {
+// start sets the timer for the first tick after those that another scraper has dealt with, which may be due.
+func (l *loop) start(now time.Time, before *handover) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.wait(l.schedule.first(now, last), now)
+	l.wait(before.first(l.target.id, l.schedule, now), now)
 }
 
 // wait needs mu.
@@ -113,7 +113,11 @@ func (l *loop) fire() {
 			l.scraper.reportPanic(panicError("schedule a target", v))
 		}
 	}()
-	r := l.begin(time.Now())
+	l.carryOut(l.begin(time.Now()))
+}
+
+// carryOut scrapes as long as there is something to scrape at once.
+func (l *loop) carryOut(r *attempt) {
 	for r != nil {
 		l.scraper.perform(r)
 		r = l.next(r)

@@ -35,6 +35,9 @@ func (s *Scraper) sync(found []jobTargets) {
 		return
 	}
 	now := time.Now()
+	if !s.resume.useful(now) {
+		s.resume = nil
+	}
 	builder := labels.NewBuilder(labels.EmptyLabels())
 	for _, f := range found {
 		if p := s.pools[f.config.JobName]; p != nil {
@@ -65,6 +68,7 @@ func (s *Scraper) syncPool(p *pool, found jobTargets, builder *labels.Builder, n
 	for id, l := range p.loops {
 		if kept[id] == nil {
 			delete(p.loops, id)
+			s.resume.forget(id)
 			s.endLater(l, now)
 		}
 	}
@@ -73,7 +77,7 @@ func (s *Scraper) syncPool(p *pool, found jobTargets, builder *labels.Builder, n
 		l.update(kept[id], forced)
 	}
 	for _, l := range fresh {
-		l.start(now, s.resume[l.target.id])
+		l.start(now, s.resume)
 	}
 	m := p.job.metrics
 	m.targets.Add(float64(len(p.loops) - before))

@@ -6,6 +6,9 @@ import (
 	promscrape "github.com/prometheus/prometheus/scrape"
 )
 
+// longGap is how many ticks a target may have missed in a move to be scraped at once afterwards.
+const longGap = 3
+
 // Tick is one scheduled scrape of one target.
 type Tick struct {
 	Target   uint64 // identifies labels and URL, equally on all nodes
@@ -52,17 +55,23 @@ func (s schedule) timestamp(tick int64, now time.Time) time.Time {
 	return now
 }
 
-// first returns the tick that a scraper begins with: the next one, but none that was scraped already. If the tick before was
-// missed since the last one, it is that, late. What was missed longer ago is lost.
-func (s schedule) first(now time.Time, last Tick) int64 {
+// first returns the tick that a scraper begins with that knows nothing of others: the next one.
+func (s schedule) first(now time.Time) int64 { return s.latest(now) + 1 }
+
+// resume returns the tick that a scraper begins with if next was the first one that the scraper before has left: never an earlier one. If
+// some have become due, it is the last of them, late; of a long gap none is made up for. A number that is far away
+// comes from another clock and tells nothing.
+func (s schedule) resume(now time.Time, next int64) int64 {
 	latest := s.latest(now)
 	switch {
-	case last.Interval != s.interval:
+	case next > latest+2:
 		return latest + 1
-	case last.Number == latest-1:
+	case next > latest:
+		return next
+	case next > latest-longGap:
 		return latest
 	default:
-		return max(latest, last.Number) + 1
+		return latest + 1
 	}
 }
 

@@ -93,11 +93,11 @@ func TestWhatToDoAboutATick(t *testing.T) {
 func TestTheFirstTickFollowsTheLastOfTheScraperBefore(t *testing.T) {
 	s := schedule{interval: 10 * time.Second}
 	now := time.Unix(57, 0)
-	last := func(n int64) Tick { return Tick{Number: n, Interval: s.interval} }
-	require.Equal(t, int64(6), s.first(now, Tick{}), "nobody scraped before")
-	require.Equal(t, int64(6), s.first(now, last(5)))
-	require.Equal(t, int64(7), s.first(now, last(6)), "the clock there was ahead")
-	require.Equal(t, int64(5), s.first(now, last(4)), "one was missed on the way")
-	require.Equal(t, int64(6), s.first(now, last(3)), "more were missed")
-	require.Equal(t, int64(6), s.first(now, Tick{Number: 4, Interval: time.Second}), "that was another schedule")
+	require.Equal(t, int64(6), s.first(now), "nobody scraped before")
+	require.Equal(t, int64(6), s.resume(now, 6))
+	require.Equal(t, int64(7), s.resume(now, 7), "the clock there was ahead")
+	require.Equal(t, int64(6), s.resume(now, 8), "the clocks are more than an interval apart")
+	require.Equal(t, int64(5), s.resume(now, 5), "one was missed on the way")
+	require.Equal(t, int64(5), s.resume(now, 3), "three were missed")
+	require.Equal(t, int64(6), s.resume(now, 2), "more were missed")
 }

@@ -75,7 +75,6 @@ type Scraper struct {
 	life    sync.Mutex   // one of Apply, Start and Stop at a time
 	config  *Config      // in force; nil before the first Apply
 	removed []endingLoop // of removed jobs, whose series have yet to end
-	resume  map[uint64]Tick
 	started atomic.Bool
 	stopped bool
 
@@ -83,7 +82,11 @@ type Scraper struct {
 	ended     bool // no target is added any more
 	pools     map[string]*pool
 	ending    map[*loop]*time.Timer // of targets that have gone
+	resume    *handover             // of the scraper before; nil: nothing is known
 	stoppedAt []Tick
+
+	handedOver string    // what Handover tells
+	nextTick   time.Time // of a stopped scraper
 }
 
 // New makes a scraper that does nothing yet.
@@ -124,17 +127,6 @@ func bridge(logger *zap.Logger) *slog.Logger {
 // not when ctx is over. Some discoveries report nothing when there is nothing, so bound ctx. Optional, before Start.
 func (s *Scraper) Warm(ctx context.Context) error {
 	return s.discoveries.warm(ctx)
-}
-
-// Resume tells which ticks were the last that another scraper of the same targets has committed, so that none is scraped twice and
-// one that was missed in the move is made up for. Optional, before Start.
-func (s *Scraper) Resume(ticks []Tick) {
-	s.life.Lock()
-	defer s.life.Unlock()
-	s.resume = make(map[uint64]Tick, len(ticks))
-	for _, t := range ticks {
-		s.resume[t.Target] = t
-	}
 }
 
 // Start scrapes from now on. Each target's first scrape is at its next tick.
