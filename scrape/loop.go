@@ -108,12 +108,14 @@ func (l *loop) wait(tick int64, now time.Time) {
 
 // fire is called by the timer, on a goroutine of its own.
 func (l *loop) fire() {
-	defer func() {
-		if v := recover(); v != nil {
-			l.scraper.reportPanic(panicError("schedule a target", v))
-		}
-	}()
+	defer l.recoverPanic()
 	l.carryOut(l.begin(time.Now()))
+}
+
+func (l *loop) recoverPanic() {
+	if v := recover(); v != nil {
+		l.scraper.reportPanic(panicError("schedule a target", v))
+	}
 }
 
 // carryOut scrapes as long as there is something to scrape at once.

@@ -58,6 +58,13 @@ const (
 	KeepSeries StopMode = iota
 	// EndSeries writes a staleness marker for each: nobody goes on with them.
 	EndSeries
+	// HandOver is KeepSeries for a successor that is waiting. The stop comes with a tick, so that it has the longest time until
+	// the next one, and waits for that up to one interval, 5 s at most. Running scrapes are cut off when another target's tick is
+	// due; the successor takes theirs again.
+	HandOver
+	// Fence is for someone else who may be scraping already: what is running is cut off, and nothing is committed from the
+	// call on but what is in its commit.
+	Fence
 )
 
 // Scraper discovers and scrapes the targets of one instance. Its life is New, Apply, Start, more Applies, Stop; these may be
@@ -148,7 +155,7 @@ func (s *Scraper) Start() error {
 
 // Stop ends discovery and scraping. Running scrapes may end and be committed until ctx is over; what still runs then is cut off
 // and commits nothing, which takes some milliseconds. After Stop nothing is appended. With EndSeries the staleness markers have
-// been committed. Stopping a stopped scraper does nothing.
+// been committed. Handover tells afterwards which ticks were taken. Stopping a stopped scraper does nothing.
 //
 // The error says that staleness markers could not be written, or that a scrape was still busy 5 s after ctx was over, in a
 // commit; it will end without another one.
@@ -161,12 +168,28 @@ func (s *Scraper) Stop(ctx context.Context, how StopMode) error {
 	s.stopped = true
 	s.discoveries.stop()
 	defer s.options.Metrics.retire(s.discoveries)
-
-	ending := s.endAll()
-	if s.options.ScrapeOnShutdown && s.started.Load() {
+	switch how {
+	case Fence:
+		s.gate.drop()
+		s.cancel()
+	case HandOver:
+		s.awaitMoment(ctx)
+	}
+	at := time.Now()
+	ending := s.endAll(how)
+	switch {
+	case how == HandOver:
+		var done context.CancelFunc
+		ctx, done = s.untilNextTick(ctx, ending, at)
+		defer done()
+	case how != Fence && s.options.ScrapeOnShutdown && s.started.Load():
 		s.scrapeLast(ctx, ending)
 	}
-	if !s.awaitAll(ctx, ending) {
+	ended := s.awaitAll(ctx, ending)
+	if s.started.Load() {
+		s.handOver(ending, at)
+	}
+	if !ended {
 		return errors.New("stop scraping: a scrape has not ended in time")
 	}
 	s.gate.close()
@@ -179,7 +202,7 @@ func (s *Scraper) Stop(ctx context.Context, how StopMode) error {
 }
 
 // endAll lets no scrape begin any more, and returns all loops that have series.
-func (s *Scraper) endAll() []endingLoop {
+func (s *Scraper) endAll(how StopMode) []endingLoop {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.ended = true
@@ -191,7 +214,13 @@ func (s *Scraper) endAll() []endingLoop {
 	clear(s.ending)
 	for _, p := range s.pools {
 		for _, l := range p.loops {
-			ending = append(ending, endingLoop{l, l.end(), stopping})
+			var running <-chan struct{}
+			if how == HandOver {
+				running = l.endWithTick(time.Now())
+			} else {
+				running = l.end()
+			}
+			ending = append(ending, endingLoop{l, running, stopping})
 		}
 	}
 	return ending
@@ -221,16 +250,16 @@ func (s *Scraper) scrapeLast(ctx context.Context, ending []endingLoop) {
 // awaitAll reports whether the scrapes have ended, by themselves until ctx is over, by force afterwards.
 func (s *Scraper) awaitAll(ctx context.Context, ending []endingLoop) bool {
 	defer s.cancel()
-	grace := context.Background()
+	var grace context.Context
 	for _, e := range ending {
 		if await(ctx, e.running) {
 			continue
 		}
-		if ctx.Err() != nil && !s.gate.closed() {
+		if grace == nil {
 			s.gate.drop()
 			s.cancel()
 			var over context.CancelFunc
-			grace, over = context.WithTimeout(grace, stopGrace)
+			grace, over = context.WithTimeout(context.Background(), stopGrace)
 			defer over()
 		}
 		if !await(grace, e.running) {
@@ -242,6 +271,9 @@ func (s *Scraper) awaitAll(ctx context.Context, ending []endingLoop) bool {
 
 // writeEnds commits staleness markers, if the series end. The gate is shut, so nobody else commits.
 func (s *Scraper) writeEnds(ending []endingLoop, how StopMode) error {
+	if how == Fence {
+		return nil
+	}
 	loops := make([]*loop, 0, len(ending))
 	for _, e := range ending {
 		if how == EndSeries || e.why == ofRemovedJob {

@@ -17,16 +17,17 @@ func TestATargetThatMovesIsScrapedAtEachTickOnce(t *testing.T) {
 		config := configure(t, `[{job_name: a, scrape_interval: 15s, scrape_timeout: 10s, static_configs: [{targets: ["one:80", "two:80"]}]}]`)
 		scraped := map[string][]int64{}
 		var last []Tick
+		handover := ""
 		// The scrapers are those of different hosts, with logs of their own.
 		for _, stay := range []time.Duration{61 * time.Second, 40 * time.Second, time.Second, 15 * time.Second, 100 * time.Second} {
 			m := newMemory()
 			s := newScraper(t, m, dial, func(o *Options) { o.Seed = 42 })
 			require.NoError(t, s.Apply(t.Context(), config))
-			s.Resume(last)
+			require.NoError(t, s.Resume(handover))
 			require.NoError(t, s.Start())
 			<-time.After(stay)
 			require.NoError(t, s.Stop(context.Background(), KeepSeries))
-			last = latest(last, s.LastTicks())
+			last, handover = latest(last, s.LastTicks()), s.Handover()
 			for _, address := range []string{"one:80", "two:80"} {
 				for _, found := range m.find("metric", "instance", address) {
 					require.False(t, found.stale())
