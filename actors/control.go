@@ -76,7 +76,7 @@ func (s *supervisor) describe() messages.TreeDescription {
 		add(id)
 	}
 	for name := range s.documents {
-		for _, id := range reshard.Units(name) {
+		for _, id := range reshard.Units(name, 1, 1) {
 			add(id)
 		}
 	}

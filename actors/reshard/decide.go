@@ -8,17 +8,18 @@ func Decide(v View) Plan {
 	wanted := make(map[messages.Unit]bool, len(v.Documents))
 	if !v.Stopping {
 		for name, doc := range v.Documents {
-			for _, unit := range Units(name) {
+			for _, unit := range Units(name, doc.Slices, v.replicas(doc)) {
 				wanted[unit] = true
 				p.decideWanted(v, unit, doc)
 			}
 		}
 	}
 	for unit, instance := range v.Instances {
-		if !wanted[unit] && instance.Live() {
+		if !wanted[unit] {
 			p.decideUnwanted(v, unit, instance)
 		}
 	}
+	p.tidy(v, wanted)
 	p.sort()
 	return p
 }
@@ -30,18 +31,24 @@ func (p *Plan) decideWanted(v View, unit messages.Unit, doc Document) {
 		p.hold(unit, VanishedConfig)
 	}
 	if doc.Problem != "" {
-		p.Hold = append(p.Hold, Hold{Unit: unit, Cause: InvalidConfig, Detail: doc.Problem})
+		p.holdFor(unit, InvalidConfig, doc.Problem)
 	}
-	switch v.ownership(unit) {
+	if doc.Local {
+		v.Cluster = nil // nobody else has it
+	}
+	switch owner, ownership := v.owner(unit); ownership {
 	case Unknown:
 		p.hold(unit, OwnerUnknown)
-		return
+		p.goOn(v, unit, instance)
 	case NotOwned:
-		if instance.Live() && instance.Asked == messages.NotStopping {
-			p.Stop = append(p.Stop, Stop{Unit: unit, Reason: messages.Moved})
-		}
-		return
+		p.handOver(v, unit, instance, owner)
+	case Owned:
+		p.startOrReload(v, unit, instance, doc)
+		p.takeOver(v, unit, instance)
 	}
+}
+
+func (p *Plan) startOrReload(v View, unit messages.Unit, instance Instance, doc Document) {
 	nothingToDo := instance.Live() && !instance.ending() && instance.Ordered == doc.Valid.Digest
 	switch {
 	case doc.Valid.Digest.IsZero() || nothingToDo:
@@ -51,7 +58,7 @@ func (p *Plan) decideWanted(v View, unit messages.Unit, doc Document) {
 	case instance.Live():
 		p.Reload = append(p.Reload, Reload{Unit: unit, Version: doc.Valid})
 	default:
-		p.Start = append(p.Start, Start{Unit: unit, Version: doc.Valid})
+		p.Start = append(p.Start, Start{Unit: unit, Version: doc.Valid, Hold: v.Cluster != nil})
 	}
 }
 
@@ -72,9 +79,11 @@ func (p *Plan) heldBack(v View, unit messages.Unit, i Instance, version Version)
 	}
 }
 
-// decideUnwanted is about a live unit whose config does not exist, or that has to go because everything does.
+// decideUnwanted is about a unit whose config does not exist, or lacks it, or that has to go because everything does.
 func (p *Plan) decideUnwanted(v View, unit messages.Unit, i Instance) {
+	doc, exists := v.Documents[unit.Config]
 	switch {
+	case !i.Live():
 	case v.Stopping:
 		// Also one that is ending for another reason: it has to hurry.
 		if i.Asked != messages.Shutdown {
@@ -83,14 +92,26 @@ func (p *Plan) decideUnwanted(v View, unit messages.Unit, i Instance) {
 	case i.ending():
 	case !v.Complete && !i.Local:
 		p.hold(unit, NotListed)
+	case exists && doc.Valid.Digest.IsZero():
+		p.hold(unit, SlicesUnknown)
+	case exists:
+		// Its targets are another unit's now, so their series go on.
+		p.Stop = append(p.Stop, Stop{Unit: unit, Reason: messages.Moved})
 	default:
 		p.Stop = append(p.Stop, Stop{Unit: unit, Reason: messages.Deleted})
 	}
 }
 
-func (v View) ownership(unit messages.Unit) Ownership {
+func (v View) owner(unit messages.Unit) (string, Ownership) {
 	if v.Owners == nil {
-		return Unknown
+		return "", Unknown
 	}
-	return v.Owners.Ownership(unit)
+	return v.Owners.Owner(unit)
+}
+
+func (v View) replicas(doc Document) int {
+	if v.Cluster == nil || doc.Local {
+		return 1
+	}
+	return v.Cluster.Replicas
 }

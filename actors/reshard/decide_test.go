@@ -22,7 +22,7 @@ var (
 // fixedOwners answers from a map; what is not in it is unknown.
 type fixedOwners map[messages.Unit]Ownership
 
-func (o fixedOwners) Ownership(u messages.Unit) Ownership { return o[u] }
+func (o fixedOwners) Owner(u messages.Unit) (string, Ownership) { return "another", o[u] }
 
 func view(change func(*View)) View {
 	v := View{
@@ -77,7 +77,7 @@ func TestDecide(t *testing.T) {
 		{"The last valid revision starts again after a crash, also when a newer one is invalid", func(v *View) {
 			v.Documents["app"] = Document{Valid: one, Problem: "no"}
 			v.Instances[app] = with(runs, func(i *Instance) { i.Phase = messages.PhaseStopped })
-		}, Plan{Start: []Start{{app, one}}, Hold: []Hold{{Unit: app, Cause: InvalidConfig, Detail: "no"}}}},
+		}, Plan{Start: []Start{{Unit: app, Version: one}}, Hold: []Hold{{Unit: app, Cause: InvalidConfig, Detail: "no"}}}},
 		{"An invalid config that never was valid does not start", func(v *View) {
 			v.Documents["app"], v.Instances = Document{Problem: "no"}, nil
 		}, Plan{Hold: []Hold{{Unit: app, Cause: InvalidConfig, Detail: "no"}}}},

@@ -1,6 +1,7 @@
 package reshard
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"time"
@@ -13,6 +14,9 @@ type Plan struct {
 	Start  []Start
 	Reload []Reload
 	Stop   []Stop
+	// Run lets instances scrape, and Write is for the store.
+	Run   []Run
+	Write []Write
 	// Hold is what is wanted and is not being done, and why. Holds are not commands: they describe.
 	Hold []Hold
 	// Wake is the earliest time at which the passing of time alone changes the plan; zero if there is none.
@@ -20,12 +24,16 @@ type Plan struct {
 }
 
 // Quiet reports whether there is nothing to do.
-func (p Plan) Quiet() bool { return len(p.Start)+len(p.Reload)+len(p.Stop) == 0 }
+func (p Plan) Quiet() bool {
+	return len(p.Start)+len(p.Reload)+len(p.Stop)+len(p.Run)+len(p.Write) == 0
+}
 
 // Start asks for a new generation.
 type Start struct {
 	Unit    messages.Unit
 	Version Version
+	// Hold: it has to wait for its Run.
+	Hold bool
 }
 
 // Reload asks a live generation to take another version of its config.
@@ -38,6 +46,49 @@ type Reload struct {
 type Stop struct {
 	Unit   messages.Unit
 	Reason messages.StopReason
+}
+
+// Run lets a prepared instance scrape, or one that scrapes go on, by the claim of this epoch.
+type Run struct {
+	Unit  messages.Unit
+	Epoch int64
+}
+
+// WriteKind says what is to be written about a unit.
+type WriteKind uint8
+
+// The kinds of Write.
+const (
+	// ClaimUnit: this node runs the unit. Nobody has claimed it, or it was released.
+	ClaimUnit WriteKind = iota
+	// ReleaseUnit: this node has stopped; anybody may claim it.
+	ReleaseUnit
+	// RemoveClaim: nobody runs the unit any more, and nobody should.
+	RemoveClaim
+	// IntendUnit: this node is prepared to run the unit.
+	IntendUnit
+	// WithdrawIntent: it is not any more.
+	WithdrawIntent
+)
+
+// String is the kind in a word.
+func (k WriteKind) String() string {
+	return [...]string{"claim", "release", "remove claim", "intend", "withdraw"}[k]
+}
+
+// Write is one record to write or to delete, if the record has the revision.
+type Write struct {
+	Unit messages.Unit
+	Kind WriteKind
+	// Revision is what the record's must be; 0: there must be none. An intent is written over whatever is there.
+	Revision int64
+	// Handover goes with ReleaseUnit.
+	Handover messages.Handover
+}
+
+// Record is what it writes.
+func (w Write) Record() Record {
+	return Record{Unit: w.Unit, Intent: w.Kind == IntendUnit || w.Kind == WithdrawIntent}
 }
 
 // Cause is why something has to wait.
@@ -59,6 +110,18 @@ const (
 	NotListed
 	// OwnerUnknown: it is not known who should run the unit, so nothing starts or stops.
 	OwnerUnknown
+	// NoOwner: there are not enough nodes to run it.
+	NoOwner
+	// ClaimUnknown: it is not known whether another node runs the unit.
+	ClaimUnknown
+	// ClaimedByAnother: this node is prepared, and Hold.Detail still runs the unit.
+	ClaimedByAnother
+	// ClaimUnreadable: there is a claim that can't be read; Detail says why.
+	ClaimUnreadable
+	// SuccessorNotReady: Detail should run the unit and is not prepared yet, so it goes on here.
+	SuccessorNotReady
+	// SlicesUnknown: no version of the config has been looked at, so it is not known whether it has this slice.
+	SlicesUnknown
 )
 
 // Hold is one reason to wait.
@@ -67,7 +130,7 @@ type Hold struct {
 	Cause Cause
 	// Until goes with InBackoff.
 	Until time.Time
-	// Detail goes with InvalidConfig: what is wrong.
+	// Detail goes with InvalidConfig (what is wrong), ClaimedByAnother and SuccessorNotReady (the node), ClaimUnreadable.
 	Detail string
 }
 
@@ -88,6 +151,18 @@ func (h Hold) String() string {
 		return "not known, but the store has not been listed completely yet"
 	case OwnerUnknown:
 		return "it is not known which node should run this"
+	case NoOwner:
+		return "there are fewer nodes than replicas; waiting for a node to join"
+	case ClaimUnknown:
+		return "the store can't be asked whether another node runs this"
+	case ClaimedByAnother:
+		return "ready; waiting for node " + h.Detail + " to stop running this"
+	case ClaimUnreadable:
+		return "its claim in the store can't be read: " + h.Detail
+	case SuccessorNotReady:
+		return "goes on here until node " + h.Detail + ", which should run this, is ready"
+	case SlicesUnknown:
+		return "no version of the config is valid, so it is not known how many slices it has"
 	default:
 		return fmt.Sprintf("cause %d", h.Cause)
 	}
@@ -97,6 +172,8 @@ func (p *Plan) sort() {
 	slices.SortFunc(p.Start, func(a, b Start) int { return a.Unit.Compare(b.Unit) })
 	slices.SortFunc(p.Reload, func(a, b Reload) int { return a.Unit.Compare(b.Unit) })
 	slices.SortFunc(p.Stop, func(a, b Stop) int { return a.Unit.Compare(b.Unit) })
+	slices.SortFunc(p.Run, func(a, b Run) int { return a.Unit.Compare(b.Unit) })
+	slices.SortFunc(p.Write, func(a, b Write) int { return cmp.Or(a.Unit.Compare(b.Unit), cmp.Compare(a.Kind, b.Kind)) })
 	slices.SortStableFunc(p.Hold, func(a, b Hold) int { return a.Unit.Compare(b.Unit) })
 }
 

@@ -21,14 +21,15 @@ const (
 
 // Owners answers who should run a unit. It is an immutable value: the same unit gets the same answer for the life of a View.
 type Owners interface {
-	Ownership(messages.Unit) Ownership
+	// Owner names the node that should run the unit; with NotOwned it may be empty, if no node can.
+	Owner(messages.Unit) (node string, ownership Ownership)
 }
 
 // Alone is the ring of one member: it owns everything.
 type Alone struct{}
 
-// Ownership implements Owners.
-func (Alone) Ownership(messages.Unit) Ownership { return Owned }
+// Owner implements Owners.
+func (Alone) Owner(messages.Unit) (string, Ownership) { return "", Owned }
 
 // View is everything a decision depends on.
 type View struct {
@@ -37,6 +38,8 @@ type View struct {
 	Stopping bool
 	// Owners is the ring. Nil is a ring that nothing is known of.
 	Owners Owners
+	// Cluster is what the nodes tell each other through the store. Nil: this node is alone, and needs no claims.
+	Cluster *Cluster
 	// Complete: the store has been listed successfully at least once, so that a config which is not in Documents does not
 	// exist. True if there is no store.
 	Complete bool
@@ -58,6 +61,8 @@ type Document struct {
 	Local bool
 	// Vanished: the last listing lacked it, and that is not believed yet.
 	Vanished bool
+	// Slices is how many slices the valid version has, 0 as 1.
+	Slices int
 	// Valid is the newest version that could be decoded and validated; zero if there is none, or not yet.
 	Valid Version
 	// Problem says why a version newer than Valid is not valid; empty if it is, or if it has not been looked at yet.
@@ -75,6 +80,15 @@ type Instance struct {
 	Ordered messages.Digest
 	// Asked is the reason of the last StopInstance it was sent.
 	Asked messages.StopReason
+	// Prepared: it has all it needs to scrape.
+	Prepared bool
+	// Epoch is that of the claim it may scrape with; 0 if it may not.
+	Epoch int64
+	// Quiet: it has stopped scraping, and Handover is for who scrapes next.
+	Quiet    bool
+	Handover messages.Handover
+	// ReleaseBy is when the claim of a quiet instance is released although not everything has been sent.
+	ReleaseBy time.Time
 	// FailedDigest is the config that the next two fields are about. They don't hold back another one.
 	FailedDigest messages.Digest
 	NotBefore    time.Time
@@ -97,4 +111,44 @@ func (i Instance) ending() bool {
 }
 
 // Units are the units of a config.
-func Units(name string) []messages.Unit { return []messages.Unit{messages.WholeConfig(name)} }
+func Units(name string, slices, replicas int) []messages.Unit {
+	units := make([]messages.Unit, 0, max(slices, 1)*max(replicas, 1))
+	for slice := range max(slices, 1) {
+		for replica := range max(replicas, 1) {
+			units = append(units, messages.Unit{Config: name, Slice: slice, Replica: replica})
+		}
+	}
+	return units
+}
+
+// Cluster is what is known of the claims and intents of all nodes.
+type Cluster struct {
+	// Node and Session are this node's. Without a session nothing can be written.
+	Node, Session string
+	// Replicas is how many nodes run each config, 0 as 1.
+	Replicas int
+	// Known: the registry was listed, so a claim that is not in it does not exist.
+	Known bool
+	// Leaving: what stops is released for others; otherwise a shutdown keeps the claims for this node's next process.
+	Leaving bool
+	Claims  map[messages.Unit]messages.Claim
+	Intents map[messages.Unit]messages.Intent
+	// Writing is the records that are being written.
+	Writing map[Record]bool
+}
+
+// Record names a unit's claim, or its intent.
+type Record struct {
+	Unit   messages.Unit
+	Intent bool
+}
+
+// mine reports whether this node may run by the claim.
+func (c *Cluster) mine(claim messages.Claim) bool {
+	return claim.Held() && claim.Problem == "" && claim.Node == c.Node && claim.Session == c.Session
+}
+
+// anothers reports whether another node may be running by the claim. A claim of this node's from an earlier session is nobody's.
+func (c *Cluster) anothers(claim messages.Claim) bool {
+	return claim.Held() && (claim.Node != c.Node || claim.Problem != "")
+}

@@ -1,0 +1,131 @@
+package reshard
+
+import "github.com/ringmaster-agent/ringmaster/messages"
+
+// Registry is what is known of the cluster's members, claims and intents in the store. It drops what is older than what it
+// knows. Create one with NewRegistry.
+type Registry struct {
+	members records[string, messages.Member]
+	claims  records[messages.Unit, messages.Claim]
+	intents records[messages.Unit, messages.Intent]
+	listed  bool
+}
+
+// NewRegistry returns a registry of which nothing is known.
+func NewRegistry() *Registry {
+	return &Registry{
+		members: newRecords[string](func(m messages.Member) int64 { return m.Revision }),
+		claims:  newRecords[messages.Unit](func(c messages.Claim) int64 { return c.Revision }),
+		intents: newRecords[messages.Unit](func(i messages.Intent) int64 { return i.Revision }),
+	}
+}
+
+// Fold takes an event in. It reports whether anything is different now.
+func (r *Registry) Fold(event messages.RegistryEvent) bool {
+	switch e := event.(type) {
+	case messages.RegistryListed:
+		return r.fold(e)
+	case messages.MemberPut:
+		return r.members.put(e.Member.Node, e.Member)
+	case messages.MemberGone:
+		return r.members.gone(e.Node, e.Revision)
+	case messages.ClaimPut:
+		return r.claims.put(e.Claim.Unit, e.Claim)
+	case messages.ClaimGone:
+		return r.claims.gone(e.Unit, e.Revision)
+	case messages.IntentPut:
+		return r.intents.put(e.Intent.Unit, e.Intent)
+	case messages.IntentGone:
+		return r.intents.gone(e.Unit, e.Revision)
+	default:
+		return false
+	}
+}
+
+func (r *Registry) fold(l messages.RegistryListed) bool {
+	members := make(map[string]messages.Member, l.Members.Len())
+	for m := range l.Members.All() {
+		members[m.Node] = m
+	}
+	claims := make(map[messages.Unit]messages.Claim, l.Claims.Len())
+	for c := range l.Claims.All() {
+		claims[c.Unit] = c
+	}
+	intents := make(map[messages.Unit]messages.Intent, l.Intents.Len())
+	for i := range l.Intents.All() {
+		intents[i.Unit] = i
+	}
+	changed := !r.listed
+	r.listed = true
+	changed = r.members.list(members, l.Revision, l.Afresh) || changed
+	changed = r.claims.list(claims, l.Revision, l.Afresh) || changed
+	return r.intents.list(intents, l.Revision, l.Afresh) || changed
+}
+
+// Listed reports whether a listing has come, so that what is not known does not exist.
+func (r *Registry) Listed() bool { return r.listed }
+
+// Members are the members' records by node. The map must not be changed, and is only valid until the next Fold.
+func (r *Registry) Members() map[string]messages.Member { return r.members.known }
+
+// Claims are the claims by unit. The map must not be changed, and is only valid until the next Fold.
+func (r *Registry) Claims() map[messages.Unit]messages.Claim { return r.claims.known }
+
+// Intents are the intents by unit. The map must not be changed, and is only valid until the next Fold.
+func (r *Registry) Intents() map[messages.Unit]messages.Intent { return r.intents.known }
+
+// records is one kind of record, each with its revision.
+type records[K comparable, V any] struct {
+	known map[K]V
+	// lost remembers deletions newer than the last listing, so that an older put does not undo them.
+	lost     map[K]int64
+	revision func(V) int64
+}
+
+func newRecords[K comparable, V any](revision func(V) int64) records[K, V] {
+	return records[K, V]{known: map[K]V{}, lost: map[K]int64{}, revision: revision}
+}
+
+func (r *records[K, V]) put(key K, value V) bool {
+	at := r.revision(value)
+	if known, ok := r.known[key]; ok && r.revision(known) >= at || r.lost[key] >= at {
+		return false
+	}
+	delete(r.lost, key)
+	r.known[key] = value
+	return true
+}
+
+func (r *records[K, V]) gone(key K, revision int64) bool {
+	known, ok := r.known[key]
+	if ok && r.revision(known) > revision {
+		return false
+	}
+	r.lost[key] = max(r.lost[key], revision)
+	delete(r.known, key)
+	return ok
+}
+
+func (r *records[K, V]) list(listed map[K]V, revision int64, afresh bool) bool {
+	if afresh {
+		clear(r.lost)
+		r.known = listed
+		return true
+	}
+	changed := false
+	for key, value := range r.known {
+		if _, ok := listed[key]; !ok && r.revision(value) <= revision {
+			delete(r.known, key)
+			changed = true
+		}
+	}
+	for key, value := range listed {
+		changed = r.put(key, value) || changed
+	}
+	for key, at := range r.lost {
+		if at <= revision {
+			delete(r.lost, key)
+		}
+	}
+	return changed
+}
