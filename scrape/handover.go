@@ -184,9 +184,11 @@ func (s *Scraper) Resume(handover string) error {
 // handOver remembers what the loops have taken that were ended at an instant. None of their scrapes is running.
 func (s *Scraper) handOver(ended []endingLoop, at time.Time) {
 	h := newHandover(at)
+	var next time.Time
 	for _, e := range ended {
 		if e.why == stopping {
 			e.handOver(h)
+			next = earliest(next, e.nextTick())
 		}
 	}
 	text, lost := h.encode()
@@ -195,7 +197,7 @@ func (s *Scraper) handOver(ended []endingLoop, at time.Time) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.handedOver = text
+	s.handedOver, s.nextTick = text, next
 }
 
 // handOver adds the first tick that this loop has not dealt with.
