@@ -2,7 +2,6 @@ package actors
 
 import (
 	"slices"
-	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
 	"go.uber.org/zap"
@@ -107,7 +106,7 @@ func (s *supervisor) describeUnit(id messages.Unit) messages.UnitDescription {
 	switch {
 	case u.failures.Quarantined:
 		out.QuarantineReason = u.lastError
-	case u.failures.NotBefore.After(time.Now()):
+	case u.failures.NotBefore.After(s.now()):
 		out.NextAttempt = u.failures.NotBefore
 	}
 	if u.phase == messages.PhaseStopped {

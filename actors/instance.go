@@ -97,7 +97,7 @@ func (i *instance) command(c actor.Context, command messages.InstanceCommand) {
 		}
 	case messages.StopInstance:
 		if m.Generation == i.generation {
-			if at := time.Now().Add(m.Within); m.Within > 0 && (i.hurry.IsZero() || at.Before(i.hurry)) {
+			if at := i.now().Add(m.Within); m.Within > 0 && (i.hurry.IsZero() || at.Before(i.hurry)) {
 				i.hurry = at
 			}
 			i.step(c, lifecycle.Input{Kind: lifecycle.StopWanted, Reason: m.Reason})
@@ -121,7 +121,7 @@ func (i *instance) step(c actor.Context, in lifecycle.Input) {
 			i.op.cancel()
 		case lifecycle.Hurry:
 			if busy := i.state.Busy; busy == lifecycle.StopScraping || busy == lifecycle.Drain {
-				i.op.cancelIn(i.flushTime())
+				i.cancelIn(i.op, i.flushTime())
 			}
 		case lifecycle.Report:
 			i.report(c, e.Report)

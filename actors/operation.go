@@ -27,7 +27,7 @@ type operation struct {
 	ctx    context.Context
 	stop   context.CancelFunc
 	done   chan struct{}
-	timers []*time.Timer
+	timers []Timer
 
 	pipeline Pipeline
 	pending  uint64
@@ -52,8 +52,8 @@ func (o *operation) cancel() {
 }
 
 // cancelIn ends the context after a time.
-func (o *operation) cancelIn(d time.Duration) {
-	o.timers = append(o.timers, time.AfterFunc(d, o.stop))
+func (i *instance) cancelIn(o *operation, d time.Duration) {
+	o.timers = append(o.timers, i.Runtime.AfterFunc(d, o.stop))
 }
 
 // begin starts an operation of the pipeline in a goroutine. Its outcome comes back as opEnded.
@@ -62,9 +62,9 @@ func (i *instance) begin(c actor.Context, e lifecycle.Effect) {
 	i.op = op
 	switch e.Op {
 	case lifecycle.Start, lifecycle.Reload:
-		op.cancelIn(callTimeout)
+		i.cancelIn(op, callTimeout)
 	case lifecycle.StopScraping, lifecycle.Drain:
-		op.cancelIn(i.flushTime())
+		i.cancelIn(op, i.flushTime())
 	}
 	if e.Op == lifecycle.Open || e.Op == lifecycle.Reload {
 		i.applying = i.wanted
@@ -84,7 +84,7 @@ func (i *instance) flushTime() time.Duration {
 		flush = c.RemoteFlushDeadline
 	}
 	if !i.hurry.IsZero() {
-		flush = min(flush, time.Until(i.hurry))
+		flush = min(flush, i.hurry.Sub(i.now()))
 	}
 	return flush
 }
@@ -128,7 +128,7 @@ func (i *instance) open(self *actor.PID, op *operation, applying target) error {
 		return fmt.Errorf("wait for a turn to open: %w", op.ctx.Err())
 	}
 	giveBack := func() { <-i.opening }
-	turn := time.AfterFunc(openingTurn, giveBack)
+	turn := i.Runtime.AfterFunc(openingTurn, giveBack)
 	defer func() {
 		if turn.Stop() {
 			giveBack()

@@ -3,6 +3,7 @@ package actors
 import (
 	"context"
 	"errors"
+	"iter"
 	"math/rand/v2"
 	"runtime"
 	"time"
@@ -45,6 +46,8 @@ type Options struct {
 	ConcurrentOpens int
 	// Jitter returns a number from 0 up to 1 that spreads retries; several goroutines may call it. Nil: random.
 	Jitter func() float64
+	// Runtime is time and concurrency; its zero value is the real thing.
+	Runtime Runtime
 	// Middleware is put around every Receive of every actor of the tree, inside of the tree's own guard, which sees its panics.
 	Middleware []actor.ReceiverMiddleware
 }
@@ -54,7 +57,7 @@ type ConfigSource interface {
 	// List returns all configs as of one revision.
 	List(ctx context.Context) (configs []cluster.StoredConfig, revision int64, err error)
 	// Watch delivers every change after the revision, in order, until ctx is over.
-	Watch(ctx context.Context, after int64) <-chan cluster.ConfigEvent
+	Watch(ctx context.Context, after int64) iter.Seq[cluster.ConfigEvent]
 }
 
 // PipelineSpec says which pipeline to open.
@@ -113,6 +116,7 @@ func (o Options) withDefaults() Options {
 	if o.Jitter == nil {
 		o.Jitter = rand.Float64
 	}
+	o.Runtime = o.Runtime.withDefaults()
 	o.ReshardInterval = orDefault(o.ReshardInterval, time.Minute)
 	o.RestartBackoff = orDefault(o.RestartBackoff, 5*time.Second)
 	o.FlushDeadline = orDefault(o.FlushDeadline, time.Minute)

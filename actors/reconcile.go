@@ -34,7 +34,7 @@ func (s *supervisor) reconcileSoon(c actor.Context) {
 		return
 	}
 	s.reconciling.pending = true
-	if wait := time.Until(s.reconciling.notBefore); wait > 0 {
+	if wait := s.reconciling.notBefore.Sub(s.now()); wait > 0 {
 		s.startTimer(c, "reconcile", wait, reconcile{})
 		return
 	}
@@ -44,7 +44,7 @@ func (s *supervisor) reconcileSoon(c actor.Context) {
 // reconcile decides and performs. A decision that panics is a bug, but none that stops anything.
 func (s *supervisor) reconcile(c actor.Context) {
 	s.reconciling.pending = false
-	began := time.Now()
+	began := s.now()
 	s.forgetGone()
 	view := s.view(began)
 	var plan reshard.Plan
@@ -54,9 +54,9 @@ func (s *supervisor) reconcile(c actor.Context) {
 	} else {
 		s.Logger.Error("decision failed", zap.Error(err), stackOf(err))
 	}
-	took := time.Since(began)
+	took := s.now().Sub(began)
 	s.metrics.reshardDuration.WithLabelValues(strconv.FormatBool(err == nil)).Observe(took.Seconds())
-	s.reconciling.notBefore = time.Now().Add(max(reconcileGap, reconcileShare*took))
+	s.reconciling.notBefore = s.now().Add(max(reconcileGap, reconcileShare*took))
 	s.endIfStopped(c)
 }
 
@@ -108,7 +108,7 @@ func (s *supervisor) perform(c actor.Context, p reshard.Plan) {
 		s.reconciling.holds[h.Unit] = words
 	}
 	if !p.Wake.IsZero() {
-		s.startTimer(c, "wake", time.Until(p.Wake), reconcile{})
+		s.startTimer(c, "wake", p.Wake.Sub(s.now()), reconcile{})
 	}
 }
 

@@ -29,7 +29,7 @@ func (s *supervisor) stopTree(c actor.Context, m messages.StopTree) {
 	if asker := c.Sender(); asker != nil {
 		s.stopping.askers = append(s.stopping.askers, asker)
 	}
-	if until := time.Now().Add(m.Within); m.Within > 0 && (s.stopping.until.IsZero() || until.Before(s.stopping.until)) {
+	if until := s.now().Add(m.Within); m.Within > 0 && (s.stopping.until.IsZero() || until.Before(s.stopping.until)) {
 		s.stopping.until = until
 		s.startTimer(c, "stop", m.Within, timeIsUp{})
 		s.hurryUp(c)
@@ -51,7 +51,7 @@ func (s *supervisor) drainTime() time.Duration {
 	if s.stopping == nil || s.stopping.until.IsZero() {
 		return 0
 	}
-	left := time.Until(s.stopping.until)
+	left := s.stopping.until.Sub(s.now())
 	return max(left-min(left/10, time.Second), 1)
 }
 

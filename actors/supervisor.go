@@ -35,7 +35,7 @@ type supervisor struct {
 	storeProblem    string
 
 	reconciling reconciling
-	timers      map[string]*time.Timer
+	timers      map[string]Timer
 	stopping    *stopping
 }
 
@@ -60,7 +60,7 @@ func newSupervisor(o Options) *supervisor {
 		documents: map[string]*document{},
 		units:     map[messages.Unit]*unit{},
 		byPID:     map[string]*unit{},
-		timers:    map[string]*time.Timer{},
+		timers:    map[string]Timer{},
 	}
 }
 
@@ -141,7 +141,7 @@ func (s *supervisor) terminated(c actor.Context, who *actor.PID) {
 		if s.stopping == nil {
 			// It never gives up by itself, so it crashed.
 			policy := lifecycle.Policy{First: time.Second, Longest: time.Minute, Quiet: 10 * time.Minute, Budget: math.MaxInt}
-			now := time.Now()
+			now := s.now()
 			s.watcherFailures = s.watcherFailures.Add(policy, messages.Digest{}, now, s.Jitter())
 			s.startTimer(c, "watcher", s.watcherFailures.NotBefore.Sub(now), respawnWatcher{})
 		}

@@ -22,7 +22,11 @@ func Props(o Options) *actor.Props {
 // props is the one place where the props of all actors of the tree are made.
 func props(produce func() actor.Actor, guard actor.ReceiverMiddleware, o Options) *actor.Props {
 	middleware := append([]actor.ReceiverMiddleware{guard}, o.Middleware...)
-	return actor.PropsFromProducer(produce, actor.WithReceiverMiddleware(middleware...))
+	options := []actor.PropsOption{actor.WithReceiverMiddleware(middleware...)}
+	if o.Runtime.Dispatcher != nil {
+		options = append(options, actor.WithDispatcher(o.Runtime.Dispatcher))
+	}
+	return actor.PropsFromProducer(produce, options...)
 }
 
 // tree is what all actors under one supervisor share. It does not change once the supervisor has started.
@@ -47,7 +51,7 @@ func (e *PanicError) Error() string { return fmt.Sprintf("panic: %v", e.Value) }
 // do is the one way to do something that may take time: it runs f in a goroutine and then sends what message makes of the outcome. A
 // panic of f is an outcome: the error is a *PanicError.
 func (t *tree) do(to *actor.PID, f func() error, message func(error) any) {
-	go func() { t.root.Send(to, message(protect(f))) }()
+	t.Runtime.Go(func() { t.root.Send(to, message(protect(f))) })
 }
 
 // protect calls f and returns its panic as a *PanicError.
@@ -61,8 +65,8 @@ func protect(f func() error) (err error) {
 }
 
 // after sends the message when the time has passed, unless the timer is stopped first.
-func (t *tree) after(d time.Duration, to *actor.PID, message any) *time.Timer {
-	return time.AfterFunc(d, func() { t.root.Send(to, message) })
+func (t *tree) after(d time.Duration, to *actor.PID, message any) Timer {
+	return t.Runtime.AfterFunc(d, func() { t.root.Send(to, message) })
 }
 
 // guardChild is the outermost middleware of a child. In the lifecycle messages it swallows a panic, since protoactor would restart
@@ -123,3 +127,6 @@ func stackOf(err error) zap.Field {
 	}
 	return zap.ByteString("stack", p.Stack)
 }
+
+// now is the time.
+func (t *tree) now() time.Time { return t.Runtime.Now() }

@@ -99,12 +99,12 @@ func (s *supervisor) become(u *unit, to messages.Phase) {
 	s.metrics.activeInstances.Set(float64(s.running))
 	u.logger.Info("instance changed phase", zap.Uint64("generation", u.generation),
 		zap.Stringer("from", u.phase), zap.Stringer("to", to), zap.Int64("revision", u.ordered.Revision))
-	u.phase, u.since = to, time.Now()
+	u.phase, u.since = to, s.now()
 }
 
 // fail remembers a failure of the unit with a config.
 func (s *supervisor) fail(u *unit, digest messages.Digest, reason string) {
-	now := time.Now()
+	now := s.now()
 	u.failures = u.failures.Add(s.policy, digest, now, s.Jitter())
 	u.lastError = reason
 	s.metrics.abnormalExits.WithLabelValues(u.Key()).Inc()

@@ -36,8 +36,8 @@ type watcher struct {
 	// watched: a stream is open.
 	watched   bool
 	failures  int
-	next      *time.Timer
-	impatient *time.Timer
+	next      Timer
+	impatient Timer
 }
 
 // Private messages of the watcher to itself.
@@ -194,7 +194,7 @@ func documentOf(stored cluster.StoredConfig) messages.Document {
 	return d
 }
 
-func stopTimer(t *time.Timer) {
+func stopTimer(t Timer) {
 	if t != nil {
 		t.Stop()
 	}

@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"fmt"
+	"iter"
 	"strings"
 	"sync"
 )
@@ -90,27 +91,20 @@ func (c *Configs) Delete(ctx context.Context, name string, cond Condition) error
 	return nil
 }
 
-// Watch delivers the changes made after revision, as Store.Watch does. The channel is closed once ctx is over or the
-// store is closed.
-func (c *Configs) Watch(ctx context.Context, after int64) <-chan ConfigEvent {
-	out := make(chan ConfigEvent)
-	ctx, cancel := context.WithCancel(ctx)
-	events := c.store.Watch(ctx, c.prefix, after)
-	go func() {
-		defer close(out)
+// Watch delivers the changes made after revision, as Store.Watch does, until ctx is over or the store is closed.
+func (c *Configs) Watch(ctx context.Context, after int64) iter.Seq[ConfigEvent] {
+	return func(yield func(ConfigEvent) bool) {
+		ctx, cancel := context.WithCancel(ctx)
 		defer cancel()
-		for ev := range events {
+		for ev := range c.store.Watch(ctx, c.prefix, after) {
 			if ev.Kind != EventRelist && ev.Entry.Key == c.prefix {
 				continue
 			}
-			select {
-			case out <- c.translate(ev):
-			case <-ctx.Done():
+			if !yield(c.translate(ev)) {
 				return
 			}
 		}
-	}()
-	return out
+	}
 }
 
 func (c *Configs) translate(ev Event) ConfigEvent {

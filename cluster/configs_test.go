@@ -3,6 +3,7 @@ package cluster_test
 import (
 	"context"
 	"errors"
+	"iter"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -108,41 +109,51 @@ func TestAFailedReadIsAnErrorNotAnEmptyList(t *testing.T) {
 
 func TestChangesAreTranslated(t *testing.T) {
 	configs, store := newConfigs(t)
-	events := configs.Watch(t.Context(), 1)
+	next, stop := iter.Pull(configs.Watch(t.Context(), 1))
+	defer stop()
+	event := func() cluster.ConfigEvent {
+		e, ok := next()
+		require.True(t, ok)
+		return e
+	}
 	rev := putConfig(t, configs, "a", "text")
 	require.Equal(t, cluster.ConfigEvent{
 		Kind: cluster.EventPut, Config: cluster.StoredConfig{Name: "a", Text: "text", Revision: rev},
-	}, <-events)
+	}, event())
 
 	putRaw(t, store, prefix, "nobody's config")
 	putRaw(t, store, prefix+"b", "garbage")
-	bad := <-events
+	bad := event()
 	require.Equal(t, "b", bad.Config.Name)
 	require.Error(t, bad.Config.Err)
 
 	require.NoError(t, configs.Delete(t.Context(), "a", cluster.Condition{}))
 	require.Equal(t, cluster.ConfigEvent{
 		Kind: cluster.EventDelete, Config: cluster.StoredConfig{Name: "a", Revision: store.Server().Revision()},
-	}, <-events)
+	}, event())
 
 	store.Server().Reset(1)
-	require.Equal(t, cluster.ConfigEvent{Kind: cluster.EventRelist, Config: cluster.StoredConfig{Revision: 1}}, <-events)
+	require.Equal(t, cluster.ConfigEvent{Kind: cluster.EventRelist, Config: cluster.StoredConfig{Revision: 1}}, event())
 }
 
-func TestAWatchEndsWithItsContextThoughNobodyReads(t *testing.T) {
+func TestAWatchEndsWithItsContext(t *testing.T) {
 	configs, _ := newConfigs(t)
 	ctx, cancel := context.WithCancel(t.Context())
-	events := configs.Watch(ctx, 1)
+	next, stop := iter.Pull(configs.Watch(ctx, 1))
+	defer stop()
 	putConfig(t, configs, "a", "text")
+	_, ok := next()
+	require.True(t, ok)
 	cancel()
-	for range events { //nolint:revive // until it is closed
+	for ok {
+		_, ok = next()
 	}
 }
 
 func TestAWatchEndsWithTheStore(t *testing.T) {
 	configs, store := newConfigs(t)
-	events := configs.Watch(t.Context(), 1)
 	require.NoError(t, store.Close())
-	_, open := <-events
-	require.False(t, open)
+	for range configs.Watch(t.Context(), 1) {
+		require.Fail(t, "nothing can come of a closed store")
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"iter"
 	"strings"
 	"time"
 
@@ -78,16 +79,12 @@ func (r *Registry) List(ctx context.Context) (messages.RegistryListed, error) {
 	}, nil
 }
 
-// Watch delivers the changes made after revision, as Store.Watch does. The channel is closed once ctx is over or the store is
-// closed.
-func (r *Registry) Watch(ctx context.Context, after int64) <-chan RegistryChange {
-	out := make(chan RegistryChange)
-	ctx, cancel := context.WithCancel(ctx)
-	events := r.store.Watch(ctx, r.prefix, after)
-	go func() {
-		defer close(out)
+// Watch delivers the changes made after revision, as Store.Watch does, until ctx is over or the store is closed.
+func (r *Registry) Watch(ctx context.Context, after int64) iter.Seq[RegistryChange] {
+	return func(yield func(RegistryChange) bool) {
+		ctx, cancel := context.WithCancel(ctx)
 		defer cancel()
-		for ev := range events {
+		for ev := range r.store.Watch(ctx, r.prefix, after) {
 			change := RegistryChange{Kind: ev.Kind, Revision: ev.Entry.Revision}
 			switch ev.Kind {
 			case EventPut:
@@ -98,14 +95,11 @@ func (r *Registry) Watch(ctx context.Context, after int64) <-chan RegistryChange
 			if change.Event == nil && ev.Kind != EventRelist {
 				continue
 			}
-			select {
-			case out <- change:
-			case <-ctx.Done():
+			if !yield(change) {
 				return
 			}
 		}
-	}()
-	return out
+	}
 }
 
 // GetMember reads one member's record. ErrNotFound if there is none.

@@ -3,6 +3,7 @@ package actorstest
 import (
 	"context"
 	"errors"
+	"iter"
 	"slices"
 	"strings"
 	"sync"
@@ -122,7 +123,7 @@ func (s *Source) List(ctx context.Context) ([]cluster.StoredConfig, int64, error
 }
 
 // Watch implements actors.ConfigSource. Changes between the revision and now are not delivered if the source was deaf.
-func (s *Source) Watch(ctx context.Context, after int64) <-chan cluster.ConfigEvent {
+func (s *Source) Watch(ctx context.Context, after int64) iter.Seq[cluster.ConfigEvent] {
 	st := &stream{ready: make(chan struct{}, 1), broken: make(chan struct{})}
 	s.mu.Lock()
 	for _, c := range s.configs {
@@ -132,14 +133,10 @@ func (s *Source) Watch(ctx context.Context, after int64) <-chan cluster.ConfigEv
 	}
 	s.streams[st] = true
 	s.mu.Unlock()
-	out := make(chan cluster.ConfigEvent)
-	go func() {
-		defer close(out)
+	return func(yield func(cluster.ConfigEvent) bool) {
 		for {
 			for _, e := range st.take() {
-				select {
-				case out <- e:
-				case <-ctx.Done():
+				if ctx.Err() != nil || !yield(e) {
 					return
 				}
 			}
@@ -151,8 +148,7 @@ func (s *Source) Watch(ctx context.Context, after int64) <-chan cluster.ConfigEv
 				return
 			}
 		}
-	}()
-	return out
+	}
 }
 
 func (s *Source) publish(e cluster.ConfigEvent) {
