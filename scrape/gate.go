@@ -41,14 +41,17 @@ func (g *gate) commit(in *ingester, r *attempt, permitted func() bool) (committe
 	g.committing.RLock()
 	defer g.committing.RUnlock()
 	end := in.app.Commit
-	vetoed := g.closed() || r.loop.aborted.Load() || !permitted()
-	if vetoed {
+	dropped := g.closed() || r.loop.aborted.Load()
+	if !dropped {
+		r.vetoed = !permitted()
+	}
+	if dropped || r.vetoed {
 		end = in.app.Rollback
 	}
 	in.inside = true
 	err = end()
 	in.inside = false
-	return err == nil && !vetoed, err
+	return err == nil && !dropped && !r.vetoed, err
 }
 
 // panicError describes a recovered panic together with the stack it happened on.

@@ -65,6 +65,7 @@ type attempt struct {
 	timestamp time.Time
 	forced    error
 	offTick   bool // outside the schedule, on shutdown
+	vetoed    bool // there was no permit to begin, or to commit
 }
 
 func newLoop(s *Scraper, t *target, j *job, forced error) (*loop, error) {
@@ -194,6 +195,13 @@ func (l *loop) next(r *attempt) *attempt {
 		return nil
 	}
 	now := time.Now()
+	if r.vetoed && l.tick == r.tick {
+		if pause, again := l.schedule.onVeto(l.tick, now); again {
+			l.timer.Reset(pause)
+			return nil
+		}
+		l.scraper.options.Metrics.loops.ticksVetoed.Inc()
+	}
 	d := l.schedule.onEnd(l.tick, now)
 	l.scraper.options.Metrics.loops.skipped.Add(float64(d.skipped))
 	if d.wait {

@@ -13,7 +13,7 @@ type loopMetrics struct {
 	pools, reloads, reloadsFailed, exceededTargetLimit    prometheus.Counter
 	bodySize, flushForced, sampleLimit, bucketLimit       prometheus.Counter
 	duplicates, outOfOrder, outOfBounds, exemplars        prometheus.Counter
-	labelLimits, skipped, vetoed                          prometheus.Counter
+	labelLimits, skipped, vetoed, ticksVetoed             prometheus.Counter
 	duration                                              prometheus.Histogram
 	reloadLength, intervalLength, syncLength              *prometheus.SummaryVec
 	intervalHistogram, syncHistogram                      *prometheus.HistogramVec
@@ -65,6 +65,7 @@ func newLoopMetrics() *loopMetrics {
 		"Total number of times scrape pools hit the label limits, during sync or config reload.")
 	m.skipped = m.counter("scrape_ticks_skipped_total", "Ticks of targets that passed without a scrape because the one before took too long.")
 	m.vetoed = m.counter("scrape_vetoed_total", "Scrapes that were not begun or not committed because the instance had no permit.")
+	m.ticksVetoed = m.counter("scrape_ticks_vetoed_total", "Ticks of targets that passed without a scrape because the instance had no permit.")
 	m.perInterval()
 	m.perJob()
 	return m

@@ -21,7 +21,10 @@ func (s *Scraper) perform(r *attempt) {
 		}
 		s.options.Shared.release(in)
 	}()
-	if in.aborted() || !s.permitted() {
+	if in.aborted() {
+		return
+	}
+	if r.vetoed = !s.permitted(); r.vetoed {
 		return
 	}
 	l.observeInterval(r)

@@ -111,3 +111,14 @@ func (s schedule) onEnd(tick int64, now time.Time) decision {
 		return decision{tick: tick + 1, wait: true}
 	}
 }
+
+// retryPause is the first pause before a scrape is tried again that was vetoed. The next ones are as long as the tick is late by then.
+const retryPause = 50 * time.Millisecond
+
+// onVeto decides when a scrape of tick was vetoed: after how long to try it again, which is within the first half of its
+// interval, or not at all.
+func (s schedule) onVeto(tick int64, now time.Time) (pause time.Duration, again bool) {
+	late := now.Sub(s.at(tick))
+	pause = max(late, min(retryPause, s.interval/4))
+	return pause, s.latest(now) <= tick && late >= -s.tolerance() && late+pause <= s.interval/2
+}
