@@ -19,6 +19,10 @@ type Config struct {
 	Jobs []*promconfig.ScrapeConfig
 	// HostFilter, if any, is applied to static and to discovered targets.
 	HostFilter *HostFilter
+	// Slices is into how many parts the targets of all jobs are divided, by a hash of their labels and URLs, and Slice is which of
+	// them, from 0, is scraped here. Of k slices, one more takes over one (k+1)-th of the targets, and none changes between the others. Up to 1: there
+	// is one slice. A target limit counts the targets of all slices. A target that moves to another slice leaves no staleness markers.
+	Slice, Slices int
 }
 
 // Apply makes c what is scraped. The first Apply prepares: discoveries run from then on and Targets shows what they find, but
@@ -69,7 +73,7 @@ func (s *Scraper) apply(c *Config) error {
 		return err
 	}
 	s.failures.replace(logs)
-	s.adopt(jobs)
+	s.adopt(jobs, slicing{c.Slice, c.Slices})
 	s.discoveries.adopt(discovered, c.HostFilter)
 	return nil
 }
@@ -109,9 +113,10 @@ func (s *Scraper) releaseNew(jobs []*job) {
 }
 
 // adopt makes jobs the ones to scrape for.
-func (s *Scraper) adopt(jobs []*job) {
+func (s *Scraper) adopt(jobs []*job, part slicing) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.slicing = part
 	m := s.options.Metrics.loops
 	wanted := make(map[string]bool, len(jobs))
 	for _, j := range jobs {
@@ -209,7 +214,8 @@ func await(ctx context.Context, running <-chan struct{}) bool {
 
 // equal compares deeply, secrets included.
 func (c *Config) equal(other *Config) bool {
-	return reflect.DeepEqual(c.Jobs, other.Jobs) && reflect.DeepEqual(c.HostFilter, other.HostFilter)
+	return c.Slice == other.Slice && c.Slices == other.Slices &&
+		reflect.DeepEqual(c.Jobs, other.Jobs) && reflect.DeepEqual(c.HostFilter, other.HostFilter)
 }
 
 // logsFailures reports whether files have to be opened again, which is promised for each reload so that they can be rotated.

@@ -14,17 +14,19 @@ import (
 type pool struct {
 	job     *job
 	loops   map[uint64]*loop // by target
+	others  int              // targets that belong to other slices
 	dropped int              // targets
 }
 
 // forced is the error that takes the place of all scrapes, while there are too many targets.
 func (p *pool) forced(m *loopMetrics) error {
 	limit := p.job.config.TargetLimit
-	if limit == 0 || uint(len(p.loops)) <= limit {
+	found := len(p.loops) + p.others
+	if limit == 0 || uint(found) <= limit {
 		return nil
 	}
 	m.exceededTargetLimit.Inc()
-	return fmt.Errorf("target_limit exceeded (number of targets: %d, limit: %d)", len(p.loops), limit)
+	return fmt.Errorf("target_limit exceeded (number of targets: %d, limit: %d)", found, limit)
 }
 
 // sync makes the loops those of the targets found. Targets that stay go on as they are. It needs s.mu, and waits for nothing.
@@ -48,6 +50,8 @@ func (s *Scraper) sync(found []jobTargets) {
 
 func (s *Scraper) syncPool(p *pool, found jobTargets, builder *labels.Builder, now time.Time) {
 	targets, failures := s.build(p, found, builder)
+	targets, others := s.slicing.divide(targets)
+	p.others = len(others)
 	before := len(p.loops)
 	p.reschedule(targets, now)
 	kept := make(map[uint64]*target, len(targets))
@@ -69,7 +73,8 @@ func (s *Scraper) syncPool(p *pool, found jobTargets, builder *labels.Builder, n
 		if kept[id] == nil {
 			delete(p.loops, id)
 			s.resume.forget(id)
-			s.endLater(l, now)
+			_, moved := others[l.target.kin()]
+			s.endLater(l, now, moved)
 		}
 	}
 	forced := p.forced(s.options.Metrics.loops)
@@ -134,8 +139,8 @@ func (s *Scraper) build(p *pool, found jobTargets, builder *labels.Builder) (tar
 
 // endLater ends the loop of a target that has gone. Its series end at its next tick; the markers are written when
 // the target, if it only changed or comes back, has been scraped again, so that series that go on have newer samples then and don't end.
-// This is what Prometheus does.
-func (s *Scraper) endLater(l *loop, now time.Time) {
+// This is what Prometheus does. The series of a target that has moved to another slice don't end.
+func (s *Scraper) endLater(l *loop, now time.Time, moved bool) {
 	running := l.end()
 	next := l.schedule.latest(now) + 1
 	at := l.schedule.at(next)
@@ -152,10 +157,13 @@ func (s *Scraper) endLater(l *loop, now time.Time) {
 		_, waiting := s.ending[l]
 		delete(s.ending, l)
 		s.mu.Unlock()
-		if waiting {
-			s.endSeries([]*loop{l}, at)
-			l.retire()
+		if !waiting {
+			return
 		}
+		if !moved {
+			s.endSeries([]*loop{l}, at)
+		}
+		l.retire()
 	})
 }
 

@@ -87,6 +87,7 @@ type Scraper struct {
 
 	mu        sync.Mutex
 	ended     bool // no target is added any more
+	slicing   slicing
 	pools     map[string]*pool
 	ending    map[*loop]*time.Timer // of targets that have gone
 	resume    *handover             // of the scraper before; nil: nothing is known

@@ -54,8 +54,11 @@ func (s *Scraper) Targets() []Target {
 		}
 		s.mu.Unlock()
 	} else {
+		s.mu.Lock()
+		part := s.slicing
+		s.mu.Unlock()
 		for _, found := range s.discoveries.known() {
-			targets = append(targets, s.future(found, builder)...)
+			targets = append(targets, future(found, part, builder)...)
 		}
 	}
 	slices.SortFunc(targets, func(a, b Target) int {
@@ -65,11 +68,12 @@ func (s *Scraper) Targets() []Target {
 }
 
 // future are the targets that will be scraped. Those that can't be built are left out: they are logged once scraping starts.
-func (s *Scraper) future(found jobTargets, builder *labels.Builder) []Target {
+func future(found jobTargets, part slicing, builder *labels.Builder) []Target {
 	var described []Target
 	for _, group := range found.groups {
 		targets, _, _ := targetsOf(group, &job{config: found.config}, builder)
-		for _, t := range targets {
+		ours, _ := part.divide(targets)
+		for _, t := range ours {
 			described = append(described, describe(found.config, t, t.own, t.group, builder))
 		}
 	}
