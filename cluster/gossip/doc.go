@@ -17,14 +17,15 @@
 // # Timing
 //
 // With n nodes, of which one is killed, each of the n-1 others probes one peer per ProbeInterval (500 ms), in turns. So the first probe of the
-// dead node comes after 0.33 s (n=3) to 0.45 s (n=10) on average and 1 s at most for n=3. It fails at the end of its interval: 0.5 s. Then
+// dead node comes after about 0.5 s whatever n is, at most after 1.5 s with n=3. It fails at the end of its interval: 0.5 s. Then
 // the node is suspected for SuspicionMult (4) × max(1, log10 n) × ProbeInterval = 2 s for n ≤ 10, given the word of two more nodes, which
-// probe it meanwhile (with n ≤ 3 there are none to expect, and 2 s is final). Sum: 2.5 to 3.5 s, and 2.9 s on average. 30 nodes: 3.9 s.
+// probe it meanwhile (with n ≤ 3 there are none to expect, and 2 s is final). Sum: 2.5 to 3.5 s in most cases, 3.0 s on average. 30 nodes: 4 s.
 //
 // Without that word the suspicion lasts up to three times as long: the one who hears nobody is probably at fault itself. A node that is
-// slow notices by the answers of its helpers (Lifeguard) and probes up to four times slower. For this to be fair ProbeTimeout (200 ms) must
-// be less than half of ProbeInterval: a helper says that it heard nothing either after ProbeTimeout of its own, counted from
-// our ProbeTimeout on; with memberlist's ratio of one half that comes too late and every death makes the survivors distrust themselves.
+// slow notices by the answers of its helpers (Lifeguard) and probes up to four times slower. So a node that is cut off knows it by LastContact
+// at once, but holds the others alive for 6 to 20 s. For this distrust to be fair, ProbeTimeout (200 ms) must be less than half of
+// ProbeInterval: a helper says that it heard nothing either after a ProbeTimeout of its own, which begins when ours ends. With
+// memberlist's ratio of one half that comes too late, and every death makes the survivors distrust themselves.
 //
 // A change of a status, a suspicion or its refutation is sent to three nodes every 100 ms, four times and more: everyone knows in
 // about 0.3 s. A node that was suspected wrongly has 2 s to object.

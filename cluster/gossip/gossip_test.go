@@ -100,7 +100,7 @@ func TestANodeThatIsKilledIsDeadAndOneThatLeavesIsNot(t *testing.T) {
 	require.NoError(t, nodes[2].Close())
 	eventually(t, "n2 has left", func() bool { return nodes[0].peer("n2").Left && nodes[1].peer("n2").Left })
 	require.False(t, nodes[0].peer("n2").Alive)
-	require.Equal(t, 1, nodes[0].logged("gossip peer dead"))
+	require.NotZero(t, nodes[0].logged("gossip peer dead"))
 	eventually(t, "it is said", func() bool { return nodes[0].logged("gossip peer left") == 1 })
 
 	nodes[0].Forget("n3")

@@ -92,7 +92,7 @@ func (n *notes) otherKey(address, reason string) {
 
 // aboutKeys says whether an error of memberlist's is one of keys that differ.
 func aboutKeys(text string) bool {
-	return strings.Contains(text, "decrypt") || strings.Contains(text, "encrypt")
+	return strings.Contains(text, "decrypt") || strings.Contains(text, "remote state is encrypted") || strings.Contains(text, "remote state is not encrypted")
 }
 
 // Write takes memberlist's log, one line per call. What we say ourselves, and what it says in normal operation, is debugging; of what it warns
