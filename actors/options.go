@@ -48,6 +48,8 @@ type Options struct {
 	Jitter func() float64
 	// Runtime is time and concurrency; its zero value is the real thing.
 	Runtime Runtime
+	// Cluster makes the node one of several that share the configs. Nil: it runs everything.
+	Cluster *Cluster
 	// Middleware is put around every Receive of every actor of the tree, inside of the tree's own guard, which sees its panics.
 	Middleware []actor.ReceiverMiddleware
 }
@@ -116,6 +118,7 @@ func (o Options) withDefaults() Options {
 	if o.Jitter == nil {
 		o.Jitter = rand.Float64
 	}
+	o.Cluster = o.Cluster.withDefaults()
 	o.Runtime = o.Runtime.withDefaults()
 	o.ReshardInterval = orDefault(o.ReshardInterval, time.Minute)
 	o.RestartBackoff = orDefault(o.RestartBackoff, 5*time.Second)

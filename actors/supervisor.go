@@ -131,7 +131,7 @@ func (s *supervisor) spawnWatcher(c actor.Context) {
 	if s.Configs == nil || s.stopping != nil || s.watcher != nil {
 		return
 	}
-	s.watcher = c.SpawnPrefix(props(func() actor.Actor { return newWatcher(s.tree) }, guardChild(s.Logger), s.Options), "watcher/")
+	s.watcher = c.SpawnPrefix(props(func() actor.Actor { return newWatcher(s.tree, configFeed{s.Configs}, s.supervisor) }, guardChild(s.Logger), s.Options), "watcher/")
 }
 
 // terminated is told of every child that is gone.

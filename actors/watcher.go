@@ -3,13 +3,11 @@ package actors
 import (
 	"context"
 	"errors"
+	"iter"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
 	"go.uber.org/zap"
-
-	"github.com/ringmaster-agent/ringmaster/cluster"
-	"github.com/ringmaster-agent/ringmaster/messages"
 )
 
 const (
@@ -22,10 +20,12 @@ const (
 	relistLongest = 15 * time.Second
 )
 
-// watcher turns the store's stream into events for the supervisor. It lists, then watches from the listing's revision; it
+// watcher turns a stream of the store into events for other actors. It lists, then watches from the listing's revision; it
 // lists again when events were lost and, to be safe, every reshard interval. It never gives up.
 type watcher struct {
 	*tree
+	feed   feed
+	to     []*actor.PID
 	ctx    context.Context
 	cancel context.CancelFunc
 
@@ -34,10 +34,31 @@ type watcher struct {
 	// busy: a listing is under way. again: another was asked for meanwhile.
 	busy, again bool
 	// watched: a stream is open.
-	watched   bool
+	watched bool
+	// revision is that of the newest listing. afresh: the store has said since that it is not the one it was.
+	revision  int64
+	afresh    bool
 	failures  int
 	next      Timer
 	impatient Timer
+}
+
+// feed is what a watcher reads: the configs, or the registry.
+type feed interface {
+	// what it is, for the log.
+	what() string
+	// list returns everything as a message, as of a revision.
+	list(ctx context.Context, afresh bool) (message any, revision int64, err error)
+	// watch delivers what was changed after the revision, until ctx is over.
+	watch(ctx context.Context, after int64) iter.Seq[news]
+	// unavailable is the message that says that the store can't be read; nil if nobody wants to know.
+	unavailable(reason string) any
+}
+
+// news is one change, as a message, or that changes were lost, which it has no message for.
+type news struct {
+	message  any
+	revision int64
 }
 
 // Private messages of the watcher to itself.
@@ -45,7 +66,7 @@ type (
 	// listed is the outcome of a listing.
 	listed struct {
 		number   uint64
-		configs  []cluster.StoredConfig
+		message  any
 		revision int64
 		err      error
 	}
@@ -56,7 +77,7 @@ type (
 	// streamed is one event of a stream.
 	streamed struct {
 		number uint64
-		event  cluster.ConfigEvent
+		news   news
 	}
 	// streamEnded says that a stream came to its end.
 	streamEnded struct {
@@ -65,9 +86,9 @@ type (
 	}
 )
 
-func newWatcher(t *tree) *watcher {
+func newWatcher(t *tree, f feed, to ...*actor.PID) *watcher {
 	ctx, cancel := context.WithCancel(context.Background())
-	return &watcher{tree: t, ctx: ctx, cancel: cancel}
+	return &watcher{tree: t, feed: f, to: to, ctx: ctx, cancel: cancel}
 }
 
 // Receive implements actor.Actor.
@@ -89,7 +110,7 @@ func (w *watcher) Receive(c actor.Context) {
 		}
 	case streamed:
 		if m.number == w.streaming {
-			w.event(c, m.event)
+			w.event(c, m.news)
 		}
 	case streamEnded:
 		if m.number == w.streaming && w.ctx.Err() == nil {
@@ -107,12 +128,12 @@ func (w *watcher) list(c actor.Context) {
 	w.busy, w.again = true, false
 	w.listing++
 	stopTimer(w.next)
-	out := listed{number: w.listing}
+	out, afresh := listed{number: w.listing}, w.afresh
 	w.impatient = w.after(listPatience, c.Self(), notListed{number: w.listing})
 	w.do(c.Self(), func() (err error) {
 		ctx, cancel := context.WithTimeout(w.ctx, listTimeout)
 		defer cancel()
-		out.configs, out.revision, err = w.Configs.List(ctx)
+		out.message, out.revision, err = w.feed.list(ctx, afresh)
 		return err
 	}, func(err error) any { out.err = err; return out })
 }
@@ -125,14 +146,10 @@ func (w *watcher) listed(c actor.Context, m listed) {
 		return
 	}
 	if w.failures > 0 {
-		w.Logger.Info("store of configs answers again", zap.Int("failures", w.failures))
+		w.Logger.Info("store answers again", zap.String("what", w.feed.what()), zap.Int("failures", w.failures))
 	}
-	w.failures = 0
-	documents := make([]messages.Document, len(m.configs))
-	for i, stored := range m.configs {
-		documents[i] = documentOf(stored)
-	}
-	c.Send(w.supervisor, messages.ConfigsListed{Documents: messages.NewList(documents...), Revision: m.revision})
+	w.failures, w.afresh, w.revision = 0, false, m.revision
+	w.tell(c, m.message)
 	if !w.watched {
 		w.stream(c, m.revision)
 	}
@@ -157,8 +174,16 @@ func (w *watcher) failed(c actor.Context, err error) {
 }
 
 func (w *watcher) unavailable(c actor.Context, reason string) {
-	w.Logger.Warn("store of configs can't be read; what runs goes on running", zap.String("reason", reason))
-	c.Send(w.supervisor, messages.ConfigsUnavailable{Reason: reason})
+	w.Logger.Warn("store can't be read; what runs goes on running", zap.String("what", w.feed.what()), zap.String("reason", reason))
+	if message := w.feed.unavailable(reason); message != nil {
+		w.tell(c, message)
+	}
+}
+
+func (w *watcher) tell(c actor.Context, message any) {
+	for _, to := range w.to {
+		c.Send(to, message)
+	}
 }
 
 // stream reads the store's events in a goroutine that lives as long as the stream does.
@@ -167,31 +192,21 @@ func (w *watcher) stream(c actor.Context, after int64) {
 	w.streaming++
 	number, self := w.streaming, c.Self()
 	w.do(self, func() error {
-		for event := range w.Configs.Watch(w.ctx, after) {
-			w.root.Send(self, streamed{number: number, event: event})
+		for n := range w.feed.watch(w.ctx, after) {
+			w.root.Send(self, streamed{number: number, news: n})
 		}
 		return errors.New("the stream of changes ended")
 	}, func(err error) any { return streamEnded{number: number, err: err} })
 }
 
-func (w *watcher) event(c actor.Context, e cluster.ConfigEvent) {
-	switch e.Kind {
-	case cluster.EventPut:
-		c.Send(w.supervisor, messages.ConfigPut{Document: documentOf(e.Config)})
-	case cluster.EventDelete:
-		c.Send(w.supervisor, messages.ConfigDeleted{Name: e.Config.Name, Revision: e.Config.Revision})
-	case cluster.EventRelist:
-		w.Logger.Info("changes of configs were missed; listing again", zap.Int64("revision", e.Config.Revision))
-		w.list(c)
+func (w *watcher) event(c actor.Context, n news) {
+	if n.message != nil {
+		w.tell(c, n.message)
+		return
 	}
-}
-
-func documentOf(stored cluster.StoredConfig) messages.Document {
-	d := messages.Document{Name: stored.Name, Text: messages.Text(stored.Text), Revision: stored.Revision}
-	if stored.Err != nil {
-		d.Text, d.Problem = "", stored.Err.Error()
-	}
-	return d
+	w.Logger.Info("changes were missed; listing again", zap.String("what", w.feed.what()), zap.Int64("revision", n.revision))
+	w.afresh = w.afresh || n.revision < w.revision
+	w.list(c)
 }
 
 func stopTimer(t Timer) {

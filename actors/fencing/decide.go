@@ -1,0 +1,87 @@
+package fencing
+
+import "time"
+
+const (
+	// Fresh is the age at which evidence is none any more.
+	Fresh = 2500 * time.Millisecond
+	// Idle is how long a session must not have been renewed before another node ends it.
+	Idle = 3 * time.Second
+	// carry is how long a permission without evidence holds: until the node has looked again, four times over.
+	carry = time.Second
+	// patience is how long a node looks, without having been paused itself, before it believes that it is isolated.
+	patience = 10 * time.Second
+)
+
+// View is everything a decision depends on.
+type View struct {
+	Now time.Time
+	// TTL is the session's time to live.
+	TTL time.Duration
+	// Renewed is the newest proof that the session was alive; zero if there is none.
+	Renewed time.Time
+	// Contact is when the newest ping that a peer has answered was sent; zero if there was none.
+	Contact time.Time
+	// Alive is how many peers gossip sees alive, Reaching how many of them say that they reach the store.
+	Alive, Reaching int
+	// Others is how many other members there were when the store last told.
+	Others int
+	// AwakeSince is since when the node has been looking without a pause.
+	AwakeSince time.Time
+	// StopWhenIsolated: a node that sees neither the store nor a peer stops. Otherwise it goes on: duplicates are safer than gaps.
+	StopWhenIsolated bool
+}
+
+// Verdict is what the node may do.
+type Verdict struct {
+	// Until is when the permission to scrape ends, unless the session is renewed; zero: it has none.
+	Until time.Time
+	// Fenced: the node has to give up its session by itself, and to say so. It may never scrape by it again.
+	Fenced bool
+	// Reason says why, in words.
+	Reason string
+}
+
+// Decide says whether the node may scrape.
+func Decide(v View) Verdict {
+	stale := v.Now.Sub(v.Renewed)
+	switch {
+	case !v.Renewed.IsZero() && stale < Fresh:
+		return Verdict{Until: v.Renewed.Add(Fresh), Reason: "the store renews the session"}
+	case v.Others == 0:
+		return Verdict{Until: v.Now.Add(carry), Reason: "the store is away, and there is no other node"}
+	case !v.Contact.IsZero() && v.Now.Sub(v.Contact) < Fresh:
+		return amongPeers(v, stale)
+	case v.Contact.IsZero() && !v.Renewed.IsZero() && stale < v.TTL-Fresh:
+		// Nobody can end the session early: gossip has never worked.
+		return Verdict{Until: v.Renewed.Add(v.TTL - Fresh), Reason: "the store is away, and there is no gossip; the session can't have run out yet"}
+	case v.Now.Sub(v.AwakeSince) < patience:
+		return Verdict{Reason: "neither the store nor a peer answers"}
+	case v.StopWhenIsolated:
+		return Verdict{Fenced: true, Reason: "neither the store nor a peer answers: isolated, and told to stop then"}
+	default:
+		return Verdict{Until: v.Now.Add(carry), Reason: "neither the store nor a peer answers: isolated, and told to go on then"}
+	}
+}
+
+// amongPeers is about a node that peers answer and the store does not.
+func amongPeers(v View, stale time.Duration) Verdict {
+	limit := v.TTL / 2
+	switch {
+	case v.Reaching == 0:
+		return Verdict{Until: v.Now.Add(carry), Reason: "no node reaches the store"}
+	case v.Renewed.IsZero():
+		return Verdict{Reason: "other nodes reach the store"}
+	case stale < limit:
+		return Verdict{Until: earlier(v.Contact.Add(Fresh), v.Renewed.Add(limit)), Reason: "the store is away, and peers answer"}
+	default:
+		return Verdict{Fenced: true, Reason: "other nodes reach the store and this one does not"}
+	}
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
+}

@@ -1,0 +1,98 @@
+package fencing_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	. "github.com/ringmaster-agent/ringmaster/actors/fencing"
+)
+
+var now = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+
+func ago(d time.Duration) time.Time { return now.Add(-d) }
+
+// base is a node of three that has lost the store for so long that its session may have run out, and sees no peer.
+func base() View {
+	return View{Now: now, TTL: 10 * time.Second, Renewed: ago(time.Minute), Contact: ago(time.Minute), Others: 2, AwakeSince: ago(time.Hour)}
+}
+
+func TestVerdicts(t *testing.T) {
+	for name, test := range map[string]struct {
+		change func(*View)
+		until  time.Duration // from now; 0: no permission
+		fenced bool
+	}{
+		"a session that was just renewed is evidence":   {func(v *View) { v.Renewed = ago(time.Second) }, 1500 * time.Millisecond, false},
+		"an old one is none, and its node is isolated":  {func(*View) {}, time.Second, false},
+		"an isolated node stops if it was told so":      {func(v *View) { v.StopWhenIsolated = true }, 0, true},
+		"a node that has just woken is not isolated":    {func(v *View) { v.AwakeSince = ago(time.Second) }, 0, false},
+		"a node alone goes on":                          {func(v *View) { v.Others = 0 }, time.Second, false},
+		"a node alone goes on when it was told to stop": {func(v *View) { v.Others, v.StopWhenIsolated = 0, true }, time.Second, false},
+		"when no node reaches the store all go on": {func(v *View) {
+			v.Contact, v.Alive = ago(time.Second), 2
+		}, time.Second, false},
+		"when others reach the store this node stops": {func(v *View) {
+			v.Contact, v.Alive, v.Reaching = ago(time.Second), 2, 1
+		}, 0, true},
+		"a short absence of the store is no reason to stop": {func(v *View) {
+			v.Renewed, v.Contact, v.Alive, v.Reaching = ago(3*time.Second), ago(time.Second), 2, 2
+		}, 1500 * time.Millisecond, false},
+		"it is one when half of the session's time is over": {func(v *View) {
+			v.Renewed, v.Contact, v.Alive, v.Reaching = ago(5*time.Second), ago(time.Second), 2, 2
+		}, 0, true},
+		"the permission ends before that": {func(v *View) {
+			v.Renewed, v.Contact, v.Alive, v.Reaching = ago(4*time.Second), ago(0), 2, 2
+		}, time.Second, false},
+		"without gossip the session alone decides": {func(v *View) {
+			v.Renewed, v.Contact = ago(5*time.Second), time.Time{}
+		}, 2500 * time.Millisecond, false},
+		"in good time before it runs out": {func(v *View) {
+			v.Renewed, v.Contact, v.AwakeSince = ago(8*time.Second), time.Time{}, ago(8*time.Second)
+		}, 0, false},
+		"a session of an earlier process is evidence of nothing": {func(v *View) {
+			v.Renewed, v.Contact, v.Alive, v.Reaching = time.Time{}, ago(0), 2, 2
+		}, 0, false},
+		"unless nobody can have taken over": {func(v *View) {
+			v.Renewed, v.Contact, v.Alive = time.Time{}, ago(0), 2
+		}, time.Second, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			v := base()
+			test.change(&v)
+			verdict := Decide(v)
+			want := time.Time{}
+			if test.until != 0 {
+				want = now.Add(test.until)
+			}
+			require.Equal(t, want, verdict.Until, verdict.Reason)
+			require.Equal(t, test.fenced, verdict.Fenced, verdict.Reason)
+			require.NotEmpty(t, verdict.Reason)
+		})
+	}
+}
+
+// Whatever is known: no permission outlasts what others need to take over, unless nobody can or the node was told to go on alone.
+func TestNoPermissionOutlastsTheSession(t *testing.T) {
+	ages := []time.Duration{0, time.Second, 2499 * time.Millisecond, 2500 * time.Millisecond, 4 * time.Second, 5 * time.Second, 7 * time.Second, 9 * time.Second, time.Minute}
+	for _, renewed := range ages {
+		for _, contact := range ages {
+			for _, never := range []bool{false, true} {
+				v := base()
+				v.Renewed, v.Contact, v.Alive, v.Reaching, v.StopWhenIsolated = ago(renewed), ago(contact), 1, 1, true
+				if never {
+					v.Contact = time.Time{}
+				}
+				verdict := Decide(v)
+				if verdict.Until.IsZero() {
+					continue
+				}
+				require.False(t, verdict.Fenced)
+				require.True(t, verdict.Until.Before(v.Renewed.Add(v.TTL)), "%+v", v)
+				canBeEnded := !never && contact >= Fresh // peers may think that the node is dead
+				require.False(t, canBeEnded && verdict.Until.After(v.Renewed.Add(Idle)), "%+v", v)
+			}
+		}
+	}
+}
