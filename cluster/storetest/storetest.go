@@ -29,6 +29,19 @@ type Sharer interface {
 	Share(t *testing.T) cluster.Store
 }
 
+// Forgetful is a store that can't tell what was deleted between two revisions, unless its prefix was listed at the first one
+// through the same client. The suite lists before it watches such a store.
+type Forgetful interface {
+	ForgetsDeletions()
+}
+
+// Limited is a store that accepts less than the contract asks for: values of so many bytes, and a batch in several steps if
+// it has more than BatchStep operations.
+type Limited interface {
+	ValueLimit() int
+	BatchStep() int
+}
+
 // Run runs the suite. open returns a new, empty store, and sees to its being closed at the end of t.
 func Run(t *testing.T, open func(t *testing.T) cluster.Store) {
 	for _, group := range []struct {
@@ -124,8 +137,19 @@ func (s *suite) revision() int64 {
 	return l.Revision
 }
 
+// listFirst lists what will be watched, if the store needs that.
+func (s *suite) listFirst(prefix string) {
+	s.Helper()
+	if _, forgets := s.store.(Forgetful); forgets {
+		_, err := s.store.List(s.ctx, prefix)
+		require.NoError(s, err)
+	}
+}
+
 // watch starts a watch that ends with the test.
 func (s *suite) watch(prefix string, after int64) <-chan cluster.Event {
+	s.Helper()
+	s.listFirst(prefix)
 	return s.store.Watch(s.ctx, prefix, after)
 }
 

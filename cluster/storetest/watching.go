@@ -55,6 +55,7 @@ var watchTests = []test{
 	{"a watch from an old revision tells what came after it", func(s *suite) {
 		s.put("a", "v")
 		from := s.put("b", "v")
+		s.listFirst("")
 		s.put("c", "v")
 		s.put("d", "v")
 		events := s.watch("", from)

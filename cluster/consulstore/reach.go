@@ -1,0 +1,90 @@
+package consulstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"sync"
+	"syscall"
+	"time"
+
+	"go.uber.org/zap"
+)
+
+// remindEvery is how often the log repeats that Consul can't be reached.
+const remindEvery = 30 * time.Second
+
+// errNoAnswer is why a request ends that took longer than the client's time-out.
+var errNoAnswer = errors.New("no answer within the HTTP client timeout")
+
+// reach tells the log whether Consul can be reached. It hears of every request; renewals of sessions and watches see to it
+// that there are some.
+type reach struct {
+	where  string
+	logger *zap.Logger
+
+	mu       sync.Mutex
+	lost     time.Time // zero while Consul answers
+	reminded time.Time
+}
+
+// observe takes the outcome of one request. A status below 500 is an answer, even if it is a refusal. What the caller broke
+// off says nothing.
+func (r *reach) observe(req *http.Request, resp *http.Response, err error) {
+	switch {
+	case err == nil && resp.StatusCode < http.StatusInternalServerError:
+		r.answered()
+	case err == nil:
+		r.failed(fmt.Errorf("HTTP status %d", resp.StatusCode))
+	case req.Context().Err() == nil:
+		r.failed(explain(err))
+	case errors.Is(context.Cause(req.Context()), errNoAnswer):
+		r.failed(errNoAnswer)
+	}
+}
+
+func (r *reach) answered() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.lost.IsZero() {
+		return
+	}
+	r.logger.Info("consul answers again", zap.String("store", r.where), zap.Duration("duration", time.Since(r.lost)))
+	r.lost, r.reminded = time.Time{}, time.Time{}
+}
+
+func (r *reach) failed(err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	now := time.Now()
+	if r.lost.IsZero() {
+		r.lost = now
+	}
+	if !r.reminded.IsZero() && now.Sub(r.reminded) < remindEvery {
+		return
+	}
+	r.reminded = now
+	r.logger.Warn("consul can't be reached; nothing is concluded from that, all is tried again",
+		zap.String("store", r.where), zap.Duration("duration", now.Sub(r.lost)), zap.NamedError("err", err))
+}
+
+// away reports whether the log has the reason of a failure already.
+func (r *reach) away() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return !r.lost.IsZero()
+}
+
+// explain returns an error without what the message around it says anyway.
+func explain(err error) error {
+	var u *url.Error
+	if errors.As(err, &u) {
+		err = u.Err // without the method and the URL
+	}
+	if errors.Is(err, syscall.ECONNREFUSED) {
+		return fmt.Errorf("nothing listens there: %w", err)
+	}
+	return err
+}
