@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"time"
 
@@ -70,11 +71,23 @@ type ScrapingService struct {
 	ClusterReshardEventTimeout time.Duration `yaml:"cluster_reshard_event_timeout"`
 	// DangerousAllowReadingFiles lets uploaded configs name files of this machine.
 	DangerousAllowReadingFiles bool `yaml:"dangerous_allow_reading_files"`
+	// WhenIsolated is IsolatedContinue or IsolatedStop.
+	WhenIsolated string `yaml:"when_isolated"`
+	// Gossip is how nodes learn from each other who is alive.
+	Gossip Gossip `yaml:"gossip"`
+	// ReplicaLabels are the names and the values, with {{replica}} for its number, of the labels of replicas; see WithReplicaLabels. Never nil.
+	ReplicaLabels map[string]string `yaml:"replica_labels"`
 	// KVStore holds the configs.
 	KVStore KVStore `yaml:"kvstore"`
 	// Lifecycler is how the node takes its place in the ring.
 	Lifecycler Lifecycler `yaml:"lifecycler"`
 }
+
+// What a node does that reaches neither the store nor any other node.
+const (
+	IsolatedContinue = "continue"
+	IsolatedStop     = "stop"
+)
 
 // The kinds of KVStore.
 const (
@@ -93,15 +106,6 @@ type KVStore struct {
 	Embedded Embedded `yaml:"embedded"`
 	Etcd     Etcd     `yaml:"etcd"`
 	Consul   Consul   `yaml:"consul"`
-}
-
-// Embedded is the etcd server inside the process.
-type Embedded struct {
-	// DataDirectory is beside the WAL directory unless given; see Agent.
-	DataDirectory string `yaml:"data_directory"`
-	// ListenClient and ListenPeer are host:port on loopback; port 0 takes a free one at each start.
-	ListenClient string `yaml:"listen_client"`
-	ListenPeer   string `yaml:"listen_peer"`
 }
 
 // Etcd is a client's view of an etcd cluster.
@@ -133,18 +137,28 @@ type Consul struct {
 
 // Lifecycler is how a node takes its place in the ring.
 type Lifecycler struct {
-	Ring                 Ring          `yaml:"ring"`
-	NumTokens            int           `yaml:"num_tokens"`
-	HeartbeatPeriod      time.Duration `yaml:"heartbeat_period"`
-	JoinAfter            time.Duration `yaml:"join_after"`
-	ObservePeriod        time.Duration `yaml:"observe_period"`
-	MinReadyDuration     time.Duration `yaml:"min_ready_duration"`
-	InterfaceNames       []string      `yaml:"interface_names"`
-	EnableInet6          bool          `yaml:"enable_inet6"`
-	FinalSleep           time.Duration `yaml:"final_sleep"`
-	TokensFilePath       string        `yaml:"tokens_file_path"`
-	AvailabilityZone     string        `yaml:"availability_zone"`
-	UnregisterOnShutdown bool          `yaml:"unregister_on_shutdown"`
+	Ring Ring `yaml:"ring"`
+	// NumTokens is 1 to maxTokens.
+	NumTokens int `yaml:"num_tokens"`
+	// HeartbeatPeriod has no effect.
+	HeartbeatPeriod time.Duration `yaml:"heartbeat_period"`
+	// JoinAfter is how long a node that is ready waits before it joins the ring.
+	JoinAfter time.Duration `yaml:"join_after"`
+	// ObservePeriod is how long a node that joins is shown as joining before it owns anything.
+	ObservePeriod time.Duration `yaml:"observe_period"`
+	// MinReadyDuration is how long everything has to be ready before the node says that it is.
+	MinReadyDuration time.Duration `yaml:"min_ready_duration"`
+	// InterfaceNames are where Address is looked for, if it is empty; EnableInet6 takes IPv6 addresses, too.
+	InterfaceNames []string `yaml:"interface_names"`
+	EnableInet6    bool     `yaml:"enable_inet6"`
+	// FinalSleep is how long a process that has stopped everything waits before it ends, so that its last metrics can be scraped.
+	FinalSleep time.Duration `yaml:"final_sleep"`
+	// TokensFilePath is where the tokens are kept over a restart; empty: nowhere.
+	TokensFilePath string `yaml:"tokens_file_path"`
+	// AvailabilityZone is where the node fails together with others; may be empty.
+	AvailabilityZone string `yaml:"availability_zone"`
+	// UnregisterOnShutdown hands everything over to others at a shutdown. Without it a node that is back in time goes on where it was.
+	UnregisterOnShutdown bool `yaml:"unregister_on_shutdown"`
 	// Address is what others reach this node at; empty: found by InterfaceNames.
 	Address string `yaml:"address"`
 	// Port is the port of Address; 0: the listener's.
@@ -155,12 +169,21 @@ type Lifecycler struct {
 
 // Ring is where the members of the ring are recorded, and when one counts as gone.
 type Ring struct {
-	// KVStore is the configs' own store, under another prefix, unless given.
-	KVStore              KVStore       `yaml:"kvstore"`
-	HeartbeatTimeout     time.Duration `yaml:"heartbeat_timeout"`
-	ReplicationFactor    int           `yaml:"replication_factor"`
-	ZoneAwarenessEnabled bool          `yaml:"zone_awareness_enabled"`
+	// KVStore is the configs' own store under another prefix.
+	KVStore KVStore `yaml:"kvstore"`
+	// HeartbeatTimeout is 0 if the file has none; see SessionTTL.
+	HeartbeatTimeout time.Duration `yaml:"heartbeat_timeout"`
+	// ReplicationFactor is how many members run each config, 1 to maxReplicas.
+	ReplicationFactor int `yaml:"replication_factor"`
+	// ZoneAwarenessEnabled places the replicas of a config in different zones, as far as there are so many.
+	ZoneAwarenessEnabled bool `yaml:"zone_awareness_enabled"`
 }
+
+// DefaultSessionTTL is the SessionTTL of a file without heartbeat_timeout.
+const DefaultSessionTTL = 10 * time.Second
+
+// SessionTTL is how long the store keeps what a node holds after the node was last heard of. At least minSessionTTL.
+func (r Ring) SessionTTL() time.Duration { return cmp.Or(r.HeartbeatTimeout, DefaultSessionTTL) }
 
 // agentFile is what agent.yaml is decoded into.
 type agentFile struct {
@@ -180,7 +203,7 @@ func defaultAgentFile() agentFile {
 	store := KVStore{
 		Store:    StoreEmbedded,
 		Prefix:   "configurations/",
-		Embedded: Embedded{ListenClient: "127.0.0.1:0", ListenPeer: "127.0.0.1:0"},
+		Embedded: Embedded{ListenClient: "127.0.0.1:0"},
 		Etcd:     Etcd{DialTimeout: 10 * time.Second, MaxRetries: 10},
 		Consul: Consul{
 			Host: "localhost:8500", HTTPClientTimeout: 20 * time.Second,
@@ -204,9 +227,11 @@ func defaultAgentFile() agentFile {
 					ReshardInterval:            time.Minute,
 					ReshardTimeout:             30 * time.Second,
 					ClusterReshardEventTimeout: 30 * time.Second,
+					WhenIsolated:               IsolatedContinue,
+					Gossip:                     Gossip{Enabled: true},
 					KVStore:                    store,
 					Lifecycler: Lifecycler{
-						Ring:                 Ring{KVStore: ringStore, HeartbeatTimeout: time.Minute, ReplicationFactor: 1},
+						Ring:                 Ring{KVStore: ringStore, ReplicationFactor: 1},
 						NumTokens:            128,
 						HeartbeatPeriod:      5 * time.Second,
 						UnregisterOnShutdown: true,

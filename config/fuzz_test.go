@@ -1,6 +1,7 @@
 package config
 
 import (
+	"encoding/hex"
 	"errors"
 	"os"
 	"testing"
@@ -58,6 +59,8 @@ func FuzzLoadAgent(f *testing.F) {
 	f.Add("metrics: {wal_directory: \"${A:-b}\"}", "\n")
 	f.Add("metrics: {configs: [{name: a}]}", "")
 	f.Add("metrics: {scraping_service: {kvstore: {store: etcd}}}", "x: [")
+	f.Add("metrics: {scraping_service: {gossip: {join: [a], encryption_key: b}, replica_labels: {a: '{{replica}}', b: }, when_isolated: stop}}", "")
+	f.Add("metrics: {scraping_service: {kvstore: {embedded: {"+threePeers+", peer_tls: {cert_file: a}}}, lifecycler: {id: a, ring: {kvstore: {etcd: {endpoints: [a]}}, replication_factor: 2}}}}", "")
 	f.Fuzz(func(t *testing.T, text, value string) {
 		opts := LoadOptions{ExpandEnv: true, LookupEnv: func(string) (string, bool) { return value, value != "" }}
 		a, err := LoadAgent("agent.yaml", []byte(text), opts)
@@ -73,5 +76,19 @@ func FuzzLoadAgent(f *testing.F) {
 			require.Equal(t, c.Digest(), again.Metrics.Configs[i].Digest())
 		}
 		a.Masked()
+	})
+}
+
+func FuzzParseGossipKey(f *testing.F) {
+	f.Add("00112233445566778899aabbccddeeff")
+	f.Add("AAAAAAAAAAAAAAAAAAAAAA==\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		key, err := ParseGossipKey(text)
+		if err == nil {
+			require.Contains(t, []int{16, 24, 32}, len(key))
+			again, err := ParseGossipKey(hex.EncodeToString(key))
+			require.NoError(t, err)
+			require.Equal(t, key, again)
+		}
 	})
 }

@@ -37,9 +37,14 @@ type Instance struct {
 	// RemoteFlushDeadline is > 0: how long a shutdown waits for what is unsent.
 	RemoteFlushDeadline  time.Duration
 	WriteStaleOnShutdown bool
+	// Slices is into how many parts its targets are divided, 1 to maxSlices.
+	Slices int
 
 	digest Digest
 }
+
+// maxSlices is more than there is use for: each slice of a config is scheduled and stored like a config.
+const maxSlices = 64
 
 // Digest covers the name, the text and the global block. Equal digests: there is nothing to reload.
 func (i *Instance) Digest() Digest { return i.digest }
@@ -66,6 +71,7 @@ type instanceFile struct {
 	MaxWALTime               time.Duration                   `yaml:"max_wal_time"`
 	RemoteFlushDeadline      time.Duration                   `yaml:"remote_flush_deadline"`
 	WriteStaleOnShutdown     bool                            `yaml:"write_stale_on_shutdown"`
+	Slices                   int                             `yaml:"slices"`
 }
 
 // UnmarshalYAML implements yaml.Unmarshaler: the defaults hold for what is not written.
@@ -76,6 +82,7 @@ func (f *instanceFile) UnmarshalYAML(n *yaml.Node) error {
 		MinWALTime:           5 * time.Minute,
 		MaxWALTime:           4 * time.Hour,
 		RemoteFlushDeadline:  time.Minute,
+		Slices:               1,
 	}
 	return n.Decode((*plain)(f))
 }
@@ -148,6 +155,7 @@ func (d *document) instanceOf(n *yaml.Node, f instanceFile, g *Global) *Instance
 		MaxWALTime:               f.MaxWALTime,
 		RemoteFlushDeadline:      f.RemoteFlushDeadline,
 		WriteStaleOnShutdown:     f.WriteStaleOnShutdown,
+		Slices:                   f.Slices,
 	}
 }
 
@@ -164,6 +172,9 @@ func (d *document) checkInstance(n *yaml.Node, f instanceFile) {
 	}
 	positive("wal_truncate_frequency", f.WALTruncateFrequency)
 	positive("remote_flush_deadline", f.RemoteFlushDeadline)
+	if where, ok := at(n, "slices"); ok && !d.bad[where] && (f.Slices < 1 || f.Slices > maxSlices) {
+		d.fail(where, fmt.Sprintf("a config has 1 to %d slices", maxSlices), "leave the key out for a config that is not divided")
+	}
 	if f.MinWALTime > f.MaxWALTime {
 		where, ok := at(n, "min_wal_time")
 		if !ok {

@@ -29,6 +29,16 @@ func TestAnInstanceHasDefaults(t *testing.T) {
 	require.True(t, i.RemoteWrite[0].QueueConfig.RetryOnRateLimit)
 	require.Equal(t, promconfig.DefaultQueueConfig.MaxShards, i.RemoteWrite[0].QueueConfig.MaxShards)
 	require.NotNil(t, i.Global)
+	require.Equal(t, 1, i.Slices)
+}
+
+func TestAnInstanceIsDividedIntoSlices(t *testing.T) {
+	require.Equal(t, 64, mustParse(t, "app", "slices: 64").Slices)
+	require.Equal(t, 1, mustParse(t, "app", "slices:").Slices)
+	require.NotEqual(t, mustParse(t, "app", "slices: 2").Digest(), mustParse(t, "app", "slices: 3").Digest())
+	a := load(t, "metrics: {configs: [{name: a, slices: 3}, {name: b}]}")
+	require.Equal(t, 3, a.Metrics.Configs[0].Slices)
+	require.Equal(t, 1, a.Metrics.Configs[1].Slices)
 }
 
 func TestTheURLsNameWins(t *testing.T) {
@@ -137,6 +147,10 @@ func TestRulesOfAnInstance(t *testing.T) {
 		{"max_wal_time: 1m", "max_wal_time: min_wal_time 5m0s is longer than max_wal_time 1m0s"},
 		{"remote_flush_deadline: -1s", "remote_flush_deadline: a duration must not be negative"},
 		{"remote_flush_deadline: 60", `remote_flush_deadline: "60" is not a duration`},
+		{"slices: 0", `config "app":1: instance "app": slices: a config has 1 to 64 slices; leave the key out`},
+		{"slices: 65", "slices: a config has 1 to 64 slices"},
+		{"slices: -1", "slices: a config has 1 to 64 slices"},
+		{"slices: many", "slices: this must be a whole number"},
 		{"wal_truncate_frequency: 0", "wal_truncate_frequency: this must be more than 0"},
 		{"host_filter: [a]", "host_filter: this must be a single value, not a list"},
 		{"host_filter: true\nhost_filter: false", `config "app":2: instance "app": host_filter: the key is already set in line 1`},

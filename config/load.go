@@ -3,7 +3,6 @@ package config
 import (
 	"cmp"
 	"fmt"
-	"net"
 	"path/filepath"
 	"reflect"
 	"slices"
@@ -29,7 +28,7 @@ func Default(walDirectory string) *Agent {
 	m.WALMaxSize = int64(f.Metrics.WALMaxSize)
 	m.Global = DefaultGlobal()
 	m.ScrapingService.Enabled = true
-	m.completeStores(false)
+	m.completeService()
 	return &Agent{Server: f.Server, Metrics: m}
 }
 
@@ -94,6 +93,7 @@ func (d *document) finish(a *Agent, root *yaml.Node, f agentFile, texts map[*yam
 	metrics := child(root, "metrics")
 	a.Server, a.Metrics = f.Server, f.Metrics.Metrics
 	a.Metrics.WALMaxSize = int64(f.Metrics.WALMaxSize)
+	a.Metrics.completeService()
 	d.server(child(root, "server"), f.Server)
 	d.metrics(metrics, a.Metrics)
 	dir := filepath.Dir(d.file)
@@ -108,9 +108,8 @@ func (d *document) finish(a *Agent, root *yaml.Node, f agentFile, texts map[*yam
 			a.Metrics.Configs[i].seal(texts[n])
 		}
 	}
-	_, ownRing := at(metrics, "scraping_service", "lifecycler", "ring", "kvstore", "store")
-	a.Metrics.completeStores(ownRing)
-	a.Warnings = append(a.Warnings, d.warnings(metrics)...)
+	d.replicaLabels(child(child(metrics, "scraping_service"), "replica_labels"), g.Prometheus.MetricNameValidationScheme)
+	a.Warnings = append(a.Warnings, d.warnings(metrics, a.Metrics.ScrapingService)...)
 	if !a.Metrics.ScrapingService.Enabled && len(a.Metrics.Configs) == 0 {
 		a.Warnings = append(a.Warnings, d.file+": nothing is scraped: the scraping service is not enabled, and there are no configs")
 	}
@@ -152,44 +151,6 @@ func (d *document) metrics(n *yaml.Node, m Metrics) {
 	d.service(service, m.ScrapingService)
 }
 
-func (d *document) service(n *yaml.Node, s ScrapingService) {
-	d.moreThanZero(n, s.ReshardInterval > 0, "reshard_interval")
-	d.moreThanZero(n, s.ReshardTimeout > 0, "reshard_timeout")
-	l := s.Lifecycler
-	d.moreThanZero(n, l.NumTokens > 0, "lifecycler", "num_tokens")
-	d.moreThanZero(n, l.HeartbeatPeriod > 0, "lifecycler", "heartbeat_period")
-	d.moreThanZero(n, l.Ring.HeartbeatTimeout > 0, "lifecycler", "ring", "heartbeat_timeout")
-	d.moreThanZero(n, l.Ring.ReplicationFactor > 0, "lifecycler", "ring", "replication_factor")
-	if where, ok := at(n, "lifecycler", "port"); ok && (l.Port < 0 || l.Port > 65535) {
-		d.fail(where, "this is not a port", "use 1 to 65535, or leave the key out")
-	}
-	d.store(child(n, "kvstore"), s.KVStore)
-	d.store(child(child(child(n, "lifecycler"), "ring"), "kvstore"), l.Ring.KVStore)
-}
-
-func (d *document) store(n *yaml.Node, s KVStore) {
-	d.oneOf(n, "store", s.Store, StoreEmbedded, StoreEtcd, StoreConsul, StoreInMemory)
-	if s.Store == StoreEtcd && len(s.Etcd.Endpoints) == 0 {
-		where, _ := at(n, "etcd", "endpoints")
-		d.fail(where, "there are no endpoints of the etcd store", "list host:port of each under etcd.endpoints")
-	}
-	d.loopback(n, "listen_client", s.Embedded.ListenClient)
-	d.loopback(n, "listen_peer", s.Embedded.ListenPeer)
-}
-
-// loopback keeps the embedded store, which has no authentication, off the network.
-func (d *document) loopback(n *yaml.Node, key, address string) {
-	where, ok := at(n, "embedded", key)
-	if !ok {
-		return
-	}
-	host, _, err := net.SplitHostPort(address)
-	ip := net.ParseIP(host)
-	if err != nil || host != "localhost" && (ip == nil || !ip.IsLoopback()) {
-		d.fail(where, "this is not a loopback address with a port", "write it like 127.0.0.1:2379")
-	}
-}
-
 func (d *document) oneOf(n *yaml.Node, key, value string, allowed ...string) {
 	where, ok := at(n, key)
 	if !ok || d.bad[where] || slices.Contains(allowed, value) {
@@ -198,45 +159,26 @@ func (d *document) oneOf(n *yaml.Node, key, value string, allowed ...string) {
 	d.fail(where, fmt.Sprintf("%q is not known here", value), "use "+abridged(allowed))
 }
 
+// within checks a number that is at least 1.
+func (d *document) within(n *yaml.Node, value, most int, keys ...string) {
+	d.moreThanZero(n, value > 0, keys...)
+	if where, ok := at(n, keys...); ok && value > most && !d.bad[where] {
+		d.fail(where, fmt.Sprintf("this must be at most %d", most), "lower it, or leave the key out for its default")
+	}
+}
+
 func (d *document) moreThanZero(n *yaml.Node, holds bool, keys ...string) {
 	if where, ok := at(n, keys...); ok && !holds && !d.bad[where] {
 		d.fail(where, "this must be more than 0", "leave the key out for its default")
 	}
 }
 
-// completeStores fills in what depends on other keys: the embedded store's directory, and the ring's store, which is the
-// configs' own under another prefix unless the file names one.
-func (m *Metrics) completeStores(ownRing bool) {
-	s := &m.ScrapingService
-	if s.KVStore.Embedded.DataDirectory == "" {
-		s.KVStore.Embedded.DataDirectory = storeDirectory(m.WALDirectory)
-	}
-	ring := &s.Lifecycler.Ring.KVStore
-	if !ownRing {
-		prefix := ring.Prefix
-		*ring = s.KVStore
-		ring.Prefix = prefix
-	}
-	if ring.Embedded.DataDirectory == "" {
-		ring.Embedded.DataDirectory = s.KVStore.Embedded.DataDirectory
-	}
-}
-
-// storeDirectory is beside the WAL directory and named after it, so that two agents in one place keep apart.
-func storeDirectory(walDirectory string) string {
-	clean := filepath.Clean(walDirectory)
-	if base := filepath.Base(clean); base == "." || base == ".." || base == string(filepath.Separator) {
-		return filepath.Join(clean, "..", "ringmaster-store")
-	}
-	return clean + "-store"
-}
-
-// warnings tells of keys that are written but have no effect.
-func (d *document) warnings(metrics *yaml.Node) []string {
+// warnings tell of keys that are written and have no effect, or another than one may think.
+func (d *document) warnings(metrics *yaml.Node, s ScrapingService) []string {
 	var found []string
 	note := func(why string, keys ...string) {
 		if where, ok := at(metrics, keys...); ok {
-			found = append(found, fmt.Sprintf("%s: line %d: %s", d.file, d.line(where), why))
+			found = append(found, d.warning(where, why))
 		}
 	}
 	note("metrics.instance_mode has no effect: each instance is always on its own", "instance_mode")
@@ -244,5 +186,9 @@ func (d *document) warnings(metrics *yaml.Node) []string {
 	for _, key := range []string{"evaluation_interval", "rule_query_offset", "query_log_file"} {
 		note("metrics.global."+key+" has no effect: this agent evaluates no rules", "global", key)
 	}
-	return found
+	return append(found, d.serviceWarnings(child(metrics, "scraping_service"), s)...)
+}
+
+func (d *document) warning(where *yaml.Node, why string) string {
+	return fmt.Sprintf("%s: line %d: %s", d.file, d.line(where), why)
 }

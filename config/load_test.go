@@ -89,7 +89,7 @@ func TestTheEmbeddedStoreIsBesideTheWAL(t *testing.T) {
 	require.Equal(t, "/srv/x", a.Metrics.ScrapingService.Lifecycler.Ring.KVStore.Embedded.DataDirectory)
 }
 
-func TestTheRingUsesTheStoreOfTheConfigsUnlessTheFileNamesOne(t *testing.T) {
+func TestTheRingUsesTheStoreOfTheConfigs(t *testing.T) {
 	a := load(t, `metrics: {scraping_service: {
   kvstore: {store: consul, consul: {host: "c:8500", acl_token: t}},
   lifecycler: {ring: {kvstore: {prefix: ring/}}}}}`)
