@@ -23,6 +23,9 @@ type Config struct {
 	// them, from 0, is scraped here. Of k slices, one more takes over one (k+1)-th of the targets, and none changes between the others. Up to 1: there
 	// is one slice. A target limit counts the targets of all slices. A target that moves to another slice leaves no staleness markers.
 	Slice, Slices int
+	// Origin is what the slices of one config have in common, its name for example: scrapers with the same origin and the same Shared
+	// share their discoveries, if these have equal configs. Empty: none are shared. It stays as the first Apply has it.
+	Origin string
 }
 
 // Apply makes c what is scraped. The first Apply prepares: discoveries run from then on and Targets shows what they find, but
@@ -62,13 +65,14 @@ func (s *Scraper) apply(c *Config) error {
 	if err != nil {
 		return err
 	}
-	discovered, err := s.discoveries.plan(c.Jobs)
+	discovered, err := s.discoveries.plan(c.Origin, c.Jobs)
 	if err != nil {
 		s.releaseNew(jobs)
 		return err
 	}
 	logs, err := openFailureLogs(c.Jobs)
 	if err != nil {
+		s.discoveries.forget(discovered)
 		s.releaseNew(jobs)
 		return err
 	}

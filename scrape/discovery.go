@@ -6,8 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
-	"reflect"
 	"slices"
 	"sync"
 	"time"
@@ -46,12 +44,13 @@ type discoveries struct {
 	log     *slog.Logger
 	metrics *Metrics
 	onPanic func(error)
+	shared  *providers
 
 	mu      sync.Mutex
 	stopped bool
 	current plan
 	filter  *HostFilter
-	news    chan struct{} // closed and replaced when a provider has reported for the first time
+	news    chan struct{} // closed and replaced when a provider has reported
 
 	deliver  func([]jobTargets) // nil until started; called with mu held, must not block
 	pending  *time.Timer        // of the next delivery; nil when nothing is to be delivered
@@ -75,24 +74,14 @@ type jobSources struct {
 	providers []*provider
 }
 
-// provider is one running discoverer. Jobs with equal discovery configs share it.
-type provider struct {
-	config discovery.Config
-	job    string // the first that wanted it: what it calls itself in logs and metrics
-	start  discovery.Discoverer
-	cancel context.CancelFunc
-	groups map[string]*targetgroup.Group // by source
-	ready  bool                          // has reported at least once
-}
-
-func newDiscoveries(log *slog.Logger, metrics *Metrics, onPanic func(error)) *discoveries {
-	return &discoveries{log: log, metrics: metrics, onPanic: onPanic,
+func newDiscoveries(log *slog.Logger, metrics *Metrics, onPanic func(error), shared *providers) *discoveries {
+	return &discoveries{log: log, metrics: metrics, onPanic: onPanic, shared: shared,
 		news: make(chan struct{}), gap: minUpdateGap, counts: map[string]int{}}
 }
 
-// plan finds or creates the provider of each dynamic discovery config of jobs; equal configs share one. New ones are not running
-// yet, so a plan can be forgotten.
-func (d *discoveries) plan(jobs []*promconfig.ScrapeConfig) (plan, error) {
+// plan finds or creates the provider of each dynamic discovery config of jobs; equal configs share one. Adopt the plan, or
+// forget it. After an error it is forgotten.
+func (d *discoveries) plan(origin string, jobs []*promconfig.ScrapeConfig) (plan, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	var (
@@ -109,7 +98,7 @@ func (d *discoveries) plan(jobs []*promconfig.ScrapeConfig) (plan, error) {
 			p := cmp.Or(findProvider(wanted.providers, config), findProvider(d.current.providers, config))
 			if p == nil {
 				var err error
-				if p, err = d.newProvider(job.JobName, config); err != nil {
+				if p, err = d.shared.join(d, origin, job.JobName, config); err != nil {
 					errs = append(errs, err)
 					continue
 				}
@@ -121,8 +110,26 @@ func (d *discoveries) plan(jobs []*promconfig.ScrapeConfig) (plan, error) {
 		}
 		wanted.jobs = append(wanted.jobs, sources)
 	}
-	d.failed = len(errs)
+	if d.failed = len(errs); d.failed > 0 {
+		d.leaveOthers(wanted.providers, d.current.providers)
+	}
 	return wanted, errors.Join(errs...)
+}
+
+// forget gives a plan up.
+func (d *discoveries) forget(p plan) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.leaveOthers(p.providers, d.current.providers)
+}
+
+// leaveOthers leaves those of list that are not to be kept.
+func (d *discoveries) leaveOthers(list, kept []*provider) {
+	for _, p := range list {
+		if !slices.Contains(kept, p) {
+			p.leave(d)
+		}
+	}
 }
 
 // adopt carries out a plan: providers that are in it already go on with what they have found, new ones are started, others ended.
@@ -130,72 +137,17 @@ func (d *discoveries) adopt(wanted plan, filter *HostFilter) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.stopped {
+		d.leaveOthers(wanted.providers, nil)
 		return
 	}
-	for _, p := range d.current.providers {
-		if !slices.Contains(wanted.providers, p) {
-			d.end(p)
-		}
-	}
+	d.leaveOthers(d.current.providers, wanted.providers)
 	d.current, d.filter = wanted, filter
 	for _, p := range wanted.providers {
-		if p.cancel == nil {
-			d.run(p)
-		}
+		p.run()
 	}
 	if d.deliver != nil {
 		d.deliverNow()
 	}
-}
-
-func (d *discoveries) newProvider(job string, config discovery.Config) (*provider, error) {
-	name := config.Name()
-	discoverer, err := config.NewDiscoverer(discovery.DiscovererOptions{
-		Logger:  d.log.With("discovery", name, "config", job),
-		Metrics: d.metrics.mechanisms.MechanismMetrics[name],
-		SetName: job,
-	})
-	if err != nil {
-		return nil, fmt.Errorf("create %s discovery of job %q: %w", name, job, err)
-	}
-	return &provider{config: config, job: job, start: discoverer, groups: map[string]*targetgroup.Group{}}, nil
-}
-
-func findProvider(in []*provider, config discovery.Config) *provider {
-	for _, p := range in {
-		if reflect.DeepEqual(p.config, config) {
-			return p
-		}
-	}
-	return nil
-}
-
-// run starts a provider: the discoverer on one goroutine, its reader on another.
-func (d *discoveries) run(p *provider) {
-	ctx, cancel := context.WithCancel(context.Background())
-	p.cancel = cancel
-	discoverer := p.start
-	p.start = nil
-	updates := make(chan []*targetgroup.Group)
-	what := fmt.Sprintf("run %s discovery of job %q", p.config.Name(), p.job)
-	go func() {
-		defer d.recoverPanic(what)
-		discoverer.Run(ctx, updates)
-	}()
-	go func() {
-		defer d.recoverPanic(what)
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case groups, ok := <-updates:
-				if !ok {
-					return
-				}
-				d.update(ctx, p, groups)
-			}
-		}
-	}()
 }
 
 func (d *discoveries) recoverPanic(doing string) {
@@ -204,28 +156,16 @@ func (d *discoveries) recoverPanic(doing string) {
 	}
 }
 
-// update takes what a discoverer says: each group replaces the one with the same source, an empty one removes it.
-func (d *discoveries) update(ctx context.Context, p *provider, groups []*targetgroup.Group) {
+// heard is called when a provider has something new.
+func (d *discoveries) heard(p *provider) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if ctx.Err() != nil {
+	if !slices.Contains(d.current.providers, p) {
 		return
 	}
 	d.received++
-	for _, group := range groups {
-		switch {
-		case group == nil: // some discoverers do that
-		case len(group.Targets) > 0:
-			p.groups[group.Source] = group
-		default:
-			delete(p.groups, group.Source)
-		}
-	}
-	if !p.ready {
-		p.ready = true
-		close(d.news)
-		d.news = make(chan struct{})
-	}
+	close(d.news)
+	d.news = make(chan struct{})
 	d.schedule()
 }
 
@@ -235,7 +175,7 @@ func (d *discoveries) warm(ctx context.Context) error {
 		d.mu.Lock()
 		news, waiting := d.news, ""
 		for _, p := range d.current.providers {
-			if !p.ready {
+			if !p.hasReported() {
 				waiting = fmt.Sprintf("%s discovery of job %q", p.config.Name(), p.job)
 			}
 		}
@@ -315,7 +255,7 @@ func (d *discoveries) found() []jobTargets {
 			}
 		}
 		for _, p := range job.providers {
-			groups = slices.AppendSeq(groups, maps.Values(p.groups))
+			groups = p.found(groups)
 		}
 		found = append(found, jobTargets{job.config, d.filter.apply(groups)})
 	}
@@ -329,19 +269,12 @@ func (d *discoveries) known() []jobTargets {
 	return d.found()
 }
 
-func (d *discoveries) end(p *provider) {
-	p.cancel()
-	d.metrics.mechanisms.RefreshManager.DeleteLabelValues(p.config.Name(), p.job)
-}
-
-// stop ends all discoverers and deliveries. It does not wait for a discoverer that is slow to end: nobody hears it any more.
+// stop ends all discoverers that nobody else uses, and deliveries. It does not wait for a discoverer that is slow to end: nobody hears it any more.
 func (d *discoveries) stop() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.stopped = true
-	for _, p := range d.current.providers {
-		d.end(p)
-	}
+	d.leaveOthers(d.current.providers, nil)
 	d.current = plan{}
 	clear(d.counts)
 	if d.pending != nil {

@@ -15,9 +15,16 @@
 // # Ticks
 //
 // When a target is scraped depends on Options.Seed, the target's labels and URL, and its interval, and on nothing else; so every
-// node of a cluster numbers its ticks alike. LastTicks tells the last ones that were committed, Resume tells a successor, and
-// each tick is scraped once wherever the target is. A scrape that is aborted, or vetoed by Options.Permit, leaves nothing.
+// node of a cluster numbers its ticks alike. Handover tells after a stop which ticks were taken, Resume tells a successor, and
+// each tick is scraped once wherever the target is; one that became due in between is made up for, late. A stop with HandOver
+// chooses its moment (moment.go), so that this is rare. A scrape that is aborted, or vetoed by Options.Permit, leaves nothing; a
+// vetoed one is tried again, after a pause that grows from 50 ms, until half of its interval is over.
 // A scrape that takes longer than its interval skips ticks; the last of them is made up for at once.
+//
+// # Slices
+//
+// The targets of a config can be divided into slices, each with a scraper of its own (slice.go). The scrapers of one origin in a process
+// share their discoveries (provider.go); each builds all targets and keeps its own. What discoveries count, each of them counts.
 //
 // # What differs from Prometheus
 //
@@ -37,11 +44,11 @@
 // # Concurrency
 //
 // Apply, Start, Resume and Stop are for one goroutine at a time; Stop may wait for running scrapes, as its context says, and Apply
-// for the running commits of removed jobs. Targets, DroppedTargets, Metadata, LastTicks and Metrics never wait for a scrape. A loop
+// for the running commits of removed jobs. Targets, DroppedTargets, Metadata, LastTicks, Handover, NextTick and Metrics never wait for a scrape. A loop
 // is a timer, and a goroutine only while it scrapes. Its connection is a file descriptor, plus two goroutines if the target needs TLS,
 // authentication or a proxy. A discovery adds two goroutines and its own. What Shared holds is held during scrapes only.
 //
-// Locks, outermost first: Scraper.life, discoveries.mu, Scraper.mu, loop.mu. The gate is held for reading during a commit and never
+// Locks, outermost first: Scraper.life, discoveries.mu, Scraper.mu, loop.mu; below discoveries.mu also providers.mu and provider.mu. The gate is held for reading during a commit and never
 // under another lock but life.
 //
 // # Panics

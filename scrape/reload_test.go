@@ -158,7 +158,7 @@ func TestWarmSaysWhatItWaitsFor(t *testing.T) {
 }
 
 func TestUpdatesAreDeliveredAtGrowingDistances(t *testing.T) {
-	d := newDiscoveries(nil, nil, nil)
+	d := newDiscoveries(nil, nil, nil, nil)
 	d.deliver = nil
 	d.schedule()
 	require.Nil(t, d.pending, "nothing is delivered before the start")

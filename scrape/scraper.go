@@ -120,7 +120,7 @@ func New(o Options) (*Scraper, error) {
 	}
 	s := &Scraper{options: o, log: o.Logger, pools: map[string]*pool{}, ending: map[*loop]*time.Timer{}}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
-	s.discoveries = newDiscoveries(bridge(o.Logger), o.Metrics, o.OnPanic)
+	s.discoveries = newDiscoveries(bridge(o.Logger), o.Metrics, o.OnPanic, &o.Shared.discoverers)
 	o.Metrics.add(s.discoveries)
 	return s, nil
 }

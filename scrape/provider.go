@@ -1,0 +1,191 @@
+package scrape
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"sync"
+
+	"github.com/prometheus/prometheus/discovery"
+	"github.com/prometheus/prometheus/discovery/targetgroup"
+)
+
+// provider is one discoverer. Jobs with equal discovery configs share it, and so do the scrapers of one origin.
+type provider struct {
+	shared *providers
+	origin string
+	config discovery.Config
+	job    string // the first that wanted it: what it calls itself in logs and metrics
+
+	// Guarded by shared.mu.
+	users  map[*discoveries]struct{}
+	start  discovery.Discoverer // nil once it is running
+	cancel context.CancelFunc   // nil until then
+
+	mu     sync.Mutex
+	groups map[string]*targetgroup.Group // by source
+	ready  bool                          // has reported at least once
+}
+
+// providers are the discoverers of a process that have an origin. Each lives as long as somebody uses it.
+type providers struct {
+	mu       sync.Mutex
+	byOrigin map[string][]*provider
+}
+
+// join makes d a user of the origin's provider with this config, which may be a new one, not running yet. Each join is to be made
+// good by one leave.
+func (s *providers) join(d *discoveries, origin, job string, config discovery.Config) (*provider, error) {
+	if p := s.known(d, origin, config); p != nil {
+		return p, nil
+	}
+	name := config.Name()
+	discoverer, err := config.NewDiscoverer(discovery.DiscovererOptions{
+		Logger:  d.log.With("discovery", name, "config", job),
+		Metrics: d.metrics.mechanisms.MechanismMetrics[name],
+		SetName: job,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("create %s discovery of job %q: %w", name, job, err)
+	}
+	p := &provider{shared: s, origin: origin, config: config, job: job, start: discoverer,
+		users: map[*discoveries]struct{}{d: {}}, groups: map[string]*targetgroup.Group{}}
+	if origin != "" {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.byOrigin[origin] = append(s.byOrigin[origin], p)
+	}
+	return p, nil
+}
+
+// known joins a provider that is there already. Two that were made at the same time are both good.
+func (s *providers) known(d *discoveries, origin string, config discovery.Config) *provider {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p := findProvider(s.byOrigin[origin], config)
+	if p != nil {
+		p.users[d] = struct{}{}
+	}
+	return p
+}
+
+func findProvider(in []*provider, config discovery.Config) *provider {
+	for _, p := range in {
+		if reflect.DeepEqual(p.config, config) {
+			return p
+		}
+	}
+	return nil
+}
+
+// leave ends what join has begun. The last user's leave ends the discoverer.
+func (p *provider) leave(d *discoveries) {
+	p.shared.mu.Lock()
+	defer p.shared.mu.Unlock()
+	delete(p.users, d)
+	if len(p.users) > 0 {
+		return
+	}
+	p.shared.forget(p)
+	if p.cancel != nil {
+		p.cancel()
+		d.metrics.mechanisms.RefreshManager.DeleteLabelValues(p.config.Name(), p.job)
+	}
+}
+
+// forget lets nobody else join. It needs mu.
+func (s *providers) forget(p *provider) {
+	left := slices.DeleteFunc(s.byOrigin[p.origin], func(other *provider) bool { return other == p })
+	if len(left) == 0 {
+		delete(s.byOrigin, p.origin)
+	} else {
+		s.byOrigin[p.origin] = left
+	}
+}
+
+// run starts the provider unless it is running: the discoverer on one goroutine, its reader on another.
+func (p *provider) run() {
+	p.shared.mu.Lock()
+	defer p.shared.mu.Unlock()
+	if p.start == nil {
+		return
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	p.cancel = cancel
+	discoverer := p.start
+	p.start = nil
+	updates := make(chan []*targetgroup.Group)
+	go func() {
+		defer p.recoverPanic()
+		discoverer.Run(ctx, updates)
+	}()
+	go func() {
+		defer p.recoverPanic()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case groups, ok := <-updates:
+				if !ok {
+					return
+				}
+				p.update(groups)
+			}
+		}
+	}()
+}
+
+// recoverPanic tells all users. Who restarts gets another provider.
+func (p *provider) recoverPanic() {
+	v := recover()
+	if v == nil {
+		return
+	}
+	err := panicError(fmt.Sprintf("run %s discovery of job %q", p.config.Name(), p.job), v)
+	p.shared.mu.Lock()
+	p.shared.forget(p)
+	users := slices.Collect(maps.Keys(p.users))
+	p.shared.mu.Unlock()
+	for _, d := range users {
+		d.onPanic(err)
+	}
+}
+
+// update takes what the discoverer says: each group replaces the one with the same source, an empty one removes it.
+func (p *provider) update(groups []*targetgroup.Group) {
+	p.mu.Lock()
+	for _, group := range groups {
+		switch {
+		case group == nil: // some discoverers do that
+		case len(group.Targets) > 0:
+			p.groups[group.Source] = group
+		default:
+			delete(p.groups, group.Source)
+		}
+	}
+	p.ready = true
+	p.mu.Unlock()
+
+	p.shared.mu.Lock()
+	users := slices.Collect(maps.Keys(p.users))
+	p.shared.mu.Unlock()
+	for _, d := range users {
+		d.heard(p)
+	}
+}
+
+// found appends what there is now.
+func (p *provider) found(groups []*targetgroup.Group) []*targetgroup.Group {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.AppendSeq(groups, maps.Values(p.groups))
+}
+
+// hasReported reports whether the discoverer has said anything.
+func (p *provider) hasReported() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.ready
+}
