@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log"
 	"runtime/pprof"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -23,6 +24,7 @@ type Options struct {
 	Node             string                // unique in the cluster, 1 to 128 bytes
 	BindAddress      string                // host:port, for UDP and TCP; port 0: any; empty host: all IPv4 interfaces
 	AdvertiseAddress string                // host:port that others are told, port 0: the bound one; empty: the bound address, or a private one of the host if that is 0.0.0.0
+	Join             []string              // host:port of peers to join while nobody is seen, if not all are to come from SetPeers
 	Key              []byte                // 16, 24 or 32 bytes: everything is encrypted (AES-GCM); nil: nothing is
 	Label            string                // clusters with different labels don't mix; at most 255 bytes
 	Logger           *zap.Logger           // nil: no log
@@ -88,6 +90,8 @@ func Start(o Options) (*Gossip, error) {
 		return nil, err
 	}
 	g.address = g.list.LocalNode().Address()
+	g.search.sow(slices.DeleteFunc(slices.Clone(o.Join), func(address string) bool { return address == g.address }))
+	hint(g.wake)
 	if err := g.register(o.Registerer); err != nil {
 		return nil, errors.Join(err, g.shutdown())
 	}

@@ -21,6 +21,7 @@ const (
 // target is a peer that the store names, or an address to join.
 type target struct {
 	address string
+	seed    bool          // it is only an address, from Options.Join, and its own key among the targets
 	due     time.Time     // of the next attempt
 	backoff time.Duration // after the next one that fails
 	joining bool
@@ -37,9 +38,16 @@ type search struct {
 
 func newSearch() *search { return &search{targets: map[string]*target{}} }
 
+// sow adds addresses to join when nobody is seen.
+func (s *search) sow(addresses []string) {
+	for _, address := range addresses {
+		s.targets[address] = &target{address: address, seed: true, backoff: firstRetry}
+	}
+}
+
 // rename replaces the peers that are looked for. Those whose address stayed keep their backoff.
 func (s *search) rename(peers map[string]string) {
-	maps.DeleteFunc(s.targets, func(node string, t *target) bool { return peers[node] != t.address })
+	maps.DeleteFunc(s.targets, func(node string, t *target) bool { return !t.seed && peers[node] != t.address })
 	for node, address := range peers {
 		if s.targets[node] == nil {
 			s.targets[node] = &target{address: address, backoff: firstRetry}
@@ -138,7 +146,12 @@ func (g *Gossip) look() {
 	}
 }
 
+// isWell says that a target need not be joined. Of a seed that is so as long as anybody is seen.
 func (g *Gossip) isWell(node string) bool {
+	if g.search.targets[node].seed {
+		alive, _, _ := g.table.count()
+		return alive > 0
+	}
 	_, well := g.table.known(node)
 	return well
 }

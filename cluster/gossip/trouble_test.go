@@ -116,6 +116,17 @@ func TestADeadAddressIsLoggedOnceAndOnceMoreWhenItWorks(t *testing.T) {
 	require.Equal(t, address, late.Address())
 }
 
+func TestAddressesAreJoinedWithoutTheStoreUntilSomebodyIsSeen(t *testing.T) {
+	a := start(t, "a")
+	b := start(t, "b", func(o *Options) { o.Join = []string{a.Address()} })
+	eventually(t, "they see each other", func() bool { return a.peer("b").Alive && b.peer("a").Alive })
+	b.SetPeers(nil)
+	require.NoError(t, a.Close())
+	eventually(t, "it is dead", func() bool { return !b.peer("a").Alive })
+	again := start(t, "again", func(o *Options) { o.BindAddress = a.Address() })
+	eventually(t, "whoever comes there is found", func() bool { return b.peer("again").Alive && again.peer("b").Alive })
+}
+
 // stranger is a member of the cluster with metadata of its own.
 type stranger struct {
 	delegate
