@@ -77,21 +77,27 @@ func (j *job) same(config *promconfig.ScrapeConfig) bool {
 	return reflect.DeepEqual(a, b)
 }
 
-// keepsCache reports whether what a target writes means the same under both jobs.
+// keepsCache reports whether what a target writes means the same under both jobs. A series keeps the type and unit labels that it was
+// first seen with, so with these the cache is kept when Prometheus keeps it, and not more often.
 func (j *job) keepsCache(old *job) bool {
-	return reflect.DeepEqual(meaning(j.config), meaning(old.config))
+	strictly := j.options.TypeAndUnitLabels
+	return reflect.DeepEqual(meaning(j.config, strictly), meaning(old.config, strictly))
 }
 
-// meaning is a config without what is not about the samples of a target that both configs have.
-func meaning(config *promconfig.ScrapeConfig) promconfig.ScrapeConfig {
+// meaning is a config without what is not about the samples of a target that both configs have; strictly, without what Prometheus
+// says is not.
+func meaning(config *promconfig.ScrapeConfig, strictly bool) promconfig.ScrapeConfig {
 	m := *config
 	m.ServiceDiscoveryConfigs = nil
 	m.HTTPClientConfig = config_util.HTTPClientConfig{}
-	m.RelabelConfigs = nil // a target that both have came out equal
 	m.ScrapeInterval, m.ScrapeTimeout = 0, 0
-	m.SampleLimit, m.TargetLimit, m.BodySizeLimit, m.KeepDroppedTargets = 0, 0, 0, 0
-	m.EnableCompression = false
-	m.ScrapeFailureLogFile = ""
+	m.SampleLimit = 0
+	if !strictly {
+		m.RelabelConfigs = nil // a target that both have came out equal
+		m.TargetLimit, m.BodySizeLimit, m.KeepDroppedTargets = 0, 0, 0
+		m.EnableCompression = false
+		m.ScrapeFailureLogFile = ""
+	}
 	return m
 }
 

@@ -240,6 +240,7 @@ func (l *loop) reschedule(t *target, now time.Time) {
 	l.target, l.schedule = t, newSchedule(l.scraper.options.Seed, t.id, t.interval)
 	l.interval = l.scraper.options.Metrics.loops.interval(t.interval)
 	l.shown.began = time.Time{}
+	l.renewCache = l.renewCache || l.job.options.TypeAndUnitLabels // as Prometheus does, see keepsCache
 	latest := l.schedule.latest(now)
 	if l.running != nil {
 		l.tick = latest

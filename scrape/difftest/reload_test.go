@@ -62,6 +62,15 @@ func TestReloads(t *testing.T) {
 			step{config: targets("one:80", "honor_timestamps: true"), answers: all(plain("a 1\nup 1\nscrape_timeout_seconds 5\nscrape_sample_limit 0\n"))},
 			step{config: targets("one:80", "honor_labels: true", "extra_scrape_metrics: true"), answers: all(plain("a 1\n"))}, step{},
 			step{config: targets("one:80"), answers: all(plain("a 1\n"))}, step{})},
+		"with type labels, a body limit changes": {features: features{typeAndUnitLabels: true}, keepsCache: true, steps: still(
+			step{config: targets("one:80"), answers: all(plain("a 1\n"))},
+			step{config: targets("one:80", "body_size_limit: 1KB"), answers: all(plain("# TYPE a counter\na 1\n"))})},
+		"with type labels, the sample limit changes": {features: features{typeAndUnitLabels: true}, steps: still(
+			step{config: targets("one:80"), answers: all(plain("a 1\n"))},
+			step{config: targets("one:80", "sample_limit: 9"), answers: all(plain("# TYPE a counter\na 1\n"))})},
+		"with type labels, the timeout changes": {features: features{typeAndUnitLabels: true}, keepsCache: true, steps: still(
+			step{config: targets("one:80"), answers: all(plain("a 1\n"))},
+			step{config: targets("one:80", "scrape_timeout: 2s"), answers: all(plain("# TYPE a counter\na 1\n"))})},
 		"sample limit changes": {steps: still(
 			step{config: targets("one:80"), answers: changing[0]}, step{config: targets("one:80", "sample_limit: 1")}, step{},
 			step{config: targets("one:80", "sample_limit: 2")}, step{})},
