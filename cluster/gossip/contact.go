@@ -7,7 +7,7 @@ import (
 )
 
 const (
-	// asked is how many peers are asked in each interval.
+	// askedPerRound is how many peers are asked in each interval.
 	askedPerRound = 3
 	// mutePatience is how many questions in a row a peer may leave unanswered before it is joined again: it may have come to
 	// hold this node dead.

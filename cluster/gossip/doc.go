@@ -12,7 +12,8 @@
 // nodes hold up those of the living. So each interval this node asks up to three of the peers it holds alive, and remembers the moment
 // before it sent. A peer answers only to a node that it holds alive itself, at the address that it knows. So an answer proves more than a
 // way there and back: somebody who would have a say in a takeover did not hold this node dead after that moment. Only what is asked here
-// counts, never what others send. The other side of it is Peer.Assured: when this node last gave a peer such evidence.
+// counts, never what others send. It says nothing about what happened before: a node that was stopped for a minute has fresh evidence half a
+// second after it goes on, and must ask the store what it still owns. The other side of it is Peer.Assured: when this node last gave a peer such evidence.
 //
 // # Timing
 //
