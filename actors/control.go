@@ -7,7 +7,6 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/ringmaster-agent/ringmaster/actors/lifecycle"
-	"github.com/ringmaster-agent/ringmaster/actors/reshard"
 	"github.com/ringmaster-agent/ringmaster/messages"
 )
 
@@ -62,12 +61,12 @@ func respond(c actor.Context, answer any) {
 func (s *supervisor) describe() messages.TreeDescription {
 	seen := make(map[messages.Unit]bool, len(s.units))
 	descriptions := make([]messages.UnitDescription, 0, len(s.units))
-	settled := s.complete() && s.parsing.running == 0 && !s.reconciling.pending
+	settled := s.membership.settled() && s.complete() && s.parsing.running == 0 && !s.reconciling.pending
 	add := func(id messages.Unit) {
 		if !seen[id] {
 			seen[id] = true
 			d := s.describeUnit(id)
-			settled = settled && d.Phase != messages.PhasePreparing
+			settled = settled && (d.Phase != messages.PhasePreparing || s.units[id].prepared)
 			descriptions = append(descriptions, d)
 		}
 	}
@@ -75,7 +74,7 @@ func (s *supervisor) describe() messages.TreeDescription {
 		add(id)
 	}
 	for name := range s.documents {
-		for _, id := range reshard.Units(name, 1, 1) {
+		for _, id := range s.unitsOf(name) {
 			add(id)
 		}
 	}
@@ -83,12 +82,13 @@ func (s *supervisor) describe() messages.TreeDescription {
 	return messages.TreeDescription{
 		Complete: s.complete(), Settled: settled, Stopping: s.stopping != nil,
 		StoreProblem: s.storeProblem, Doubt: s.catalog.Doubt(),
-		Units: messages.NewList(descriptions...),
+		Units: messages.NewList(descriptions...), Cluster: s.describeCluster(),
 	}
 }
 
 func (s *supervisor) describeUnit(id messages.Unit) messages.UnitDescription {
 	out := messages.UnitDescription{Unit: id, Phase: messages.PhaseWaiting, Hold: s.reconciling.holds[id]}
+	s.describeClaim(&out)
 	if d, ok := s.documents[id.Config]; ok {
 		out.Local, out.InvalidReason = d.Local, d.problem
 		out.WantedRevision, out.WantedDigest = d.valid.Revision, d.valid.Digest

@@ -28,6 +28,14 @@ type document struct {
 	problem string
 }
 
+// slices is how many slices the newest valid version has, 0 if there is none.
+func (d *document) slices() int {
+	if d.config == nil {
+		return 0
+	}
+	return d.config.Slices
+}
+
 // parsing is the work of the goroutines that parse.
 type parsing struct {
 	// waiting is the names to parse, each of which may be there more than once.

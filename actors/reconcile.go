@@ -62,14 +62,15 @@ func (s *supervisor) reconcile(c actor.Context) {
 
 func (s *supervisor) view(now time.Time) reshard.View {
 	v := reshard.View{
-		Now: now, Stopping: s.stopping != nil, Owners: reshard.Alone{}, Complete: s.complete(),
+		Now: now, Stopping: s.stopping != nil && !s.stopping.leaving, Complete: s.complete(),
 		Documents: make(map[string]reshard.Document, len(s.documents)),
 		Instances: make(map[messages.Unit]reshard.Instance, len(s.units)),
 	}
+	v.Owners, v.Cluster = s.membership.view(s.Cluster, s.stopping != nil)
 	valid := 0
 	for name, d := range s.documents {
 		_, vanished, _ := s.catalog.Get(name)
-		v.Documents[name] = reshard.Document{Local: d.Local, Vanished: vanished && !d.Local, Valid: d.valid, Problem: d.problem}
+		v.Documents[name] = reshard.Document{Local: d.Local, Vanished: vanished && !d.Local, Slices: d.slices(), Valid: d.valid, Problem: d.problem}
 		if d.config != nil {
 			valid++
 		}
@@ -85,6 +86,9 @@ func (s *supervisor) perform(c actor.Context, p reshard.Plan) {
 	for _, stop := range p.Stop {
 		u := s.units[stop.Unit]
 		u.asked = stop.Reason
+		if stop.Reason == messages.Fenced {
+			u.permit.current.Store(nil)
+		}
 		if u.pid != nil {
 			c.Send(u.pid, messages.StopInstance{Unit: u.Unit, Generation: u.generation, Reason: stop.Reason, Within: s.drainTime()})
 		}
@@ -99,6 +103,10 @@ func (s *supervisor) perform(c actor.Context, p reshard.Plan) {
 	for _, start := range p.Start {
 		s.spawn(c, start)
 	}
+	for _, run := range p.Run {
+		s.run(c, run)
+	}
+	s.write(c, p.Write)
 	s.reconciling.holds = make(map[messages.Unit]string, len(p.Hold))
 	for _, h := range p.Hold {
 		words := h.String()
@@ -124,9 +132,11 @@ func (s *supervisor) spawn(c actor.Context, start reshard.Start) {
 	u.attempts++
 	u.generation, u.local, u.ordered = s.generation, d.Local, start.Version
 	u.asked, u.pending = messages.NotStopping, 0
+	u.prepared, u.epoch, u.permit = false, 0, &unitPermit{free: !start.Hold}
+	u.resume, u.handover, u.quiet = u.handover, "", false
 	u.terminated, u.told, u.silent, u.over = false, false, 0, make(chan struct{})
 	shared, unitID, generation, over := s.tree, u.Unit, u.generation, u.over
-	permit := func() bool { return true }
+	permit := u.permit.allowed
 	produce := func() actor.Actor { return newInstance(shared, unitID, generation, over, permit) }
 	// The name is unique: a name is free before its actor has stopped, so names are not used twice.
 	name := fmt.Sprintf("instance/%s/%d", u.Key(), u.generation)
@@ -141,7 +151,7 @@ func (s *supervisor) spawn(c actor.Context, start reshard.Start) {
 	s.byPID[pid.Id] = u
 	s.become(u, messages.PhasePreparing)
 	c.Send(pid, messages.StartInstance{
-		Unit: u.Unit, Generation: u.generation, Revision: start.Version.Revision, Config: messages.NewConfig(start.Version.Digest, d.config),
+		Unit: u.Unit, Generation: u.generation, Revision: start.Version.Revision, Config: messages.NewConfig(start.Version.Digest, d.config), Hold: start.Hold,
 	})
 }
 

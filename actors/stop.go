@@ -14,6 +14,10 @@ import (
 type stopping struct {
 	// until is when the time is up; zero if there is no bound but that of each config.
 	until time.Time
+	// leaving: what runs goes on until others have taken it over; nothing is stopped yet.
+	leaving bool
+	// ending: all instances have stopped, and the session is being ended.
+	ending bool
 	// askers want to know when it is over.
 	askers []*actor.PID
 }
@@ -25,6 +29,7 @@ func (s *supervisor) stopTree(c actor.Context, m messages.StopTree) {
 		if s.watcher != nil {
 			c.Stop(s.watcher)
 		}
+		s.leave(c, m.Within)
 	}
 	if asker := c.Sender(); asker != nil {
 		s.stopping.askers = append(s.stopping.askers, asker)
@@ -67,8 +72,14 @@ func (s *supervisor) live() int {
 
 // endIfStopped ends the supervisor when the last instance has stopped.
 func (s *supervisor) endIfStopped(c actor.Context) {
-	if s.stopping != nil && s.live() == 0 {
-		s.end(c, nil)
+	switch {
+	case s.stopping == nil:
+	case s.stopping.leaving:
+		if s.nothingToHandOver() {
+			s.stopInstances(c)
+		}
+	case s.live() == 0:
+		s.endMembership(c)
 	}
 }
 

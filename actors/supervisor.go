@@ -34,6 +34,7 @@ type supervisor struct {
 	watcherFailures lifecycle.Failures
 	storeProblem    string
 
+	membership  *membership // nil without a cluster
 	reconciling reconciling
 	timers      map[string]Timer
 	stopping    *stopping
@@ -52,7 +53,7 @@ type (
 )
 
 func newSupervisor(o Options) *supervisor {
-	return &supervisor{
+	s := &supervisor{
 		tree:      &tree{Options: o, metrics: newMetrics(), opening: make(chan struct{}, o.ConcurrentOpens)},
 		policy:    lifecycle.DefaultPolicy(o.RestartBackoff),
 		catalog:   reshard.NewCatalog(),
@@ -62,6 +63,10 @@ func newSupervisor(o Options) *supervisor {
 		byPID:     map[string]*unit{},
 		timers:    map[string]Timer{},
 	}
+	if o.Cluster != nil {
+		s.membership = newMembership()
+	}
+	return s
 }
 
 // Receive implements actor.Actor.
@@ -77,6 +82,20 @@ func (s *supervisor) Receive(c actor.Context) {
 		s.foldInstance(c, m)
 	case messages.WatcherEvent:
 		s.foldWatcher(c, m)
+	case messages.RegistryEvent:
+		s.foldRegistry(c, m)
+	case sessionChanged:
+		s.sessionChanged(c, m)
+	case ringChanged:
+		s.ringChanged(c, m)
+	case recordsWritten:
+		s.recordsWritten(c, m)
+	case writeAgain:
+		s.writeAgain(c, m)
+	case clusterProblem:
+		s.membership.problem = m.reason
+	case sessionEnded:
+		s.end(c, nil)
 	case messages.ControlCommand:
 		s.control(c, m)
 	case messages.Question:
@@ -91,6 +110,10 @@ func (s *supervisor) Receive(c actor.Context) {
 		s.reconcileSoon(c)
 	case respawnWatcher:
 		s.spawnWatcher(c)
+	case respawnMembership:
+		s.spawnMembership(c)
+	case handedOver:
+		s.stopInstances(c)
 	case timeIsUp:
 		s.giveUp(c)
 	}
@@ -105,6 +128,7 @@ func (s *supervisor) start(c actor.Context) {
 	s.startTimer(c, "tick", s.ReshardInterval, tick{})
 	s.replaceLocal(c, s.Local)
 	s.spawnWatcher(c)
+	s.spawnMembership(c)
 	s.reconcileSoon(c)
 }
 
@@ -145,6 +169,10 @@ func (s *supervisor) terminated(c actor.Context, who *actor.PID) {
 			s.watcherFailures = s.watcherFailures.Add(policy, messages.Digest{}, now, s.Jitter())
 			s.startTimer(c, "watcher", s.watcherFailures.NotBefore.Sub(now), respawnWatcher{})
 		}
+		return
+	}
+	if s.membership.terminated(who) {
+		s.membershipTerminated(c)
 		return
 	}
 	u, ok := s.byPID[who.Id]

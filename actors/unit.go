@@ -25,6 +25,14 @@ type unit struct {
 	ordered, running reshard.Version
 	// asked is the reason of the last stop it was told.
 	asked messages.StopReason
+	// prepared: the newest generation has all it needs to scrape. epoch is that of the claim it may scrape with.
+	prepared bool
+	epoch    int64
+	permit   *unitPermit
+	// quiet: it has stopped scraping; its claim is released by releaseBy. handover is for who scrapes next, resume for this generation.
+	quiet            bool
+	releaseBy        time.Time
+	handover, resume messages.Handover
 	// terminated: the actor is gone. told: InstanceStopped came. The generation has ended when both are so.
 	terminated, told bool
 	// over is closed when everything the generation held is released, which shows when its last words were lost.
@@ -52,7 +60,7 @@ func (s *supervisor) foldInstance(c actor.Context, event messages.InstanceEvent)
 	}
 	switch e := event.(type) {
 	case messages.InstancePrepared:
-		return
+		u.prepared = true
 	case messages.InstanceRunning:
 		u.running = reshard.Version{Revision: e.Revision, Digest: e.Digest}
 		s.become(u, messages.PhaseRunning)
@@ -69,6 +77,8 @@ func (s *supervisor) foldInstance(c actor.Context, event messages.InstanceEvent)
 		}
 	case messages.InstanceDraining:
 		s.become(u, messages.PhaseDraining)
+	case messages.InstanceQuiet:
+		u.quiet, u.handover, u.releaseBy = true, e.Handover, s.now().Add(s.releaseAfter(u.Config))
 	case messages.InstanceFailed:
 		s.fail(u, u.ordered.Digest, e.Reason)
 		s.become(u, messages.PhaseFailed)
@@ -151,6 +161,7 @@ func (s *supervisor) settleSilent() {
 func (u *unit) view() reshard.Instance {
 	return reshard.Instance{
 		Generation: u.generation, Phase: u.phase, Local: u.local, Ordered: u.ordered.Digest, Asked: u.asked,
+		Prepared: u.prepared, Epoch: u.epoch, Quiet: u.quiet, Handover: u.handover, ReleaseBy: u.releaseBy,
 		FailedDigest: u.failures.Digest, NotBefore: u.failures.NotBefore, Quarantined: u.failures.Quarantined,
 	}
 }

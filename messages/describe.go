@@ -30,6 +30,8 @@ type TreeDescription struct {
 	StoreProblem string
 	// Doubt says why part of the last listing is not believed; empty if all of it is.
 	Doubt string
+	// Cluster is what the node knows of the others; its Node is empty if there are none to know of.
+	Cluster ClusterDescription
 	// Units is every unit that is wanted or still here, ordered by Unit.Compare.
 	Units List[UnitDescription]
 }
@@ -74,4 +76,78 @@ type UnitDescription struct {
 	InvalidReason string
 	// Pending is the number of samples that the last generation left on disk.
 	Pending uint64
+	// Owner is the node that should run the unit, empty if that is not known; Owned: it is this one.
+	Owner string
+	Owned bool
+	// ClaimedBy is the node that runs it, since when, by that node's clock, and at which epoch; empty if nobody does.
+	ClaimedBy    string
+	ClaimedSince time.Time
+	Epoch        int64
+}
+
+// ClusterDescription is what a node knows of its cluster.
+type ClusterDescription struct {
+	// Node is this node's name, Session what its claims are bound to; empty if it has none at the moment.
+	Node, Session string
+	// Settled: there is a ring. Permitted: this node may scrape by its claims.
+	Settled, Permitted bool
+	// Problem says why the node can't take its place, in words; empty if it can.
+	Problem string
+	// Members are the records of all nodes, by name.
+	Members List[MemberDescription]
+	// Unowned is how many units nobody runs.
+	Unowned int
+	// Moves are the newest moves, oldest first.
+	Moves List[Move]
+}
+
+// MemberDescription is a member and its part of the ring.
+type MemberDescription struct {
+	Member Member
+	// Share is the part of all keys, from 0 to 1.
+	Share float64
+}
+
+// MoveReason says how a unit came to the node that runs it.
+type MoveReason uint8
+
+// The reasons of a move.
+const (
+	// MoveFirst: nobody is known to have run it before.
+	MoveFirst MoveReason = iota
+	// MoveHandedOver: the node before stopped, and left it.
+	MoveHandedOver
+	// MoveTakenOver: the claim of the node before ended with its session: it crashed, was cut off, or left in a hurry.
+	MoveTakenOver
+	// MoveReclaimed: the claim was written over: the node before had the same name, or its claim could not be read.
+	MoveReclaimed
+)
+
+// String is the reason in words.
+func (r MoveReason) String() string {
+	switch r {
+	case MoveFirst:
+		return "first claimed"
+	case MoveHandedOver:
+		return "handed over"
+	case MoveTakenOver:
+		return "taken over after its session ended"
+	case MoveReclaimed:
+		return "claimed again"
+	default:
+		return "unknown"
+	}
+}
+
+// MarshalText makes the reason readable in JSON.
+func (r MoveReason) MarshalText() ([]byte, error) { return []byte(r.String()), nil }
+
+// Move is one change of who runs a unit.
+type Move struct {
+	Unit Unit
+	// From is empty with MoveFirst.
+	From, To string
+	At       time.Time
+	Epoch    int64
+	Reason   MoveReason
 }

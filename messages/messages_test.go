@@ -46,7 +46,8 @@ func vocabulary() map[string]reflect.Type {
 		reflect.TypeFor[messages.TreeStopped](),
 		reflect.TypeFor[messages.Question](), reflect.TypeFor[messages.DescribeTree](),
 		reflect.TypeFor[messages.DescribeUnit](), reflect.TypeFor[messages.TreeDescription](),
-		reflect.TypeFor[messages.UnitAnswer](), reflect.TypeFor[messages.UnitDescription](),
+		reflect.TypeFor[messages.ClusterDescription](), reflect.TypeFor[messages.MemberDescription](), reflect.TypeFor[messages.Move](),
+		reflect.TypeFor[messages.MoveReason](), reflect.TypeFor[messages.UnitAnswer](), reflect.TypeFor[messages.UnitDescription](),
 	} {
 		name, _, _ := strings.Cut(t.Name(), "[")
 		types[name] = t

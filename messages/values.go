@@ -22,6 +22,11 @@ func (l List[T]) At(i int) T { return l.items[i] }
 // All ranges over the items in order.
 func (l List[T]) All() iter.Seq[T] { return slices.Values(l.items) }
 
+// Equal reports whether both lists have equal items in the same order.
+func (l List[T]) Equal(other List[T]) bool {
+	return slices.EqualFunc(l.items, other.items, func(a, b T) bool { return any(a) == any(b) })
+}
+
 // String prints the items with their own methods, which hide what must not be printed.
 func (l List[T]) String() string { return fmt.Sprint(l.items) }
 

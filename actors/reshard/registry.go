@@ -68,17 +68,21 @@ func (r *Registry) Listed() bool { return r.listed }
 // Members are the members' records by node. The map must not be changed, and is only valid until the next Fold.
 func (r *Registry) Members() map[string]messages.Member { return r.members.known }
 
+// MemberLost is the revision at which the node's record went, 0 if that is not remembered.
+func (r *Registry) MemberLost(node string) int64 { return r.members.lost[node] }
+
 // Claims are the claims by unit. The map must not be changed, and is only valid until the next Fold.
 func (r *Registry) Claims() map[messages.Unit]messages.Claim { return r.claims.known }
 
 // Intents are the intents by unit. The map must not be changed, and is only valid until the next Fold.
 func (r *Registry) Intents() map[messages.Unit]messages.Intent { return r.intents.known }
 
-// records is one kind of record, each with its revision.
+// records is one kind of record, each with its revision. What is not newer than the newest listing is known from it.
 type records[K comparable, V any] struct {
 	known map[K]V
-	// lost remembers deletions newer than the last listing, so that an older put does not undo them.
+	// lost remembers deletions newer than the newest listing, so that an older put does not undo them.
 	lost     map[K]int64
+	listed   int64 // the revision of the newest listing
 	revision func(V) int64
 }
 
@@ -88,7 +92,7 @@ func newRecords[K comparable, V any](revision func(V) int64) records[K, V] {
 
 func (r *records[K, V]) put(key K, value V) bool {
 	at := r.revision(value)
-	if known, ok := r.known[key]; ok && r.revision(known) >= at || r.lost[key] >= at {
+	if at <= max(r.listed, r.lost[key], r.revision(r.known[key])) {
 		return false
 	}
 	delete(r.lost, key)
@@ -98,20 +102,25 @@ func (r *records[K, V]) put(key K, value V) bool {
 
 func (r *records[K, V]) gone(key K, revision int64) bool {
 	known, ok := r.known[key]
-	if ok && r.revision(known) > revision {
+	if revision <= max(r.listed, r.lost[key]) || r.revision(known) > revision {
 		return false
 	}
-	r.lost[key] = max(r.lost[key], revision)
+	r.lost[key] = revision
 	delete(r.known, key)
 	return ok
 }
 
+// list takes everything from the listing but what is known to be newer.
 func (r *records[K, V]) list(listed map[K]V, revision int64, afresh bool) bool {
 	if afresh {
+		r.known, r.listed = listed, revision
 		clear(r.lost)
-		r.known = listed
 		return true
 	}
+	if revision < r.listed {
+		return false
+	}
+	r.listed = revision
 	changed := false
 	for key, value := range r.known {
 		if _, ok := listed[key]; !ok && r.revision(value) <= revision {
@@ -120,7 +129,12 @@ func (r *records[K, V]) list(listed map[K]V, revision int64, afresh bool) bool {
 		}
 	}
 	for key, value := range listed {
-		changed = r.put(key, value) || changed
+		known := r.revision(r.known[key])
+		if max(known, r.lost[key]) > revision || known == r.revision(value) {
+			continue
+		}
+		r.known[key] = value
+		changed = true
 	}
 	for key, at := range r.lost {
 		if at <= revision {

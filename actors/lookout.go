@@ -1,0 +1,190 @@
+package actors
+
+import (
+	"context"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+	"go.uber.org/zap"
+
+	"github.com/ringmaster-agent/ringmaster/actors/fencing"
+	"github.com/ringmaster-agent/ringmaster/cluster"
+	"github.com/ringmaster-agent/ringmaster/messages"
+)
+
+// pause is how much later than due a look must come for the process to have been paused.
+const pause = time.Second
+
+// lookout is what the node sees of its own state and of its peers.
+type lookout struct {
+	last, awakeSince time.Time
+	// reason is the newest verdict's.
+	reason string
+	fenced bool
+	// status is what the node said last of itself, conflict what gossip said last of its name.
+	status   PeerStatus
+	conflict string
+	// peers are the gossip's, as of the newest look.
+	peers map[string]Peer
+	// ending is the sessions that are being looked at or ended.
+	ending map[string]bool
+}
+
+// revoked is the outcome of looking at the session of a node that seems dead.
+type revoked struct {
+	node, session string
+	ended         bool
+	err           error
+}
+
+// wake notices that the process was paused.
+func (l *lookout) wake(now time.Time) {
+	if l.last.IsZero() || now.Sub(l.last) > lookInterval+pause {
+		l.awakeSince = now
+	}
+	l.last = now
+}
+
+// checkPermit lets fencing decide whether the node may scrape.
+func (r *ringActor) checkPermit(c actor.Context) {
+	p := r.presence.permit
+	if p == nil {
+		return
+	}
+	v := fencing.View{
+		Now: r.now(), TTL: r.SessionTTL, Renewed: p.session.LastRenewed(), Others: r.others(),
+		AwakeSince: r.watch.awakeSince, StopWhenIsolated: r.StopWhenIsolated,
+	}
+	if r.Gossip != nil {
+		v.Contact = r.Gossip.LastContact()
+		for _, peer := range r.watch.peers {
+			if peer.Alive {
+				v.Alive++
+			}
+			if peer.Alive && peer.Status.ReachesStore {
+				v.Reaching++
+			}
+		}
+	}
+	verdict := fencing.Decide(v)
+	if verdict.Reason != r.watch.reason {
+		if r.watch.reason != "" {
+			r.Logger.Info("permission to scrape goes by other evidence", zap.String("reason", verdict.Reason),
+				zap.Bool("permitted", !verdict.Until.IsZero()), zap.Bool("fenced", verdict.Fenced))
+		}
+		r.watch.reason = verdict.Reason
+	}
+	until := verdict.Until
+	p.until.Store(&until)
+	if verdict.Fenced {
+		p.void.Store(true)
+	}
+	r.watch.fenced = p.void.Load()
+	if p.void.Load() && v.Now.Sub(v.Renewed) < fencing.Fresh {
+		r.replaceSession(c, p)
+	}
+}
+
+// replaceSession ends a session that was given up, now that the store answers again, and has another one opened.
+func (r *ringActor) replaceSession(c actor.Context, p *permit) {
+	r.Logger.Info("store answers again; joining with a new session", zap.String("session", p.session.ID()))
+	r.giveUpSession(c)
+	r.Runtime.Go(func() {
+		ctx, cancel := context.WithTimeout(r.ctx, storeTimeout)
+		defer cancel()
+		_ = p.session.Close(ctx) // it runs out by itself
+	})
+}
+
+// others is how many other nodes there were when the store last told.
+func (r *ringActor) others() int {
+	n := 0
+	for node, m := range r.registry.Members() {
+		if node != r.Node && m.State != messages.Leaving {
+			n++
+		}
+	}
+	return n
+}
+
+// alive reports whether gossip sees the node alive.
+func (r *ringActor) alive(node string) bool {
+	if node == r.Node {
+		return true
+	}
+	peer := r.watch.peers[node]
+	return peer.Alive && !peer.Status.Fenced
+}
+
+// checkPeers says in gossip how this node is, and ends the sessions of peers that are dead.
+func (r *ringActor) checkPeers(c actor.Context) {
+	if r.Gossip == nil {
+		return
+	}
+	r.sayStatus()
+	addresses := make(map[string]string, len(r.registry.Members()))
+	for node, m := range r.registry.Members() {
+		if node != r.Node && m.Gossip != "" {
+			addresses[node] = m.Gossip
+		}
+	}
+	r.Gossip.SetPeers(addresses)
+	r.watch.peers = map[string]Peer{}
+	for _, peer := range r.Gossip.Peers() {
+		r.watch.peers[peer.Node] = peer
+		r.checkPeer(c, peer)
+	}
+	if conflict := r.Gossip.Conflict(); conflict != r.watch.conflict {
+		r.watch.conflict = conflict
+		if conflict != "" {
+			r.Logger.Error("two nodes have one name", zap.String("reason", conflict))
+		}
+		c.Send(r.supervisor, clusterProblem{reason: conflict})
+	}
+}
+
+func (r *ringActor) sayStatus() {
+	status := PeerStatus{Fenced: r.watch.fenced}
+	if p := r.presence.permit; p != nil {
+		status.Session = p.session.ID()
+		status.ReachesStore = r.now().Sub(p.session.LastRenewed()) < fencing.Fresh
+	}
+	if status != r.watch.status {
+		r.watch.status = status
+		r.Gossip.SetStatus(status)
+	}
+}
+
+// checkPeer ends the peer's session if it is dead, or says that it has given the session up.
+func (r *ringActor) checkPeer(c actor.Context, peer Peer) {
+	m, registered := r.registry.Members()[peer.Node]
+	fenced := peer.Status.Fenced && peer.Status.Session == m.Session
+	if !registered || m.Session == "" || peer.Alive && !fenced || r.watch.ending[m.Session] || r.presence.permit == nil {
+		return
+	}
+	idle, ok := r.Sessions.(cluster.IdleSessions)
+	if !ok && !fenced {
+		return // whether it is dead to the store as well can't be known: its session runs out by itself
+	}
+	r.watch.ending[m.Session] = true
+	out := revoked{node: peer.Node, session: m.Session}
+	r.do(c.Self(), func() error {
+		ctx, cancel := context.WithTimeout(r.ctx, storeTimeout)
+		defer cancel()
+		if !fenced {
+			age, err := idle.SessionIdle(ctx, m.Session)
+			if err != nil || age < fencing.Idle {
+				return err
+			}
+		}
+		out.ended = true
+		return r.Sessions.EndSession(ctx, m.Session)
+	}, func(err error) any { out.err = err; return out })
+}
+
+func (r *ringActor) revoked(m revoked) {
+	delete(r.watch.ending, m.session)
+	if m.ended && m.err == nil {
+		r.Logger.Warn("node is dead or fenced; its session was ended, so that others take over", zap.String("node", m.node), zap.String("session", m.session))
+	}
+}

@@ -1,0 +1,313 @@
+package actors
+
+import (
+	"math"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+	"go.uber.org/zap"
+
+	"github.com/ringmaster-agent/ringmaster/actors/lifecycle"
+	"github.com/ringmaster-agent/ringmaster/actors/reshard"
+	"github.com/ringmaster-agent/ringmaster/cluster/ring"
+	"github.com/ringmaster-agent/ringmaster/messages"
+)
+
+const (
+	// writePause is the wait after claims could not be written.
+	writePause = 500 * time.Millisecond
+	// leaveShare is the part of the time for a stop that handing over may take.
+	leaveShare = 0.7
+	// longestHandover bounds a handover when the stop has no bound.
+	longestHandover = time.Minute
+	// defaultReleaseAfter is how long a unit whose scrape interval is not known holds its claim while it sends what is left.
+	defaultReleaseAfter = time.Second
+)
+
+// membership is what the supervisor knows of the cluster. A nil membership is that of a node alone.
+type membership struct {
+	registry *reshard.Registry
+	// ring and watcher are the actors; nil while they are down.
+	ring, watcher *actor.PID
+	failures      lifecycle.Failures
+	// owners is the settled ring, nil before there is one.
+	owners  *ringOwners
+	session string
+	permit  *permit
+	writing map[reshard.Record]bool
+	ready   bool
+	problem string
+	moves   moves
+}
+
+// Private messages of the supervisor to itself.
+type (
+	// respawnMembership comes when the backoff of the ring actor, or of its watcher, is over.
+	respawnMembership struct{}
+	// writeAgain comes when records whose writing failed may be written again.
+	writeAgain struct{ records []reshard.Record }
+	// handedOver comes when handing over has had its time.
+	handedOver struct{}
+)
+
+func newMembership() *membership {
+	return &membership{registry: reshard.NewRegistry(), writing: map[reshard.Record]bool{}}
+}
+
+// ringOwners answers from the settled ring.
+type ringOwners struct {
+	*ring.Ring
+	node string
+}
+
+// Owner implements reshard.Owners. Slices have places of their own; the replicas of one go to the members that follow.
+func (o *ringOwners) Owner(u messages.Unit) (string, reshard.Ownership) {
+	key := ring.Key(messages.Unit{Config: u.Config, Slice: u.Slice}.Key())
+	node, ok := "", false
+	if u.Replica == 0 {
+		node, ok = o.Ring.Owner(key)
+	} else if owners := o.Owners(key, u.Replica+1); len(owners) > u.Replica {
+		node, ok = owners[u.Replica], true
+	}
+	if ok && node == o.node {
+		return node, reshard.Owned
+	}
+	return node, reshard.NotOwned
+}
+
+// view is the cluster as the decision sees it.
+func (m *membership) view(o *Cluster, leaving bool) (reshard.Owners, *reshard.Cluster) {
+	if m == nil {
+		return reshard.Alone{}, nil
+	}
+	c := &reshard.Cluster{
+		Node: o.Node, Session: m.session, Replicas: o.Replicas, Known: m.registry.Listed(), Leaving: leaving && !o.KeepClaims,
+		Claims: m.registry.Claims(), Intents: m.registry.Intents(), Writing: m.writing,
+	}
+	if m.owners == nil {
+		return nil, c
+	}
+	return m.owners, c
+}
+
+// settled reports whether the node has its place.
+func (m *membership) settled() bool { return m == nil || m.owners != nil && m.session != "" }
+
+func (m *membership) terminated(who *actor.PID) bool {
+	if m == nil {
+		return false
+	}
+	switch {
+	case m.ring != nil && who.Equal(m.ring):
+		m.ring = nil
+	case m.watcher != nil && who.Equal(m.watcher):
+		m.watcher = nil
+	default:
+		return false
+	}
+	return true
+}
+
+// spawnMembership spawns the ring actor and the watcher of the registry, whichever is missing. A new ring actor needs a new listing, so it
+// takes its watcher with it.
+func (s *supervisor) spawnMembership(c actor.Context) {
+	m := s.membership
+	if m == nil {
+		return
+	}
+	guard := guardChild(s.Logger)
+	if m.ring == nil {
+		m.ring = c.SpawnPrefix(props(func() actor.Actor { return newRingActor(s.tree) }, guard, s.Options), "ring/")
+		m.ready = false
+		if m.watcher != nil {
+			c.Stop(m.watcher)
+			return // it is spawned again when it has ended
+		}
+	}
+	if m.watcher == nil {
+		listeners := []*actor.PID{s.supervisor, m.ring}
+		m.watcher = c.SpawnPrefix(props(func() actor.Actor {
+			return newWatcher(s.tree, registryFeed{s.Cluster.Registry}, listeners...)
+		}, guard, s.Options), "registry/")
+	}
+	s.tellReady(c)
+}
+
+// membershipTerminated has what crashed spawned again after a backoff.
+func (s *supervisor) membershipTerminated(c actor.Context) {
+	m := s.membership
+	if m.ring == nil {
+		clear(m.writing)
+	}
+	policy := lifecycle.Policy{First: 100 * time.Millisecond, Longest: time.Minute, Quiet: 10 * time.Minute, Budget: math.MaxInt}
+	now := s.now()
+	m.failures = m.failures.Add(policy, messages.Digest{}, now, s.Jitter())
+	s.startTimer(c, "membership", m.failures.NotBefore.Sub(now), respawnMembership{})
+}
+
+func (s *supervisor) foldRegistry(c actor.Context, event messages.RegistryEvent) {
+	s.membership.moves.note(s.membership.registry.Claims(), event, s.now())
+	if s.membership.registry.Fold(event) {
+		s.reconcileSoon(c)
+	}
+}
+
+func (s *supervisor) sessionChanged(c actor.Context, m sessionChanged) {
+	s.membership.session, s.membership.permit = m.session, m.permit
+	s.reconcileSoon(c)
+}
+
+func (s *supervisor) ringChanged(c actor.Context, m ringChanged) {
+	s.membership.owners = &ringOwners{Ring: m.ring, node: s.Cluster.Node}
+	s.reconcileSoon(c)
+}
+
+// tellReady tells the ring actor, once, that this node knows the configs.
+func (s *supervisor) tellReady(c actor.Context) {
+	m := s.membership
+	if m == nil || m.ready || m.ring == nil || !s.complete() {
+		return
+	}
+	m.ready = true
+	c.Send(m.ring, nodeReady{})
+}
+
+// run lets a unit scrape by the claim of this node's session.
+func (s *supervisor) run(c actor.Context, run reshard.Run) {
+	u := s.units[run.Unit]
+	u.epoch = run.Epoch
+	u.permit.current.Store(s.membership.permit)
+	if u.phase == messages.PhasePreparing {
+		c.Send(u.pid, messages.RunInstance{Unit: u.Unit, Generation: u.generation, Resume: u.resume})
+	}
+}
+
+// write has claims and intents written. What is known of a released unit is kept, for its record is about to be written over.
+func (s *supervisor) write(c actor.Context, writes []reshard.Write) {
+	m := s.membership
+	if len(writes) == 0 || m == nil || m.ring == nil {
+		return
+	}
+	for _, w := range writes {
+		m.writing[w.Record()] = true
+		if u, ok := s.units[w.Unit]; ok && w.Kind == reshard.ClaimUnit {
+			if released := m.registry.Claims()[w.Unit]; released.Released {
+				u.resume = released.Handover
+			}
+		}
+	}
+	c.Send(m.ring, writeRecords{writes: writes})
+}
+
+func (s *supervisor) recordsWritten(c actor.Context, w recordsWritten) {
+	for _, event := range w.events {
+		if event != nil {
+			s.foldRegistry(c, event)
+		}
+	}
+	if w.err == nil {
+		s.writeAgain(c, writeAgain{records: w.records})
+		return
+	}
+	// Whether they were written will show; until then, and for a while, nothing is tried.
+	s.after(writePause, c.Self(), writeAgain{records: w.records})
+}
+
+func (s *supervisor) writeAgain(c actor.Context, m writeAgain) {
+	for _, record := range m.records {
+		delete(s.membership.writing, record)
+	}
+	s.reconcileSoon(c)
+}
+
+// releaseAfter is how long a unit that has stopped scraping may send what is left before its claim is released: not so long that who takes
+// over misses a tick.
+func (s *supervisor) releaseAfter(name string) time.Duration {
+	d, ok := s.documents[name]
+	if !ok || d.config == nil {
+		return defaultReleaseAfter
+	}
+	shortest := time.Duration(0)
+	for _, job := range d.config.ScrapeConfigs {
+		if interval := time.Duration(job.ScrapeInterval); shortest == 0 || interval < shortest {
+			shortest = interval
+		}
+	}
+	if shortest == 0 {
+		return defaultReleaseAfter
+	}
+	return shortest * 7 / 10
+}
+
+// unitsOf are the units of a known config.
+func (s *supervisor) unitsOf(name string) []messages.Unit {
+	d, replicas := s.documents[name], 1
+	if s.Cluster != nil && !d.Local {
+		replicas = s.Cluster.Replicas
+	}
+	return reshard.Units(name, d.slices(), replicas)
+}
+
+// leave takes the node out of the ring, if there is a cluster to leave, and has what runs here taken over by others.
+func (s *supervisor) leave(c actor.Context, within time.Duration) {
+	m := s.membership
+	if m == nil || m.ring == nil || s.Cluster.KeepClaims || m.session == "" || !m.owners.others() {
+		return
+	}
+	s.stopping.leaving = true
+	c.Send(m.ring, leaveRing{})
+	bound := longestHandover
+	if within > 0 {
+		bound = time.Duration(leaveShare * float64(within))
+	}
+	s.startTimer(c, "leave", bound, handedOver{})
+}
+
+// others reports whether the ring has other members.
+func (o *ringOwners) others() bool {
+	if o == nil {
+		return false
+	}
+	for _, m := range o.Members() {
+		if m.Name != o.node {
+			return true
+		}
+	}
+	return false
+}
+
+// nothingToHandOver reports whether this node holds no claim any more, or nobody is left to hand over to.
+func (s *supervisor) nothingToHandOver() bool {
+	m := s.membership
+	if m.session == "" || !m.owners.others() {
+		return true
+	}
+	for _, claim := range m.registry.Claims() {
+		if claim.Node == s.Cluster.Node && claim.Session == m.session && claim.Held() {
+			return false
+		}
+	}
+	return true
+}
+
+// stopInstances ends the handing over: what still runs is stopped.
+func (s *supervisor) stopInstances(c actor.Context) {
+	if s.stopping == nil || !s.stopping.leaving {
+		return
+	}
+	s.stopping.leaving = false
+	s.Logger.Info("left the ring", zap.Int("instances", s.live()))
+	s.reconcileSoon(c)
+}
+
+// endMembership is the last step of an orderly end: nothing of this node is left in the store, unless it comes back soon.
+func (s *supervisor) endMembership(c actor.Context) {
+	if m := s.membership; m != nil && m.ring != nil && !s.Cluster.KeepClaims {
+		if !s.stopping.ending {
+			s.stopping.ending = true
+			c.Send(m.ring, endSession{})
+		}
+		return
+	}
+	s.end(c, nil)
+}
