@@ -48,8 +48,8 @@
 // is a timer, and a goroutine only while it scrapes. Its connection is a file descriptor, plus two goroutines if the target needs TLS,
 // authentication or a proxy. A discovery adds two goroutines and its own. What Shared holds is held during scrapes only.
 //
-// Locks, outermost first: Scraper.life, discoveries.mu, Scraper.mu, loop.mu; below discoveries.mu also providers.mu and provider.mu. The gate is held for reading during a commit and never
-// under another lock but life.
+// Locks, outermost first: Scraper.life, discoveries.mu, Scraper.mu, loop.mu; providers.mu and provider.mu have none below them. The gate
+// is held for reading during a commit and never under another lock but life.
 //
 // # Panics
 //
