@@ -5,13 +5,13 @@ type slicing struct{ slice, slices int }
 
 // divide returns the targets of this slice, and of those that belong to others the kin.
 func (s slicing) divide(targets []*target) (ours []*target, others map[uint64]struct{}) {
-	if s.slices <= 1 {
+	if s.slices <= 1 && s.slice == 0 {
 		return targets, nil
 	}
 	others = map[uint64]struct{}{}
 	for _, t := range targets {
 		// A target that only changes its interval stays in its slice.
-		if kin := t.kin(); jump(kin, s.slices) == s.slice {
+		if kin := t.kin(); jump(kin, max(s.slices, 1)) == s.slice {
 			ours = append(ours, t)
 		} else {
 			others[kin] = struct{}{}

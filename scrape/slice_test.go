@@ -104,8 +104,10 @@ func TestWhatGoesToAnotherSliceLeavesNoStalenessMarkers(t *testing.T) {
 		synctest.Wait()
 		require.Len(t, m.open(), 30*6)
 
-		require.NoError(t, s.Apply(t.Context(), sliced(t, 5, 2, "")))
-		require.Empty(t, s.Targets(), "there is no such slice")
+		for _, slices := range []int{0, 1, 2} {
+			require.NoError(t, s.Apply(t.Context(), sliced(t, 5, slices, "")))
+			require.Empty(t, s.Targets(), "there is no such slice")
+		}
 		<-time.After(time.Minute)
 		require.Len(t, m.open(), 30*6)
 		require.NoError(t, s.Stop(over(), KeepSeries))
