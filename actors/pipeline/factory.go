@@ -9,10 +9,12 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/prometheus/model/labels"
 	"go.uber.org/zap"
 
 	"github.com/ringmaster-agent/ringmaster/actors"
 	"github.com/ringmaster-agent/ringmaster/config"
+	"github.com/ringmaster-agent/ringmaster/messages"
 	"github.com/ringmaster-agent/ringmaster/remotewrite"
 	"github.com/ringmaster-agent/ringmaster/scrape"
 	"github.com/ringmaster-agent/ringmaster/wal"
@@ -33,6 +35,12 @@ type Options struct {
 	FS wal.FS
 	// Host is this host's name for host_filter.
 	Host string
+	// Seed is part of when in its interval a target is scraped. All nodes of a cluster have the same, or ticks are missed and
+	// taken twice when a unit moves.
+	Seed uint64
+	// ReplicaLabels returns the labels that a replica, counted from 0, adds to everything it sends: the external ones of its config,
+	// and those by which receivers tell replicas apart. nil: the external ones.
+	ReplicaLabels func(external labels.Labels, replica int) labels.Labels
 	// HTTPDisableKeepAlives and HTTPIdleConnTimeout are about the connections to targets.
 	HTTPDisableKeepAlives bool
 	HTTPIdleConnTimeout   time.Duration
@@ -61,6 +69,9 @@ type Factory struct {
 func NewFactory(o Options) (*Factory, error) {
 	if o.Logger == nil {
 		o.Logger = zap.NewNop()
+	}
+	if o.ReplicaLabels == nil {
+		o.ReplicaLabels = func(external labels.Labels, _ int) labels.Labels { return external }
 	}
 	if o.OrphanAge <= 0 {
 		o.OrphanAge = DefaultOrphanAge
@@ -98,14 +109,16 @@ func (f *Factory) Close() {
 	}
 }
 
-// New opens a pipeline: its log, its endpoints, its discoveries. It scrapes nothing yet, but sends what an earlier process left
-// in the log. It is an actors.NewPipeline.
+// New opens a pipeline: its log, its endpoints, its discoveries, which it gives some seconds to find the targets. It scrapes nothing
+// yet, but sends what an earlier process left in the log. It is an actors.NewPipeline.
 func (f *Factory) New(ctx context.Context, spec actors.PipelineSpec) (actors.Pipeline, error) {
 	p := &Pipeline{
 		factory: f,
+		unit:    spec.Unit,
 		name:    spec.Unit.Key(),
 		config:  spec.Config,
 		failed:  spec.Failed,
+		permit:  spec.Permit,
 		logger:  f.options.Logger.With(zap.String("instance", spec.Unit.Key())),
 	}
 	if err := p.open(ctx); err != nil {
@@ -142,6 +155,8 @@ func (f *Factory) scrapeOptions(p *Pipeline) scrape.Options {
 		Logger:                p.logger,
 		Metrics:               f.scrapes,
 		Shared:                f.scraped,
+		Seed:                  f.options.Seed,
+		Permit:                p.permit,
 		Appendable:            p.log,
 		OnPanic:               p.failed,
 		DialContext:           f.options.DialContext,
@@ -152,8 +167,8 @@ func (f *Factory) scrapeOptions(p *Pipeline) scrape.Options {
 	}
 }
 
-func (f *Factory) scrapeConfig(c *config.Instance) *scrape.Config {
-	applied := &scrape.Config{Jobs: c.ScrapeConfigs}
+func (f *Factory) scrapeConfig(u messages.Unit, c *config.Instance) *scrape.Config {
+	applied := &scrape.Config{Jobs: c.ScrapeConfigs, Slice: u.Slice, Slices: c.Slices, Origin: c.Name}
 	if c.HostFilter {
 		applied.HostFilter = &scrape.HostFilter{Host: f.options.Host, Relabel: c.HostFilterRelabelConfigs}
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/prometheus/prometheus/storage"
 	"go.uber.org/zap"
@@ -19,12 +20,17 @@ import (
 
 var _ actors.Pipeline = (*Pipeline)(nil)
 
+// warmTime bounds how long a new pipeline waits for discoveries. Some never report, because they find nothing.
+const warmTime = 5 * time.Second
+
 // Pipeline is the data path of one instance.
 type Pipeline struct {
 	factory *Factory
-	name    string
+	unit    messages.Unit
+	name    string // the unit's key
 	config  *config.Instance
 	failed  func(error)
+	permit  func() bool
 	logger  *zap.Logger
 
 	log     *wal.Log
@@ -55,7 +61,20 @@ func (p *Pipeline) open(ctx context.Context) (err error) {
 	if err := p.forgetOtherCursors(p.config); err != nil {
 		return err
 	}
-	return p.scraper.Apply(ctx, p.factory.scrapeConfig(p.config))
+	if err := p.scraper.Apply(ctx, p.factory.scrapeConfig(p.unit, p.config)); err != nil {
+		return err
+	}
+	p.warm(ctx)
+	return nil
+}
+
+// warm waits until the targets are known, so that none misses a tick after a move.
+func (p *Pipeline) warm(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, warmTime)
+	defer cancel()
+	if err := p.scraper.Warm(ctx); err != nil {
+		p.logger.Info("instance is opened before all of its targets are known", zap.Error(err))
+	}
 }
 
 // committed is called by the log after each commit.
@@ -78,7 +97,7 @@ func (p *Pipeline) applyEndpoints(c *config.Instance) error {
 	for i, id := range ids {
 		endpoints[i] = remotewrite.EndpointConfig{
 			Config:         c.RemoteWrite[i],
-			ExternalLabels: c.ExternalLabels,
+			ExternalLabels: p.factory.options.ReplicaLabels(c.ExternalLabels, p.unit.Replica),
 			CursorID:       id,
 			Open:           func() (remotewrite.Source, remotewrite.Position, error) { return openSource(p.log, id) },
 		}
@@ -101,13 +120,18 @@ func (p *Pipeline) forgetOtherCursors(c *config.Instance) error {
 }
 
 // Start implements actors.Pipeline.
-func (p *Pipeline) Start(context.Context, messages.Handover) error { return p.scraper.Start() }
+func (p *Pipeline) Start(_ context.Context, resume messages.Handover) error {
+	if err := p.scraper.Resume(string(resume)); err != nil {
+		p.logger.Warn("handover is not used, so that a tick may be missed or taken twice", zap.Error(err))
+	}
+	return p.scraper.Start()
+}
 
 // Reload implements actors.Pipeline. Endpoints go first: if the new config adds one, it gets the samples of the new jobs too.
 func (p *Pipeline) Reload(ctx context.Context, c *config.Instance) error {
 	err := p.applyEndpoints(c)
 	if err == nil {
-		err = p.scraper.Apply(ctx, p.factory.scrapeConfig(c))
+		err = p.scraper.Apply(ctx, p.factory.scrapeConfig(p.unit, c))
 	}
 	if err != nil {
 		// The cursors of endpoints that only c has would hold data back for nobody.
@@ -121,14 +145,28 @@ func (p *Pipeline) Reload(ctx context.Context, c *config.Instance) error {
 	return nil
 }
 
-// StopScraping implements actors.Pipeline.
+// StopScraping implements actors.Pipeline. For messages.Moved it takes up to the shortest scrape interval, 5 s at most.
 func (p *Pipeline) StopScraping(ctx context.Context, reason messages.StopReason) (messages.Handover, error) {
-	how := scrape.KeepSeries
-	if reason == messages.Deleted || (reason == messages.Shutdown && p.config.WriteStaleOnShutdown) {
-		how = scrape.EndSeries
-	}
-	return "", p.scraper.Stop(ctx, how)
+	err := p.scraper.Stop(ctx, p.stopMode(reason))
+	return messages.Handover(p.scraper.Handover()), err
 }
+
+func (p *Pipeline) stopMode(reason messages.StopReason) scrape.StopMode {
+	switch {
+	case reason == messages.Moved:
+		return scrape.HandOver
+	case reason == messages.Fenced:
+		return scrape.Fence
+	case reason == messages.Deleted, reason == messages.Shutdown && p.config.WriteStaleOnShutdown:
+		return scrape.EndSeries
+	default:
+		return scrape.KeepSeries
+	}
+}
+
+// NextTick returns when the next tick of any target is due; after StopScraping, when the first one that was not taken is, which is for
+// the next node. The zero time: there are no targets. Any goroutine may call it.
+func (p *Pipeline) NextTick() time.Time { return p.scraper.NextTick() }
 
 // Drain implements actors.Pipeline.
 func (p *Pipeline) Drain(ctx context.Context) (uint64, error) { return p.queue.Drain(ctx) }

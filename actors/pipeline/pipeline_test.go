@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -36,6 +37,7 @@ type receiver struct {
 	samples atomic.Int64
 	stale   atomic.Int64
 	users   chan string
+	series  sync.Map // of all series that came, as text
 }
 
 func (r *receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
@@ -58,6 +60,8 @@ func (r *receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	}
 	for _, series := range decoded.Timeseries {
 		r.samples.Add(int64(len(series.Samples)))
+		builder := labels.NewScratchBuilder(0)
+		r.series.Store(series.ToLabels(&builder, nil).String(), true)
 		for _, sample := range series.Samples {
 			if value.IsStaleNaN(sample.Value) {
 				r.stale.Add(1)
