@@ -32,6 +32,8 @@ type Cluster struct {
 	Gossip Gossip
 	// SessionTTL is how long the node may be away from the store before its claims are free. 0: 10 s.
 	SessionTTL time.Duration
+	// JoinAfter is how long the node is seen as joining, and owns nothing, once it is ready. 0: not at all.
+	JoinAfter time.Duration
 	// Settle is how long the members must not have changed before a joiner gets its part. 0: 1 s.
 	Settle time.Duration
 	// Replicas is how many nodes run each config. 0: 1.
@@ -88,9 +90,11 @@ type PeerStatus struct {
 
 // Peer is another node as gossip sees it.
 type Peer struct {
-	Node   string
-	Alive  bool
-	Status PeerStatus
+	Node  string
+	Alive bool
+	// Assured is when this node last told the peer that it holds it alive, which the peer may take as evidence; zero if never.
+	Assured time.Time
+	Status  PeerStatus
 }
 
 func (c *Cluster) withDefaults() *Cluster {

@@ -21,6 +21,8 @@ type lookout struct {
 	// reason is the newest verdict's.
 	reason string
 	fenced bool
+	// lapsed: there was a time without permission since the store last renewed the session.
+	lapsed bool
 	// status is what the node said last of itself, conflict what gossip said last of its name.
 	status   PeerStatus
 	conflict string
@@ -40,7 +42,7 @@ type revoked struct {
 // wake notices that the process was paused.
 func (l *lookout) wake(now time.Time) {
 	if l.last.IsZero() || now.Sub(l.last) > lookInterval+pause {
-		l.awakeSince = now
+		l.awakeSince, l.lapsed = now, true
 	}
 	l.last = now
 }
@@ -55,6 +57,7 @@ func (r *ringActor) checkPermit(c actor.Context) {
 		Now: r.now(), TTL: r.SessionTTL, Renewed: p.session.LastRenewed(), Others: r.others(),
 		AwakeSince: r.watch.awakeSince, StopWhenIsolated: r.StopWhenIsolated,
 	}
+	v.Lapsed = r.watch.lapsed && v.Now.Sub(v.Renewed) >= fencing.Fresh
 	if r.Gossip != nil {
 		v.Contact = r.Gossip.LastContact()
 		for _, peer := range r.watch.peers {
@@ -75,6 +78,7 @@ func (r *ringActor) checkPermit(c actor.Context) {
 		r.watch.reason = verdict.Reason
 	}
 	until := verdict.Until
+	r.watch.lapsed = v.Lapsed || until.IsZero()
 	p.until.Store(&until)
 	if verdict.Fenced {
 		p.void.Store(true)
@@ -163,8 +167,8 @@ func (r *ringActor) checkPeer(c actor.Context, peer Peer) {
 		return
 	}
 	idle, ok := r.Sessions.(cluster.IdleSessions)
-	if !ok && !fenced {
-		return // whether it is dead to the store as well can't be known: its session runs out by itself
+	if !fenced && (!ok || r.now().Sub(peer.Assured) < fencing.Fresh) {
+		return // it may hold what this node told it for evidence, or nobody can know whether it is dead to the store: its session runs out by itself
 	}
 	r.watch.ending[m.Session] = true
 	out := revoked{node: peer.Node, session: m.Session}

@@ -169,7 +169,7 @@ func (s *supervisor) tellReady(c actor.Context) {
 		return
 	}
 	m.ready = true
-	c.Send(m.ring, nodeReady{})
+	s.after(s.Cluster.JoinAfter, m.ring, nodeReady{})
 }
 
 // run lets a unit scrape by the claim of this node's session.

@@ -46,6 +46,7 @@ func (s *supervisor) reconcile(c actor.Context) {
 	s.reconciling.pending = false
 	began := s.now()
 	s.forgetGone()
+	s.tellReady(c)
 	view := s.view(began)
 	var plan reshard.Plan
 	err := protect(func() error { plan = reshard.Decide(view); return nil })

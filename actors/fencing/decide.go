@@ -26,6 +26,8 @@ type View struct {
 	Alive, Reaching int
 	// Others is how many other members there were when the store last told.
 	Others int
+	// Lapsed: since the session was last renewed there was a time without evidence, in which others may have taken over.
+	Lapsed bool
 	// AwakeSince is since when the node has been looking without a pause.
 	AwakeSince time.Time
 	// StopWhenIsolated: a node that sees neither the store nor a peer stops. Otherwise it goes on: duplicates are safer than gaps.
@@ -52,6 +54,8 @@ func Decide(v View) Verdict {
 		return Verdict{Until: v.Now.Add(carry), Reason: "the store is away, and there is no other node"}
 	case !v.Contact.IsZero() && v.Now.Sub(v.Contact) < Fresh:
 		return amongPeers(v, stale)
+	case v.Lapsed && v.Now.Sub(v.AwakeSince) < patience:
+		return Verdict{Reason: "the node was paused, and the store has not renewed its session since"}
 	case v.Contact.IsZero() && !v.Renewed.IsZero() && stale < v.TTL-Fresh:
 		// Nobody can end the session early: gossip has never worked.
 		return Verdict{Until: v.Renewed.Add(v.TTL - Fresh), Reason: "the store is away, and there is no gossip; the session can't have run out yet"}
@@ -68,6 +72,8 @@ func Decide(v View) Verdict {
 func amongPeers(v View, stale time.Duration) Verdict {
 	limit := v.TTL / 2
 	switch {
+	case v.Lapsed && (v.Reaching > 0 || v.Now.Sub(v.AwakeSince) < patience):
+		return Verdict{Fenced: stale >= limit && v.Reaching > 0 && !v.Renewed.IsZero(), Reason: "peers answer, but others may have taken over before"}
 	case v.Reaching == 0:
 		return Verdict{Until: v.Now.Add(carry), Reason: "no node reaches the store"}
 	case v.Renewed.IsZero():

@@ -54,6 +54,18 @@ func TestVerdicts(t *testing.T) {
 		"a session of an earlier process is evidence of nothing": {func(v *View) {
 			v.Renewed, v.Contact, v.Alive, v.Reaching = time.Time{}, ago(0), 2, 2
 		}, 0, false},
+		"peers are no evidence of what happened while the node was paused": {func(v *View) {
+			v.Renewed, v.Contact, v.Alive, v.Reaching, v.Lapsed, v.AwakeSince = ago(4*time.Second), ago(0), 2, 2, true, ago(time.Second)
+		}, 0, false},
+		"nor is it that no node reaches the store, at first": {func(v *View) {
+			v.Renewed, v.Contact, v.Alive, v.Lapsed, v.AwakeSince = ago(4*time.Second), ago(0), 2, true, ago(time.Second)
+		}, 0, false},
+		"but after a while": {func(v *View) {
+			v.Contact, v.Alive, v.Lapsed = ago(0), 2, true
+		}, time.Second, false},
+		"without gossip the session of a node that was paused is no evidence": {func(v *View) {
+			v.Renewed, v.Contact, v.Lapsed, v.AwakeSince = ago(5*time.Second), time.Time{}, true, ago(time.Second)
+		}, 0, false},
 		"unless nobody can have taken over": {func(v *View) {
 			v.Renewed, v.Contact, v.Alive = time.Time{}, ago(0), 2
 		}, time.Second, false},

@@ -12,52 +12,65 @@ func (p *Plan) takeOver(v View, unit messages.Unit, i Instance) {
 	switch {
 	case !v.Cluster.anothers(claim):
 		p.claim(v, unit, i, claim)
-	case i.Phase == messages.PhaseRunning:
+	case i.Phase != messages.PhaseRunning:
+		p.intend(v, unit)
+		p.holdForClaim(unit, claim)
+	case v.Cluster.taken(claim):
 		p.Stop = append(p.Stop, Stop{Unit: unit, Reason: messages.Fenced})
 	default:
-		if intent := v.Cluster.Intents[unit]; intent.Node != v.Cluster.Node || intent.Session != v.Cluster.Session {
-			p.write(v, Write{Unit: unit, Kind: IntendUnit})
-		}
 		p.holdForClaim(unit, claim)
 	}
 }
 
-// goOn is about the claim of a unit of which it is not known who should run it: what runs goes on running.
-func (p *Plan) goOn(v View, unit messages.Unit, i Instance) {
-	if v.Cluster == nil || !i.able() || i.Phase != messages.PhaseRunning {
-		return
+// intend says that this node is prepared. It waits while another one says so too: that one runs the unit soon, or withdraws, or its
+// session ends. If each wrote over the other, nodes that don't agree about the ring would do it for ever.
+func (p *Plan) intend(v View, unit messages.Unit) {
+	intent, exists := v.Cluster.Intents[unit]
+	if !exists || intent.Node == v.Cluster.Node && intent.Session != v.Cluster.Session {
+		p.write(v, Write{Unit: unit, Kind: IntendUnit})
 	}
-	p.takeOver(v, unit, i)
 }
 
-// handOver is about a unit that another node should run: it goes on here until that one is prepared.
-func (p *Plan) handOver(v View, unit messages.Unit, i Instance, owner string) {
+// goOn is about the claim of a unit of which it is not known who should run it: what runs goes on running, and so does what is about to.
+func (p *Plan) goOn(v View, unit messages.Unit, i Instance) {
+	if v.Cluster != nil && (i.Phase == messages.PhaseRunning || v.Cluster.mine(v.Cluster.Claims[unit])) {
+		p.takeOver(v, unit, i)
+	}
+}
+
+// handOver is about a unit that another node should run: what runs here, or is about to, goes on until that one is prepared. It reports
+// whether it goes on.
+func (p *Plan) handOver(v View, unit messages.Unit, i Instance, owner string) bool {
 	if v.Cluster == nil {
 		if i.Live() && i.Asked == messages.NotStopping {
 			p.Stop = append(p.Stop, Stop{Unit: unit, Reason: messages.Moved})
 		}
-		return
+		return false
 	}
 	claim := v.Cluster.Claims[unit]
+	runs := i.Phase == messages.PhaseRunning || i.Prepared && v.Cluster.mine(claim)
+	// A claim that can't be read would keep the other one out.
+	awaited := owner != "" && v.Cluster.Intents[unit].Node == owner && !v.Cluster.anothers(claim)
 	switch {
 	case !i.Live() || i.ending():
 		p.release(v, unit, i, claim)
-	case i.Phase != messages.PhaseRunning:
-		p.Stop = append(p.Stop, Stop{Unit: unit, Reason: messages.Moved})
-	case v.Cluster.anothers(claim):
+		if owner == "" && !i.Live() {
+			p.hold(unit, NoOwner)
+		}
+		return false
+	case runs && v.Cluster.taken(claim):
 		p.Stop = append(p.Stop, Stop{Unit: unit, Reason: messages.Fenced})
+		return false
+	case !runs || awaited:
+		p.Stop = append(p.Stop, Stop{Unit: unit, Reason: messages.Moved})
+		return false
 	case owner == "":
 		p.hold(unit, NoOwner)
-		p.claim(v, unit, i, claim)
-	case v.Cluster.Intents[unit].Node == owner:
-		p.Stop = append(p.Stop, Stop{Unit: unit, Reason: messages.Moved})
 	default:
 		p.holdFor(unit, SuccessorNotReady, owner)
-		p.claim(v, unit, i, claim)
 	}
-	if owner == "" && !i.Live() {
-		p.hold(unit, NoOwner)
-	}
+	p.takeOver(v, unit, i)
+	return true
 }
 
 // claim makes the instance run by this node's claim, once there is one.
@@ -76,7 +89,7 @@ func (p *Plan) claim(v View, unit messages.Unit, i Instance, claim messages.Clai
 
 // release leaves the unit to others once nothing is scraped here any more, and what was scraped has been sent or had its time.
 func (p *Plan) release(v View, unit messages.Unit, i Instance, claim messages.Claim) {
-	if !v.Cluster.mine(claim) || i.Live() && !i.Quiet {
+	if !claim.Held() || !v.Cluster.wrote(claim) || i.Live() && !i.Quiet {
 		return
 	}
 	if i.Live() && v.Now.Before(i.ReleaseBy) {
@@ -88,26 +101,26 @@ func (p *Plan) release(v View, unit messages.Unit, i Instance, claim messages.Cl
 
 // tidy is about claims and intents of this node's that have no use any more.
 func (p *Plan) tidy(v View, wanted map[messages.Unit]bool) {
-	c := v.Cluster
-	if c == nil {
+	if v.Cluster == nil {
 		return
 	}
-	for unit, claim := range c.Claims {
-		if claim.Node == c.Node && claim.Session == c.Session && !wanted[unit] {
+	for unit, claim := range v.Cluster.Claims {
+		if v.Cluster.wrote(claim) && !wanted[unit] {
 			p.tidyClaim(v, unit, claim)
 		}
 	}
-	for unit, intent := range c.Intents {
-		if intent.Node != c.Node || intent.Session != c.Session {
-			continue
-		}
-		i := v.Instances[unit]
-		_, ownership := v.owner(unit)
-		waits := i.able() && i.Phase == messages.PhasePreparing && c.anothers(c.Claims[unit])
-		if !wanted[unit] || ownership == NotOwned || ownership == Owned && !waits {
+	for unit, intent := range v.Cluster.Intents {
+		if intent.Node == v.Cluster.Node && !(wanted[unit] && v.waits(unit)) {
 			p.write(v, Write{Unit: unit, Kind: WithdrawIntent, Revision: intent.Revision})
 		}
 	}
+}
+
+// waits reports whether the unit's instance is prepared and waits for another node's claim to go; also while it is not known whether it should.
+func (v View) waits(unit messages.Unit) bool {
+	i := v.Instances[unit]
+	_, ownership := v.owner(unit)
+	return ownership != NotOwned && i.able() && i.Phase != messages.PhaseRunning && v.Cluster.anothers(v.Cluster.Claims[unit])
 }
 
 // tidyClaim is about a claim of this node's on a unit that is not wanted.
@@ -117,7 +130,7 @@ func (p *Plan) tidyClaim(v View, unit messages.Unit, claim messages.Claim) {
 	switch {
 	case i.Live() && !i.Quiet:
 	case v.Stopping:
-		if v.Cluster.Leaving && claim.Held() {
+		if v.Cluster.Leaving {
 			p.release(v, unit, i, claim)
 		}
 	case !v.Complete || exists && doc.Valid.Digest.IsZero():

@@ -34,14 +34,16 @@ func (p *Plan) decideWanted(v View, unit messages.Unit, doc Document) {
 		p.holdFor(unit, InvalidConfig, doc.Problem)
 	}
 	if doc.Local {
-		v.Cluster = nil // nobody else has it
+		v.Cluster, v.Owners = nil, Alone{} // nobody else has it
 	}
 	switch owner, ownership := v.owner(unit); ownership {
 	case Unknown:
 		p.hold(unit, OwnerUnknown)
 		p.goOn(v, unit, instance)
 	case NotOwned:
-		p.handOver(v, unit, instance, owner)
+		if p.handOver(v, unit, instance, owner) {
+			p.startOrReload(v, unit, instance, doc)
+		}
 	case Owned:
 		p.startOrReload(v, unit, instance, doc)
 		p.takeOver(v, unit, instance)
@@ -92,8 +94,10 @@ func (p *Plan) decideUnwanted(v View, unit messages.Unit, i Instance) {
 	case i.ending():
 	case !v.Complete && !i.Local:
 		p.hold(unit, NotListed)
+		p.goOn(v, unit, i)
 	case exists && doc.Valid.Digest.IsZero():
 		p.hold(unit, SlicesUnknown)
+		p.goOn(v, unit, i)
 	case exists:
 		// Its targets are another unit's now, so their series go on.
 		p.Stop = append(p.Stop, Stop{Unit: unit, Reason: messages.Moved})

@@ -145,10 +145,19 @@ type Record struct {
 
 // mine reports whether this node may run by the claim.
 func (c *Cluster) mine(claim messages.Claim) bool {
-	return claim.Held() && claim.Problem == "" && claim.Node == c.Node && claim.Session == c.Session
+	return claim.Held() && c.wrote(claim) && c.Session != "" && claim.Session == c.Session
 }
 
-// anothers reports whether another node may be running by the claim. A claim of this node's from an earlier session is nobody's.
-func (c *Cluster) anothers(claim messages.Claim) bool {
-	return claim.Held() && (claim.Node != c.Node || claim.Problem != "")
+// wrote reports whether the claim is this node's, maybe from an earlier session: then nobody runs by it any more.
+func (c *Cluster) wrote(claim messages.Claim) bool {
+	return claim.Problem == "" && claim.Node == c.Node
+}
+
+// anothers reports whether another node may be running by the claim.
+func (c *Cluster) anothers(claim messages.Claim) bool { return claim.Held() && !c.wrote(claim) }
+
+// taken reports whether another node has claimed the unit. A claim that can't be read says so only if it lives with a session, and not
+// with this node's.
+func (c *Cluster) taken(claim messages.Claim) bool {
+	return c.anothers(claim) && (claim.Problem == "" || claim.Session != "" && claim.Session != c.Session)
 }

@@ -1,0 +1,238 @@
+package actors_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ringmaster-agent/ringmaster/actors"
+	"github.com/ringmaster-agent/ringmaster/cluster"
+	"github.com/ringmaster-agent/ringmaster/cluster/memstore"
+	"github.com/ringmaster-agent/ringmaster/cluster/ring"
+	"github.com/ringmaster-agent/ringmaster/messages"
+)
+
+// ringWorld is several nodes on one store, in a bubble of virtual time.
+type ringWorld struct {
+	*testing.T
+	server  *memstore.Server
+	configs *cluster.Configs
+	admin   *memstore.Client
+	nodes   map[string]*node
+}
+
+type node struct {
+	*world
+	name  string
+	store *memstore.Client
+}
+
+func inRing(t *testing.T, play func(*ringWorld)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		server := memstore.NewServer(nil)
+		w := &ringWorld{T: t, server: server, admin: server.Connect(), nodes: map[string]*node{}}
+		w.configs = cluster.NewConfigs(w.admin, "configurations/")
+		defer func() {
+			for _, n := range w.nodes {
+				n.abort()
+				require.NoError(t, n.store.Close())
+			}
+			require.NoError(t, w.admin.Close())
+			w.pass(2 * time.Second) // see world.abort
+		}()
+		play(w)
+	})
+}
+
+// join adds a node. Its tokens depend on its name only.
+func (w *ringWorld) join(name string, change func(*actors.Options)) *node {
+	w.Helper()
+	store := w.server.Connect()
+	state := ring.Key(name)
+	n := &node{name: name, store: store}
+	n.world = newWorld(w.T, nil, func(o *actors.Options) {
+		o.Configs = cluster.NewConfigs(store, "configurations/")
+		o.Cluster = &actors.Cluster{
+			Node: name, Address: name + ":80", Registry: cluster.NewRegistry(store, "collectors/"), Sessions: store,
+			Tokens: ring.NewTokens(128, nil, func() uint32 { state = ring.Key(fmt.Sprint(name, state)); return state }),
+		}
+		if change != nil {
+			change(o)
+		}
+	})
+	w.nodes[name] = n
+	return n
+}
+
+func (w *ringWorld) pass(d time.Duration) {
+	<-time.After(d)
+	synctest.Wait()
+}
+
+func (w *ringWorld) put(n int) {
+	w.Helper()
+	for i := range n {
+		_, err := w.configs.Put(context.Background(), fmt.Sprintf("app-%02d", i), valid(1), cluster.Condition{})
+		require.NoError(w, err)
+	}
+}
+
+// runners says which node scrapes each config; it is an error if two do.
+func (w *ringWorld) runners() map[string]string {
+	w.Helper()
+	runners := map[string]string{}
+	for name, n := range w.nodes {
+		for _, config := range n.directory.Names() {
+			if n.pipelines.Newest(config).Permitted() {
+				require.Empty(w, runners[config], "%s is scraped by %s and by %s", config, runners[config], name)
+				runners[config] = name
+			}
+		}
+	}
+	return runners
+}
+
+func (w *ringWorld) count(n int) map[string]int {
+	w.Helper()
+	count := map[string]int{}
+	for _, node := range w.runners() {
+		count[node]++
+	}
+	total := 0
+	for _, c := range count {
+		total += c
+	}
+	require.Equal(w, n, total, "%v", count)
+	return count
+}
+
+func (w *ringWorld) leave(name string) {
+	w.Helper()
+	n := w.nodes[name]
+	n.stop(30 * time.Second)
+	n.settle()
+	require.Empty(w, n.pipelines.Violations())
+	require.Zero(w, n.pipelines.Open())
+	require.NoError(w, n.store.Close())
+	delete(w.nodes, name)
+}
+
+func TestNodesShareTheConfigs(t *testing.T) {
+	inRing(t, func(w *ringWorld) {
+		w.put(30)
+		w.join("a", nil)
+		w.join("b", nil)
+		w.join("c", nil)
+		w.pass(5 * time.Second)
+		count := w.count(30)
+		require.Len(t, count, 3, "%v", count)
+		for name := range w.nodes {
+			w.leave(name)
+		}
+	})
+}
+
+func TestAJoinMovesUnitsOnlyToTheJoinerAndEachIsHandedOver(t *testing.T) {
+	inRing(t, func(w *ringWorld) {
+		w.put(30)
+		w.join("a", nil)
+		w.join("b", nil)
+		w.pass(5 * time.Second)
+		before := w.runners()
+		w.join("c", nil)
+		w.pass(5 * time.Second)
+		moved := 0
+		for config, runner := range w.runners() {
+			if runner == before[config] {
+				continue
+			}
+			require.Equal(t, "c", runner)
+			require.Equal(t, messages.Handover(config+" handed over"), w.nodes["c"].pipelines.Newest(config).Resumed())
+			require.Contains(t, w.nodes[before[config]].pipelines.Calls(config), "stop scraping moved")
+			moved++
+		}
+		require.Equal(t, moved, w.count(30)["c"])
+		require.Positive(t, moved)
+		tree := w.nodes["a"].describe()
+		require.Zero(t, tree.Cluster.Unowned)
+		require.Equal(t, 3, tree.Cluster.Members.Len())
+		handedOver := 0
+		for move := range tree.Cluster.Moves.All() {
+			if move.Reason == messages.MoveHandedOver {
+				handedOver++
+			}
+		}
+		require.Equal(t, moved, handedOver)
+	})
+}
+
+func TestANodeThatLeavesHandsEverythingOver(t *testing.T) {
+	inRing(t, func(w *ringWorld) {
+		w.put(30)
+		for _, name := range []string{"a", "b", "c"} {
+			w.join(name, nil)
+		}
+		w.pass(5 * time.Second)
+		before := w.runners()
+		w.leave("c")
+		w.pass(time.Second)
+		for config, runner := range w.runners() {
+			if before[config] == "c" {
+				require.Equal(t, messages.Handover(config+" handed over"), w.nodes[runner].pipelines.Newest(config).Resumed())
+			} else {
+				require.Equal(t, before[config], runner, "only what was the leaver's moves")
+			}
+		}
+		w.count(30)
+		for _, n := range w.nodes {
+			require.Equal(t, 2, n.describe().Cluster.Members.Len())
+		}
+	})
+}
+
+func TestANodeThatIsCutOffFromTheStoreIsSucceededWhenItsSessionHasRunOutAndScrapesNothingThen(t *testing.T) {
+	inRing(t, func(w *ringWorld) {
+		w.put(30)
+		for _, name := range []string{"a", "b", "c"} {
+			w.join(name, func(o *actors.Options) { o.Cluster.StopWhenIsolated = true })
+		}
+		w.pass(5 * time.Second)
+		w.nodes["c"].store.SetUnreachable(true)
+		for range 200 {
+			w.pass(100 * time.Millisecond)
+			w.runners()
+		}
+		count := w.count(30)
+		require.Zero(t, count["c"])
+		w.nodes["c"].store.SetUnreachable(false)
+		for range 100 {
+			w.pass(100 * time.Millisecond)
+			w.runners()
+		}
+		require.Len(t, w.count(30), 3)
+	})
+}
+
+func TestADeletedConfigLeavesNoClaim(t *testing.T) {
+	inRing(t, func(w *ringWorld) {
+		w.put(3)
+		w.join("a", nil)
+		w.join("b", nil)
+		w.pass(5 * time.Second)
+		w.count(3)
+		require.NoError(t, w.configs.Delete(context.Background(), "app-01", cluster.Condition{}))
+		w.pass(5 * time.Second)
+		w.count(2)
+		listing, err := w.admin.List(context.Background(), "collectors/claims/")
+		require.NoError(t, err)
+		require.Len(t, listing.Entries, 2)
+		listing, err = w.admin.List(context.Background(), "collectors/intents/")
+		require.NoError(t, err)
+		require.Empty(t, listing.Entries)
+	})
+}

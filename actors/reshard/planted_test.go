@@ -1,0 +1,124 @@
+package reshard_test
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	. "github.com/ringmaster-agent/ringmaster/actors/reshard"
+	"github.com/ringmaster-agent/ringmaster/messages"
+)
+
+// without returns the plan without the writes of a kind.
+func without(p Plan, kind WriteKind) Plan {
+	var kept []Write
+	for _, w := range p.Write {
+		if w.Kind != kind {
+			kept = append(kept, w)
+		}
+	}
+	p.Write = kept
+	return p
+}
+
+// withInstances decides about instances that are seen otherwise than they are.
+func withInstances(v View, change func(messages.Unit, *Instance)) Plan {
+	seen := make(map[messages.Unit]Instance, len(v.Instances))
+	for unit, i := range v.Instances {
+		change(unit, &i)
+		seen[unit] = i
+	}
+	v.Instances = seen
+	return Decide(v)
+}
+
+// A model that finds nothing proves nothing, so it has to find these.
+func TestTheModelFindsADeciderThat(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		decide func(*model, View) Plan
+	}{
+		{"claims what another has claimed", func(m *model, v View) Plan {
+			p := Decide(v)
+			for i, w := range p.Write {
+				if w.Kind == ClaimUnit {
+					p.Write[i].Revision = m.store.claims[w.Unit].Revision
+				}
+			}
+			return p
+		}},
+		{"claims before the release", func(_ *model, v View) Plan {
+			p := without(Decide(v), WithdrawIntent)
+			for i, w := range p.Write {
+				if w.Kind == IntendUnit {
+					p.Write[i] = Write{Unit: w.Unit, Kind: ClaimUnit, Revision: v.Cluster.Claims[w.Unit].Revision}
+				}
+			}
+			return p
+		}},
+		{"releases before it is quiet", func(_ *model, v View) Plan {
+			return withInstances(v, func(_ messages.Unit, i *Instance) { i.Quiet = i.Quiet || i.Asked != messages.NotStopping })
+		}},
+		{"never releases", func(_ *model, v View) Plan { return without(Decide(v), ReleaseUnit) }},
+		{"never removes", func(_ *model, v View) Plan { return without(Decide(v), RemoveClaim) }},
+		{"never intends", func(_ *model, v View) Plan { return without(Decide(v), IntendUnit) }},
+		{"never withdraws", func(_ *model, v View) Plan { return without(Decide(v), WithdrawIntent) }},
+		{"intends over another's intent", func(_ *model, v View) Plan {
+			seen := map[messages.Unit]messages.Intent{}
+			for unit, intent := range v.Cluster.Intents {
+				if intent.Node == v.Cluster.Node || v.Cluster.Claims[unit].Node == v.Cluster.Node {
+					seen[unit] = intent
+				}
+			}
+			cluster := *v.Cluster
+			cluster.Intents = seen
+			v.Cluster = &cluster
+			return Decide(v)
+		}},
+		{"does not wait for an intent", func(_ *model, v View) Plan {
+			p := Decide(v)
+			for _, h := range p.Hold {
+				if h.Cause == SuccessorNotReady {
+					p.Stop = append(p.Stop, Stop{Unit: h.Unit, Reason: messages.Moved})
+				}
+			}
+			return p
+		}},
+		{"stops what another should run before that one is prepared", func(_ *model, v View) Plan {
+			v.Cluster = nil
+			return Decide(v)
+		}},
+		{"does not tell an instance of a new claim", func(_ *model, v View) Plan {
+			p := Decide(v)
+			p.Run = nil
+			return p
+		}},
+		{"does not fence itself", func(_ *model, v View) Plan {
+			p := Decide(v)
+			var kept []Stop
+			for _, s := range p.Stop {
+				if s.Reason != messages.Fenced {
+					kept = append(kept, s)
+				}
+			}
+			p.Stop = kept
+			return p
+		}},
+		{"stops when it does not know the ring", func(_ *model, v View) Plan {
+			if v.Owners == nil {
+				v.Documents = nil
+			}
+			return Decide(v)
+		}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			for seed := range uint64(300) {
+				if wrong := storm(seed, test.decide) + stroll(seed, test.decide); wrong != "" {
+					t.Logf("seed %d: %s", seed, wrong)
+					return
+				}
+			}
+			require.Fail(t, "300 seeds have found nothing")
+		})
+	}
+}
