@@ -84,6 +84,9 @@ func (d *direct) RoundTrip(r *http.Request) (*http.Response, error) {
 		return d.client.Transport.RoundTrip(r)
 	}
 	for {
+		if err := r.Context().Err(); err != nil {
+			return nil, err // a redirect may come when the time is over
+		}
 		conn, reused, err := d.connect(r.Context())
 		if err != nil {
 			return nil, because(r.Context(), err)

@@ -1,6 +1,7 @@
 package scrape
 
 import (
+	"context"
 	"io"
 	"net"
 	"net/http"
@@ -58,6 +59,20 @@ func TestAConnectionThatTheTargetClosedOrSpoiledIsReplaced(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestNothingIsAskedWhenTheTimeIsOver(t *testing.T) {
+	shared := NewShared()
+	shared.dial = func(context.Context, string, string) (net.Conn, error) {
+		t.Error("the target was dialled")
+		return nil, net.ErrClosed
+	}
+	d := &direct{client: &client{shared: shared}, host: "one:80", network: "tcp", address: "one:80"}
+	request, err := http.NewRequestWithContext(over(), http.MethodGet, "http://one:80/", nil)
+	require.NoError(t, err)
+	response, err := d.RoundTrip(request)
+	require.ErrorIs(t, err, context.Canceled)
+	require.Nil(t, response)
 }
 
 func TestWhatIsNotPlainGoesThroughTheClient(t *testing.T) {
