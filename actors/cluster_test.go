@@ -3,6 +3,8 @@ package actors_test
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -11,6 +13,7 @@ import (
 
 	"github.com/ringmaster-agent/ringmaster/actors"
 	"github.com/ringmaster-agent/ringmaster/cluster"
+	"github.com/ringmaster-agent/ringmaster/cluster/lastknown"
 	"github.com/ringmaster-agent/ringmaster/cluster/memstore"
 	"github.com/ringmaster-agent/ringmaster/cluster/ring"
 	"github.com/ringmaster-agent/ringmaster/messages"
@@ -234,5 +237,61 @@ func TestADeletedConfigLeavesNoClaim(t *testing.T) {
 		listing, err = w.admin.List(context.Background(), "collectors/intents/")
 		require.NoError(t, err)
 		require.Empty(t, listing.Entries)
+	})
+}
+
+// rememberedConfigs is an actors.Memory that outlives its node.
+type rememberedConfigs struct {
+	documents map[string]messages.Document
+	cluster   lastknown.Cluster
+}
+
+func (m *rememberedConfigs) Load() ([]messages.Document, lastknown.Cluster, error) {
+	return slices.Collect(maps.Values(m.documents)), m.cluster, nil
+}
+
+func (m *rememberedConfigs) Save(c lastknown.Change) error {
+	for _, d := range c.Written {
+		m.documents[d.Name] = d
+	}
+	for _, name := range c.Gone {
+		delete(m.documents, name)
+	}
+	if c.Cluster != nil {
+		m.cluster = *c.Cluster
+	}
+	return nil
+}
+
+func TestANodeThatIsRestartedWhileTheStoreIsAwayGoesOnWithWhatItHad(t *testing.T) {
+	inRing(t, func(w *ringWorld) {
+		w.put(30)
+		memory := &rememberedConfigs{documents: map[string]messages.Document{}}
+		remembering := func(o *actors.Options) { o.Memory, o.Cluster.KeepClaims = memory, true }
+		w.join("a", nil)
+		w.join("b", remembering)
+		w.pass(5 * time.Second)
+		before := w.runners()
+		require.Len(t, memory.documents, 30)
+		require.NoError(t, w.configs.Delete(context.Background(), "app-00", cluster.Condition{}))
+		w.pass(5 * time.Second)
+		require.Len(t, memory.documents, 29)
+
+		for _, n := range w.nodes {
+			n.store.SetUnreachable(true)
+		}
+		w.leave("b")
+		w.join("b", func(o *actors.Options) { remembering(o) }).store.SetUnreachable(true)
+		w.pass(20 * time.Second)
+		for config, runner := range before {
+			if config != "app-00" {
+				require.Equal(t, runner, w.runners()[config], config)
+			}
+		}
+		for _, n := range w.nodes {
+			n.store.SetUnreachable(false)
+		}
+		w.pass(20 * time.Second)
+		require.Len(t, w.count(29), 2)
 	})
 }

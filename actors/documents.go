@@ -69,6 +69,8 @@ func (s *supervisor) foldWatcher(c actor.Context, event messages.WatcherEvent) {
 		}
 	case messages.ConfigsUnavailable:
 		s.storeProblem = e.Reason
+		s.memory.due = true
+		s.goByMemory(c)
 	}
 	s.reconcileSoon(c)
 }
@@ -76,6 +78,7 @@ func (s *supervisor) foldWatcher(c actor.Context, event messages.WatcherEvent) {
 func (s *supervisor) foldChanges(c actor.Context, changes []reshard.Change) {
 	for _, change := range changes {
 		s.refresh(change.Name)
+		s.remember(c, change.Name)
 	}
 	s.parse(c)
 }

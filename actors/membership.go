@@ -154,11 +154,13 @@ func (s *supervisor) foldRegistry(c actor.Context, event messages.RegistryEvent)
 
 func (s *supervisor) sessionChanged(c actor.Context, m sessionChanged) {
 	s.membership.session, s.membership.permit = m.session, m.permit
+	s.remember(c)
 	s.reconcileSoon(c)
 }
 
 func (s *supervisor) ringChanged(c actor.Context, m ringChanged) {
 	s.membership.owners = &ringOwners{Ring: m.ring, node: s.Cluster.Node}
+	s.remember(c)
 	s.reconcileSoon(c)
 }
 
@@ -200,6 +202,7 @@ func (s *supervisor) write(c actor.Context, writes []reshard.Write) {
 }
 
 func (s *supervisor) recordsWritten(c actor.Context, w recordsWritten) {
+	s.remember(c)
 	for _, event := range w.events {
 		if event != nil {
 			s.foldRegistry(c, event)

@@ -46,6 +46,8 @@ type Options struct {
 	ConcurrentOpens int
 	// Jitter returns a number from 0 up to 1 that spreads retries; several goroutines may call it. Nil: random.
 	Jitter func() float64
+	// Memory keeps what the node knew of its store for a restart while the store is away. Nil: nothing does.
+	Memory Memory
 	// Runtime is time and concurrency; its zero value is the real thing.
 	Runtime Runtime
 	// Cluster makes the node one of several that share the configs. Nil: it runs everything.

@@ -1,6 +1,7 @@
 package actors
 
 import (
+	"context"
 	"sync/atomic"
 	"time"
 
@@ -49,3 +50,18 @@ type unitPermit struct {
 }
 
 func (u *unitPermit) allowed() bool { return u.free || u.current.Load().allowed() }
+
+// earlierSession is the session of a process that has ended. Nothing is known of it but its name.
+type earlierSession string
+
+// ID implements cluster.Session.
+func (s earlierSession) ID() string { return string(s) }
+
+// Done implements cluster.Session: nobody will tell.
+func (earlierSession) Done() <-chan struct{} { return nil }
+
+// LastRenewed implements cluster.Session: nobody knows.
+func (earlierSession) LastRenewed() time.Time { return time.Time{} }
+
+// Close implements cluster.Session. The session runs out by itself.
+func (earlierSession) Close(context.Context) error { return nil }

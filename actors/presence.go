@@ -26,6 +26,8 @@ const (
 type presence struct {
 	// permit is the session's; nil if there is none.
 	permit *permit
+	// adopted: the permit is of the session of an earlier process.
+	adopted bool
 	// opening, putting: a call of the store is under way.
 	opening, putting bool
 	// record is the member record as it was written last, in this session.
@@ -81,7 +83,7 @@ func (r *ringActor) beMember(c actor.Context) {
 	p := &r.presence
 	switch {
 	case p.over || p.opening || p.putting || r.now().Before(p.notBefore) || !r.registry.Listed():
-	case p.permit == nil:
+	case p.permit == nil || p.adopted:
 		r.openSession(c)
 	case p.record.State != p.wanted() || r.forgotten():
 		r.putMember(c, p.wanted())
@@ -211,7 +213,7 @@ func (r *ringActor) sessionOpened(c actor.Context, m sessionOpened) {
 		return
 	}
 	r.recovered(c)
-	p.permit = &permit{now: r.now, session: m.session}
+	p.permit, p.adopted = &permit{now: r.now, session: m.session}, false
 	p.record = m.member
 	r.Logger.Info("node has registered", zap.String("node", r.Node), zap.String("session", m.session.ID()), zap.Stringer("state", m.member.State))
 	r.registry.Fold(messages.MemberPut{Member: m.member})
@@ -219,6 +221,17 @@ func (r *ringActor) sessionOpened(c actor.Context, m sessionOpened) {
 	r.checkPermit(c)
 	r.beMember(c)
 	r.membersChanged(c)
+}
+
+// adoptSession goes on by the session of the process before, for as long as fencing allows: nobody else can have taken over if no node reaches
+// the store.
+func (r *ringActor) adoptSession(c actor.Context, id string) {
+	if r.presence.permit != nil {
+		return
+	}
+	r.presence.permit, r.presence.adopted = &permit{now: r.now, session: earlierSession(id)}, true
+	c.Send(r.supervisor, sessionChanged{session: id, permit: r.presence.permit})
+	r.checkPermit(c)
 }
 
 func (r *ringActor) putMember(c actor.Context, state messages.MemberState) {

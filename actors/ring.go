@@ -41,6 +41,8 @@ type (
 	nodeReady struct{}
 	// leaveRing asks for the node to be taken out of the ring. What it runs it keeps until it is taken over.
 	leaveRing struct{}
+	// adoptSession says which session the node had before it was restarted, while the store does not answer.
+	adoptSession struct{ id string }
 	// endSession asks for the session to be ended. Answered by sessionEnded.
 	endSession struct{}
 )
@@ -99,6 +101,8 @@ func (r *ringActor) Receive(c actor.Context) {
 		r.presence.leaving = true
 		r.beMember(c)
 		r.membersChanged(c)
+	case adoptSession:
+		r.adoptSession(c, m.id)
 	case endSession:
 		r.endSession(c)
 	case sessionClosed:
@@ -176,7 +180,7 @@ func (r *ringActor) write(c actor.Context) {
 		out.records[i], requests[i] = one.Record(), recordWrite(one)
 	}
 	p := r.presence.permit
-	if p == nil {
+	if p == nil || r.presence.adopted {
 		out.err = cluster.ErrSessionLost
 		c.Send(c.Self(), out)
 		return

@@ -35,6 +35,7 @@ type supervisor struct {
 	storeProblem    string
 
 	membership  *membership // nil without a cluster
+	memory      memory
 	reconciling reconciling
 	timers      map[string]Timer
 	stopping    *stopping
@@ -110,6 +111,15 @@ func (s *supervisor) Receive(c actor.Context) {
 		s.reconcileSoon(c)
 	case respawnWatcher:
 		s.spawnWatcher(c)
+	case recalled:
+		s.recalled(c, m)
+	case recallNow:
+		s.memory.due = true
+		s.goByMemory(c)
+	case saveNow:
+		s.save(c)
+	case saved:
+		s.saved(c, m)
 	case respawnMembership:
 		s.spawnMembership(c)
 	case handedOver:
@@ -127,6 +137,7 @@ func (s *supervisor) start(c actor.Context) {
 	}
 	s.startTimer(c, "tick", s.ReshardInterval, tick{})
 	s.replaceLocal(c, s.Local)
+	s.recall(c)
 	s.spawnWatcher(c)
 	s.spawnMembership(c)
 	s.reconcileSoon(c)

@@ -88,7 +88,7 @@ type (
 
 func newWatcher(t *tree, f feed, to ...*actor.PID) *watcher {
 	ctx, cancel := context.WithCancel(context.Background())
-	return &watcher{tree: t, feed: f, to: to, ctx: ctx, cancel: cancel}
+	return &watcher{tree: t, feed: f, to: to, ctx: ctx, cancel: cancel, afresh: true}
 }
 
 // Receive implements actor.Actor.

@@ -66,6 +66,19 @@ func (c *Catalog) Get(name string) (doc messages.Document, vanished, known bool)
 	return s.document, s.vanished, true
 }
 
+// Recall takes over documents as they were known before a restart. They are evidence of the past: whatever a store says of them later counts
+// more, and what is not among them may exist. Those that are known already stay as they are.
+func (c *Catalog) Recall(documents []messages.Document) []Change {
+	var changes []Change
+	for _, d := range documents {
+		if _, known := c.docs[d.Name]; !known {
+			d.Revision = 0
+			changes = append(changes, c.set(d)...)
+		}
+	}
+	return changes
+}
+
 // Put folds in that a document was written. A write older than what is known is dropped.
 func (c *Catalog) Put(d messages.Document) []Change {
 	known, ok := c.docs[d.Name]
