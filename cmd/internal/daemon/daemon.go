@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"sync"
@@ -49,6 +50,9 @@ type Options struct {
 	Serving func(net.Addr)
 	// ReloadRequests makes the agent reload for each signal. nil: only the API can.
 	ReloadRequests <-chan os.Signal
+
+	// sharedStore is for tests: a store that several agents share, in place of the config's. It is closed in the end.
+	sharedStore cluster.Store
 }
 
 // ErrTreeEnded says that the supervisor ended without being asked to: a bug. The process should end, and be started again.
@@ -62,12 +66,16 @@ type daemon struct {
 	loads    *loadMetrics
 	store    cluster.Store    // nil without scraping service
 	configs  *cluster.Configs // nil without scraping service
+	cluster  *actors.Cluster  // nil if the node runs everything itself
 	factory  *pipeline.Factory
 	listener net.Listener
 	tree     *tree
+	// reachable is the address by which other nodes reach this one; the zero value if it is not known, or there are none.
+	reachable netip.Addr
 	// secured says that the API is served over TLS.
 	secured   bool
 	reloading sync.Mutex
+	ready     readiness
 }
 
 // Run runs an agent until ctx is over or a part of it fails. It returns nil after an orderly end.
@@ -88,7 +96,7 @@ func Run(ctx context.Context, o Options) error {
 			started[i]()
 		}
 	}()
-	for _, part := range []func(context.Context) (stop func(), err error){d.listen, d.openStore, d.openPipelines} {
+	for _, part := range []func(context.Context) (stop func(), err error){d.listen, d.openStore, d.openGossip, d.openPipelines} {
 		stop, err := part(ctx)
 		if err != nil && ctx.Err() != nil {
 			return nil // it was called off
@@ -112,7 +120,12 @@ func (d *daemon) run(ctx context.Context) error {
 		<-stopRequested.Done()
 		return nil
 	}, func(error) { stopWaiting() })
-	group.Add(d.tree.wait, func(error) { d.tree.stop() })
+	group.Add(d.tree.wait, func(error) {
+		d.tree.stop()
+		if ctx.Err() != nil {
+			d.linger() // in which the API still answers
+		}
+	})
 	group.Add(func() error { return d.serve(server) }, func(error) { d.shut(server) })
 	group.Add(func() error { return d.reloadOnRequest(stopRequested) }, func(error) { stopWaiting() })
 	group.Add(func() error {
@@ -127,10 +140,7 @@ func (d *daemon) run(ctx context.Context) error {
 // announce says where everything is.
 func (d *daemon) announce() {
 	address := d.listener.Addr()
-	base := "http://" + address.String()
-	if d.secured {
-		base = "https://" + address.String()
-	}
+	base := d.scheme() + "://" + address.String()
 	d.Logger.Info("agent started", zap.String("version", d.Version), zap.String("page", base+"/"), zap.String("api", base+"/agent/api/v1/configs"))
 	notifyReady(d.Logger.Logger)
 	if d.Serving != nil {
@@ -162,40 +172,58 @@ func (d *daemon) openStore(ctx context.Context) (func(), error) {
 		d.Logger.Info("scraping service is off; running the configs of the main file", zap.Int("configs", len(d.settings.agent().Metrics.Configs)))
 		return func() {}, nil
 	}
-	store, where, err := openStore(ctx, service.KVStore, d.Logger.Named("store"))
+	store, err := d.configuredStore(ctx)
 	if err != nil {
 		return nil, err
 	}
-	d.store = store
-	d.configs = cluster.NewConfigs(store, service.KVStore.Prefix)
-	d.Logger.Info("configs are in the store", zap.String("store", where), zap.String("prefix", service.KVStore.Prefix))
-	if service.KVStore.Store == config.StoreEtcd {
-		d.Logger.Warn("agents do not divide the configs of a store: a second one on this store would run all of them, too")
-	}
-	return func() {
+	closeStore := func() {
 		if err := store.Close(); err != nil {
 			d.Logger.Warn("store was not closed cleanly", zap.Error(err))
 		}
-	}, nil
+	}
+	d.store = store
+	d.configs = cluster.NewConfigs(store, service.KVStore.Prefix)
+	d.Logger.Info("configs are in the store", zap.String("store", store.where), zap.String("prefix", service.KVStore.Prefix))
+	if store.shared {
+		if err := d.shareConfigs(store); err != nil {
+			closeStore()
+			return nil, err
+		}
+	}
+	return closeStore, nil
+}
+
+func (d *daemon) configuredStore(ctx context.Context) (opened, error) {
+	if d.sharedStore != nil {
+		return opened{d.sharedStore, "that of a test", true}, nil
+	}
+	service := d.settings.agent().Metrics.ScrapingService
+	return openStore(ctx, service.KVStore, nodeName(service.Lifecycler, d.Hostname), d.Logger.Named("store"))
 }
 
 func (d *daemon) openPipelines(context.Context) (func(), error) {
 	m := d.settings.agent().Metrics
+	service := m.ScrapingService
 	if err := os.MkdirAll(m.WALDirectory, 0o700); err != nil {
 		return nil, fmt.Errorf("create metrics.wal_directory: %w; choose a directory that the agent may write to", err)
 	}
-	factory, err := pipeline.NewFactory(pipeline.Options{
+	options := pipeline.Options{
 		WALDirectory:          m.WALDirectory,
 		WALMaxBytes:           m.WALMaxSize,
 		OrphanAge:             m.WALCleanupAge,
 		Host:                  d.Hostname,
+		Seed:                  scheduleSeed(service),
 		HTTPDisableKeepAlives: m.HTTPDisableKeepAlives,
 		HTTPIdleConnTimeout:   m.HTTPIdleConnTimeout,
 		ParseStartTimestamps:  d.CreatedTimestamps,
 		TypeAndUnitLabels:     d.TypeAndUnitLabels,
 		Logger:                d.Logger.Named("instance"),
 		Registerer:            d.registry,
-	})
+	}
+	if d.cluster != nil {
+		options.ReplicaLabels = service.WithReplicaLabels
+	}
+	factory, err := pipeline.NewFactory(options)
 	if err != nil {
 		return nil, err
 	}
@@ -220,6 +248,7 @@ func (d *daemon) actorOptions(directory *actors.Directory) actors.Options {
 		Registerer:      d.registry,
 		ReshardInterval: m.ScrapingService.ReshardInterval,
 		RestartBackoff:  m.InstanceRestartBackoff,
+		Cluster:         d.cluster,
 	}
 	if d.configs != nil {
 		o.Configs = d.configs

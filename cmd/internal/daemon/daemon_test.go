@@ -164,14 +164,6 @@ func TestASignalReloads(t *testing.T) {
 	require.NoError(t, agent.end(t))
 }
 
-func TestAStoreThatIsNotThereYetIsRefusedByName(t *testing.T) {
-	agent := load(t, "metrics: {wal_directory: "+filepath.Join(t.TempDir(), "wal")+", scraping_service: {enabled: true, kvstore: {store: consul}}}")
-	logger, err := logging.New(io.Discard, "error", logging.FormatLogfmt)
-	require.NoError(t, err)
-	err = Run(t.Context(), Options{Agent: agent, ListenAddress: "127.0.0.1:0", Logger: logger})
-	require.ErrorContains(t, err, `store "consul" is not available`)
-}
-
 func TestAStartThatIsCalledOffIsNoFailure(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()

@@ -21,9 +21,6 @@ var (
 	errNoMember   = fmt.Errorf("forget member: %w", cluster.ErrNotFound)
 )
 
-// readyTimeout bounds how long a probe waits for the supervisor.
-const readyTimeout = 2 * time.Second
-
 // server is the HTTP API with everything it shows.
 func (d *daemon) server() *http.Server {
 	service := d.settings.agent().Metrics.ScrapingService
@@ -43,30 +40,13 @@ func (d *daemon) server() *http.Server {
 	}
 	if d.configs != nil {
 		o.Configs = d.configs
+	}
+	if d.configs != nil && d.cluster == nil {
 		o.Ring = soleMember{web.Member{
 			ID: node, State: "ACTIVE", Address: d.listener.Addr().String(), Registered: time.Now(), Zone: service.Lifecycler.AvailabilityZone,
 		}}
 	}
 	return web.NewHTTPServer(web.New(o))
-}
-
-// notReady lists what is still missing.
-func (d *daemon) notReady() []string {
-	ctx, cancel := context.WithTimeout(context.Background(), readyTimeout)
-	defer cancel()
-	description, err := d.tree.client.Describe(ctx)
-	switch {
-	case err != nil:
-		return []string{fmt.Sprintf("the supervisor does not answer: %v", err)}
-	case description.Stopping:
-		return []string{"the agent is stopping"}
-	case !description.Complete:
-		return []string{firstOf("the store has not been listed yet: "+description.StoreProblem, "the store has not been listed yet")}
-	case !description.Settled:
-		return []string{"instances are on their way to running"}
-	default:
-		return nil
-	}
 }
 
 // serve answers requests until the server is shut.

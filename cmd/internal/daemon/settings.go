@@ -76,6 +76,9 @@ func needsRestart(before, after *config.Agent) error {
 	compare("metrics.instance_restart_backoff", b.InstanceRestartBackoff, a.InstanceRestartBackoff)
 	compare("metrics.scraping_service.enabled", b.ScrapingService.Enabled, a.ScrapingService.Enabled)
 	compare("metrics.scraping_service.reshard_interval", b.ScrapingService.ReshardInterval, a.ScrapingService.ReshardInterval)
+	compare("metrics.scraping_service.when_isolated", b.ScrapingService.WhenIsolated, a.ScrapingService.WhenIsolated)
+	compare("metrics.scraping_service.gossip", b.ScrapingService.Gossip, a.ScrapingService.Gossip)
+	compare("metrics.scraping_service.replica_labels", b.ScrapingService.ReplicaLabels, a.ScrapingService.ReplicaLabels)
 	compare("metrics.scraping_service.kvstore", b.ScrapingService.KVStore, a.ScrapingService.KVStore)
 	compare("metrics.scraping_service.lifecycler", b.ScrapingService.Lifecycler, a.ScrapingService.Lifecycler)
 	if len(changed) == 0 {

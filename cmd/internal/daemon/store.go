@@ -3,41 +3,59 @@ package daemon
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"go.uber.org/zap"
 
 	"github.com/ringmaster-agent/ringmaster/cluster"
+	"github.com/ringmaster-agent/ringmaster/cluster/consulstore"
 	"github.com/ringmaster-agent/ringmaster/cluster/etcdstore"
 	"github.com/ringmaster-agent/ringmaster/cluster/memstore"
 	"github.com/ringmaster-agent/ringmaster/config"
 )
 
-// startTimeout bounds the start of the embedded store, which takes well under a second on a disk that works.
-const startTimeout = time.Minute
+// opened is the store that holds the configs.
+type opened struct {
+	cluster.Store
+	// where it is, for people.
+	where string
+	// shared: other agents can reach it.
+	shared bool
+}
 
-// openStore opens the store that holds the configs, and says where it is.
-func openStore(ctx context.Context, kv config.KVStore, logger *zap.Logger) (cluster.Store, string, error) {
+// openStore opens the store that the config asks for, as the node that is called so. It does not wait for a store elsewhere.
+func openStore(ctx context.Context, kv config.KVStore, node string, logger *zap.Logger) (opened, error) {
 	switch kv.Store {
 	case config.StoreEmbedded:
-		ctx, cancel := context.WithTimeout(ctx, startTimeout)
-		defer cancel()
-		store, err := etcdstore.StartEmbedded(ctx, etcdstore.EmbeddedConfig{Dir: kv.Embedded.DataDirectory, Logger: logger})
-		if err != nil {
-			return nil, "", err
-		}
-		return store, "embedded etcd in " + kv.Embedded.DataDirectory, nil
+		return startEmbedded(ctx, kv.Embedded, node, logger)
 	case config.StoreEtcd:
 		store, err := etcdstore.Dial(etcdConfig(kv.Etcd, logger))
 		if err != nil {
-			return nil, "", fmt.Errorf("open metrics.scraping_service.kvstore: %w", err)
+			return opened{}, fmt.Errorf("open metrics.scraping_service.kvstore: %w", err)
 		}
-		return store, fmt.Sprintf("etcd at %v", kv.Etcd.Endpoints), nil
+		return opened{store, fmt.Sprintf("etcd at %v", kv.Etcd.Endpoints), true}, nil
+	case config.StoreConsul:
+		store, err := consulstore.Dial(consulConfig(kv.Consul, logger))
+		if err != nil {
+			return opened{}, fmt.Errorf("open metrics.scraping_service.kvstore: %w", err)
+		}
+		return opened{store, "consul at " + kv.Consul.Host, true}, nil
 	case config.StoreInMemory:
-		return memstore.New(), "memory: configs are gone when the process ends", nil
+		return opened{memstore.New(), "memory: configs are gone when the process ends", false}, nil
 	default:
-		return nil, "", fmt.Errorf("open metrics.scraping_service.kvstore: store %q is not available in this version; use %s, %s or %s",
-			kv.Store, config.StoreEmbedded, config.StoreEtcd, config.StoreInMemory)
+		return opened{}, fmt.Errorf("open metrics.scraping_service.kvstore: there is no store %q", kv.Store)
+	}
+}
+
+func consulConfig(c config.Consul, logger *zap.Logger) consulstore.Config {
+	return consulstore.Config{
+		Host:              c.Host,
+		ACLToken:          string(c.ACLToken),
+		HTTPClientTimeout: c.HTTPClientTimeout,
+		ConsistentReads:   c.ConsistentReads,
+		WatchRateLimit:    c.WatchRateLimit,
+		WatchBurstSize:    c.WatchBurstSize,
+		CASRetryDelay:     c.CASRetryDelay,
+		Logger:            logger,
 	}
 }
 

@@ -1,0 +1,110 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/ringmaster-agent/ringmaster/actors"
+	"github.com/ringmaster-agent/ringmaster/cluster/gossip"
+	"github.com/ringmaster-agent/ringmaster/config"
+)
+
+// leaveTimeout bounds how long it may take to tell the peers that this node goes.
+const leaveTimeout = 2 * time.Second
+
+// peers is the gossip as the actors see it. A peer that has left in order is none any more: it is not dead, and it has ended its session
+// itself, or keeps it because it will be back.
+type peers struct{ *gossip.Gossip }
+
+var _ actors.Gossip = peers{}
+
+// SetStatus implements actors.Gossip.
+func (p peers) SetStatus(s actors.PeerStatus) { p.Gossip.SetStatus(gossip.Status(s)) }
+
+// Peers implements actors.Gossip.
+func (p peers) Peers() []actors.Peer {
+	all := p.Gossip.Peers()
+	present := make([]actors.Peer, 0, len(all))
+	for _, one := range all {
+		if !one.Left {
+			present = append(present, actors.Peer{Node: one.Node, Alive: one.Alive, Assured: one.Assured, Status: actors.PeerStatus(one.Status)})
+		}
+	}
+	return present
+}
+
+// openGossip begins to gossip, if the node has somebody to gossip with. It comes before the tree and ends after it: what the others hear of this
+// node has to be true until nothing of it runs.
+func (d *daemon) openGossip(context.Context) (func(), error) {
+	settings := d.settings.agent().Metrics.ScrapingService.Gossip
+	if d.cluster == nil || !settings.Enabled {
+		return func() {}, nil
+	}
+	key, err := gossipKey(settings)
+	if err != nil {
+		return nil, err
+	}
+	listen, advertise := gossipAddresses(settings, d.tcpAddress(), d.reachable)
+	g, err := gossip.Start(gossip.Options{
+		Node: d.cluster.Node, BindAddress: listen, AdvertiseAddress: advertise, Join: settings.Join, Key: key, Label: settings.Label,
+		Logger: d.Logger.Named("gossip"), Registerer: d.registry,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("%w; see metrics.scraping_service.gossip, which can also be turned off (enabled: false)", err)
+	}
+	d.cluster.Gossip = peers{g}
+	d.Logger.Info("gossiping", zap.String("node", d.cluster.Node), zap.String("address", g.Address()), zap.Bool("encrypted", key != nil))
+	return func() { d.closeGossip(g) }, nil
+}
+
+func (d *daemon) closeGossip(g *gossip.Gossip) {
+	ctx, cancel := context.WithTimeout(context.Background(), leaveTimeout)
+	defer cancel()
+	if err := errors.Join(g.Leave(ctx), g.Close()); err != nil {
+		d.Logger.Warn("gossip did not end in order; others may take this node for dead", zap.Error(err))
+	}
+}
+
+// gossipKey is nil if nothing is to be encrypted.
+func gossipKey(settings config.Gossip) ([]byte, error) {
+	text := string(settings.EncryptionKey)
+	if settings.EncryptionKeyFile != "" {
+		content, err := os.ReadFile(settings.EncryptionKeyFile)
+		if err != nil {
+			return nil, fmt.Errorf("read metrics.scraping_service.gossip.encryption_key_file: %w", err)
+		}
+		text = string(content)
+	}
+	if text == "" && settings.EncryptionKeyFile == "" {
+		return nil, nil
+	}
+	key, err := config.ParseGossipKey(text)
+	if err != nil && settings.EncryptionKeyFile != "" {
+		return nil, fmt.Errorf("read metrics.scraping_service.gossip.encryption_key_file %s: %w", settings.EncryptionKeyFile, err)
+	}
+	return key, err
+}
+
+// gossipAddresses are where to listen, and what to tell others: empty if that is the same.
+func gossipAddresses(settings config.Gossip, http *net.TCPAddr, reachable netip.Addr) (listen, advertise string) {
+	listen, advertise = settings.ListenAddress, settings.AdvertiseAddress
+	if listen == "" {
+		host := http.IP.String()
+		if http.IP.IsUnspecified() && !reachable.Is6() {
+			host = "" // all of IPv4; the wildcard of a listener on both families is IPv6's
+		}
+		listen = net.JoinHostPort(host, "0")
+	}
+	host, _, err := net.SplitHostPort(listen)
+	if everywhere := err == nil && (host == "" || net.ParseIP(host).IsUnspecified()); everywhere && advertise == "" && reachable.IsValid() {
+		advertise = net.JoinHostPort(reachable.String(), "0")
+	}
+	return listen, advertise
+}
