@@ -2,7 +2,6 @@ package actors
 
 import (
 	"errors"
-	"runtime"
 
 	"github.com/asynkron/protoactor-go/actor"
 	"go.uber.org/zap"
@@ -138,7 +137,7 @@ func (s *supervisor) askToParse(d *document) {
 // parse hands what waits to goroutines, one batch each, not more of them than there are processors.
 func (s *supervisor) parse(c actor.Context) {
 	p := &s.parsing
-	for p.running < runtime.GOMAXPROCS(0) && len(p.waiting) > 0 {
+	for p.running < s.Runtime.Processors && len(p.waiting) > 0 {
 		n := min(parseBatch, len(p.waiting))
 		batch := make([]outcome, 0, n)
 		for _, name := range p.waiting[:n] {

@@ -225,7 +225,7 @@ func (i *instance) abandon() {
 		defer close(i.over)
 		if op != nil {
 			op.cancel()
-			<-op.done
+			i.Runtime.Wait(op.done)
 			if op.kind == lifecycle.Open {
 				pipeline = op.pipeline
 			}

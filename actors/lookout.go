@@ -1,7 +1,6 @@
 package actors
 
 import (
-	"context"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -94,7 +93,7 @@ func (r *ringActor) replaceSession(c actor.Context, p *permit) {
 	r.Logger.Info("store answers again; joining with a new session", zap.String("session", p.session.ID()))
 	r.giveUpSession(c)
 	r.Runtime.Go(func() {
-		ctx, cancel := context.WithTimeout(r.ctx, storeTimeout)
+		ctx, cancel := r.Runtime.Timeout(r.ctx, storeTimeout)
 		defer cancel()
 		_ = p.session.Close(ctx) // it runs out by itself
 	})
@@ -173,7 +172,7 @@ func (r *ringActor) checkPeer(c actor.Context, peer Peer) {
 	r.watch.ending[m.Session] = true
 	out := revoked{node: peer.Node, session: m.Session}
 	r.do(c.Self(), func() error {
-		ctx, cancel := context.WithTimeout(r.ctx, storeTimeout)
+		ctx, cancel := r.Runtime.Timeout(r.ctx, storeTimeout)
 		defer cancel()
 		if !fenced {
 			age, err := idle.SessionIdle(ctx, m.Session)

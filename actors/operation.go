@@ -122,6 +122,10 @@ func (i *instance) call(self *actor.PID, op *operation, remove bool) func() erro
 
 // open opens the pipeline when it is its turn. The time it may take counts from then on.
 func (i *instance) open(self *actor.PID, op *operation, applying target) error {
+	// The stop counts more than the turn, when both are there: what happens must not be up to chance.
+	if err := op.ctx.Err(); err != nil {
+		return fmt.Errorf("wait for a turn to open: %w", err)
+	}
 	select {
 	case i.opening <- struct{}{}:
 	case <-op.ctx.Done():
@@ -134,7 +138,7 @@ func (i *instance) open(self *actor.PID, op *operation, applying target) error {
 			giveBack()
 		}
 	}()
-	ctx, cancel := context.WithTimeout(op.ctx, callTimeout)
+	ctx, cancel := i.Runtime.Timeout(op.ctx, callTimeout)
 	defer cancel()
 	failed := func(err error) { i.root.Send(self, pipelineBroke{err: err}) }
 	pipeline, err := i.NewPipeline(ctx, PipelineSpec{Unit: i.unit, Config: applying.config, Failed: failed, Permit: i.permit})

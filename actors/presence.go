@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -119,9 +121,10 @@ func (r *ringActor) openSession(c actor.Context) {
 	for _, m := range r.registry.Members() {
 		others = append(others, m)
 	}
+	slices.SortFunc(others, func(a, b messages.Member) int { return strings.Compare(a.Node, b.Node) }) // the first that disagrees is named
 	var out sessionOpened
 	r.do(c.Self(), func() (err error) {
-		ctx, cancel := context.WithTimeout(r.ctx, storeTimeout)
+		ctx, cancel := r.Runtime.Timeout(r.ctx, storeTimeout)
 		defer cancel()
 		if err := r.agree(others); err != nil {
 			return err
@@ -242,7 +245,7 @@ func (r *ringActor) putMember(c actor.Context, state messages.MemberState) {
 	m.State, m.Session = state, session.ID()
 	out := memberWritten{session: session.ID()}
 	r.do(c.Self(), func() (err error) {
-		ctx, cancel := context.WithTimeout(r.ctx, storeTimeout)
+		ctx, cancel := r.Runtime.Timeout(r.ctx, storeTimeout)
 		defer cancel()
 		m.Revision, err = r.Registry.PutMember(ctx, m, session, cluster.Condition{})
 		return err
@@ -309,7 +312,7 @@ func (r *ringActor) endSession(c actor.Context) {
 	}
 	p.void.Store(true)
 	r.do(c.Self(), func() error {
-		ctx, cancel := context.WithTimeout(r.ctx, storeTimeout)
+		ctx, cancel := r.Runtime.Timeout(r.ctx, storeTimeout)
 		defer cancel()
 		return p.session.Close(ctx)
 	}, func(err error) any { return sessionClosed{err: err} })

@@ -132,7 +132,7 @@ func (r *ringActor) stop() {
 	}
 	p.void.Store(true)
 	r.Runtime.Go(func() {
-		ctx, cancel := context.WithTimeout(r.ctx, storeTimeout)
+		ctx, cancel := r.Runtime.Timeout(r.ctx, storeTimeout)
 		defer r.cancel()
 		defer cancel()
 		_ = p.session.Close(ctx) // it runs out by itself
@@ -189,7 +189,7 @@ func (r *ringActor) write(c actor.Context) {
 	out.session = p.session.ID()
 	node, now := r.Node, r.now()
 	r.do(c.Self(), func() (err error) {
-		ctx, cancel := context.WithTimeout(r.ctx, storeTimeout)
+		ctx, cancel := r.Runtime.Timeout(r.ctx, storeTimeout)
 		defer cancel()
 		out.events, err = r.Registry.Write(ctx, node, p.session, now, requests)
 		return err

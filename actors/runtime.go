@@ -1,6 +1,8 @@
 package actors
 
 import (
+	"context"
+	"runtime"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -14,6 +16,12 @@ type Runtime struct {
 	AfterFunc func(d time.Duration, f func()) Timer
 	// Go runs f beside everything else. Nil: a goroutine.
 	Go func(f func())
+	// Timeout derives a context that ends after d at the latest. Nil: context.WithTimeout.
+	Timeout func(parent context.Context, d time.Duration) (context.Context, context.CancelFunc)
+	// Wait returns once done is closed. It is only called by what Go runs. Nil: it receives.
+	Wait func(done <-chan struct{})
+	// Processors is how many at a time may be busy with parsing. 0: GOMAXPROCS.
+	Processors int
 	// Dispatcher schedules the actors. Nil: protoactor's default.
 	Dispatcher actor.Dispatcher
 }
@@ -33,6 +41,15 @@ func (r Runtime) withDefaults() Runtime {
 	}
 	if r.Go == nil {
 		r.Go = func(f func()) { go f() }
+	}
+	if r.Timeout == nil {
+		r.Timeout = context.WithTimeout
+	}
+	if r.Wait == nil {
+		r.Wait = func(done <-chan struct{}) { <-done }
+	}
+	if r.Processors <= 0 {
+		r.Processors = runtime.GOMAXPROCS(0)
 	}
 	return r
 }

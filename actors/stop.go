@@ -1,6 +1,7 @@
 package actors
 
 import (
+	"maps"
 	"slices"
 	"time"
 
@@ -44,7 +45,7 @@ func (s *supervisor) stopTree(c actor.Context, m messages.StopTree) {
 
 // hurryUp tells the instances that are stopping already that there is less time.
 func (s *supervisor) hurryUp(c actor.Context) {
-	for _, u := range s.units {
+	for _, u := range s.sorted() {
 		if u.asked == messages.Shutdown && !u.terminated {
 			c.Send(u.pid, messages.StopInstance{Unit: u.Unit, Generation: u.generation, Reason: u.asked, Within: s.drainTime()})
 		}
@@ -58,6 +59,11 @@ func (s *supervisor) drainTime() time.Duration {
 	}
 	left := s.stopping.until.Sub(s.now())
 	return max(left-min(left/10, time.Second), 1)
+}
+
+// sorted are the units in order, for what others see the order of.
+func (s *supervisor) sorted() []*unit {
+	return slices.SortedFunc(maps.Values(s.units), func(a, b *unit) int { return a.Compare(b.Unit) })
 }
 
 func (s *supervisor) live() int {
@@ -87,13 +93,12 @@ func (s *supervisor) endIfStopped(c actor.Context) {
 // their pipelines let it.
 func (s *supervisor) giveUp(c actor.Context) {
 	var left []messages.Unit
-	for id, u := range s.units {
+	for _, u := range s.sorted() {
 		if !u.ended() {
-			left = append(left, id)
+			left = append(left, u.Unit)
 			u.logger.Error("instance did not stop in time", zap.Uint64("generation", u.generation), zap.Stringer("phase", u.phase))
 		}
 	}
-	slices.SortFunc(left, messages.Unit.Compare)
 	s.end(c, left)
 }
 

@@ -137,7 +137,7 @@ func (s *supervisor) settle(u *unit) {
 // settleSilent ends generations that are gone and over and whose last words were lost. It gives them until the second tick,
 // since they may only be late.
 func (s *supervisor) settleSilent() {
-	for _, u := range s.units {
+	for _, u := range s.sorted() {
 		if !u.terminated || u.ended() {
 			continue
 		}

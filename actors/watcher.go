@@ -131,7 +131,7 @@ func (w *watcher) list(c actor.Context) {
 	out, afresh := listed{number: w.listing}, w.afresh
 	w.impatient = w.after(listPatience, c.Self(), notListed{number: w.listing})
 	w.do(c.Self(), func() (err error) {
-		ctx, cancel := context.WithTimeout(w.ctx, listTimeout)
+		ctx, cancel := w.Runtime.Timeout(w.ctx, listTimeout)
 		defer cancel()
 		out.message, out.revision, err = w.feed.list(ctx, afresh)
 		return err
