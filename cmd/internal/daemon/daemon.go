@@ -64,7 +64,6 @@ type daemon struct {
 	settings *settings
 	registry *prometheus.Registry
 	loads    *loadMetrics
-	store    cluster.Store    // nil without scraping service
 	configs  *cluster.Configs // nil without scraping service
 	cluster  *actors.Cluster  // nil if the node runs everything itself
 	factory  *pipeline.Factory
@@ -172,20 +171,19 @@ func (d *daemon) openStore(ctx context.Context) (func(), error) {
 		d.Logger.Info("scraping service is off; running the configs of the main file", zap.Int("configs", len(d.settings.agent().Metrics.Configs)))
 		return func() {}, nil
 	}
-	store, err := d.configuredStore(ctx)
+	opened, err := d.configuredStore(ctx)
 	if err != nil {
 		return nil, err
 	}
 	closeStore := func() {
-		if err := store.Close(); err != nil {
+		if err := opened.store.Close(); err != nil {
 			d.Logger.Warn("store was not closed cleanly", zap.Error(err))
 		}
 	}
-	d.store = store
-	d.configs = cluster.NewConfigs(store, service.KVStore.Prefix)
-	d.Logger.Info("configs are in the store", zap.String("store", store.where), zap.String("prefix", service.KVStore.Prefix))
-	if store.shared {
-		if err := d.shareConfigs(store); err != nil {
+	d.configs = cluster.NewConfigs(opened.store, service.KVStore.Prefix)
+	d.Logger.Info("configs are in the store", zap.String("store", opened.where), zap.String("prefix", service.KVStore.Prefix))
+	if opened.shared {
+		if err := d.shareConfigs(opened.store); err != nil {
 			closeStore()
 			return nil, err
 		}

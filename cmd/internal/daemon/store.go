@@ -15,7 +15,8 @@ import (
 
 // opened is the store that holds the configs.
 type opened struct {
-	cluster.Store
+	// store is not embedded: what it can do beyond its interface has to stay in sight.
+	store cluster.Store
 	// where it is, for people.
 	where string
 	// shared: other agents can reach it.
