@@ -122,7 +122,7 @@ func (c *Config) newClient(u *url.URL, observe func(*http.Request, *http.Respons
 	if err != nil {
 		return nil, nil, fmt.Errorf("set up TLS for consul: %w", err)
 	}
-	client.Transport = observer{transport, observe}
+	client.Transport = observed{transport, observe}
 	consul, err := api.NewClient(&api.Config{
 		Scheme: u.Scheme, Address: u.Host, PathPrefix: u.Path, Token: c.ACLToken, HttpClient: client,
 	})
@@ -132,13 +132,13 @@ func (c *Config) newClient(u *url.URL, observe func(*http.Request, *http.Respons
 	return consul, transport, nil
 }
 
-// observer is a transport that is watched.
-type observer struct {
+// observed is a transport that is watched.
+type observed struct {
 	http.RoundTripper
 	observe func(*http.Request, *http.Response, error)
 }
 
-func (o observer) RoundTrip(req *http.Request) (*http.Response, error) {
+func (o observed) RoundTrip(req *http.Request) (*http.Response, error) {
 	resp, err := o.RoundTripper.RoundTrip(req)
 	o.observe(req, resp, err)
 	return resp, err

@@ -1,7 +1,6 @@
 package consulstore
 
 import (
-	"net/http"
 	"testing"
 	"time"
 
@@ -68,4 +67,44 @@ func dial(t *testing.T, server *consultest.Server, conf Config) *Store {
 	return s
 }
 
-var _ http.Handler = (*consultest.Server)(nil)
+func put(t *testing.T, s cluster.Store, key, value string) int64 {
+	t.Helper()
+	res, err := s.Put(t.Context(), cluster.PutRequest{Key: key, Value: []byte(value)})
+	require.NoError(t, err)
+	return res.Revision
+}
+
+func remove(t *testing.T, s cluster.Store, key string) int64 {
+	t.Helper()
+	rev, err := s.Delete(t.Context(), key, cluster.Condition{})
+	require.NoError(t, err)
+	return rev
+}
+
+// revisionOf lists a prefix and returns the listing's revision.
+func revisionOf(t *testing.T, s cluster.Store, prefix string) int64 {
+	t.Helper()
+	l, err := s.List(t.Context(), prefix)
+	require.NoError(t, err)
+	return l.Revision
+}
+
+func next(t *testing.T, events <-chan cluster.Event) cluster.Event {
+	t.Helper()
+	select {
+	case ev, ok := <-events:
+		require.True(t, ok, "the watch has ended")
+		return ev
+	case <-time.After(patience):
+		t.Fatal("no event came")
+		panic("not reached")
+	}
+}
+
+func deleted(key string, revision int64) cluster.Event {
+	return cluster.Event{Kind: cluster.EventDelete, Entry: cluster.Entry{Key: key, Revision: revision}}
+}
+
+func relist(revision int64) cluster.Event {
+	return cluster.Event{Kind: cluster.EventRelist, Entry: cluster.Entry{Revision: revision}}
+}

@@ -21,7 +21,8 @@
 //   - Consul doesn't tell deletions, so a watch compares listings. It knows what was deleted since a List of the same prefix
 //     through the same Store, and since revision 0. From any other revision it is told to relist, unless nothing happened since.
 //     The revision of an EventDelete is that of the listing that lacked the key: the deletion's, unless more happened since.
-//   - Each change under a watched prefix costs Consul one listing of it, at most WatchRateLimit times a second.
+//   - Each change under a watched prefix costs Consul one listing of it, at most WatchRateLimit times a second; a quiet
+//     prefix one listing of names in ten seconds.
 //   - A session's TTL is 10 s at least, and Consul ends it only up to another TTL later, or a whole one more when its
 //     leader changes: keys of a node that died without a word vanish after 10 to 20 s by default. Nothing tells how long a
 //     session was not renewed, so cluster.IdleSessions is not offered. A session that is ended in order frees its keys at

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"sync"
@@ -83,8 +84,12 @@ func explain(err error) error {
 	if errors.As(err, &u) {
 		err = u.Err // without the method and the URL
 	}
-	if errors.Is(err, syscall.ECONNREFUSED) {
+	switch {
+	case errors.Is(err, syscall.ECONNREFUSED):
 		return fmt.Errorf("nothing listens there: %w", err)
+	case errors.Is(err, io.EOF):
+		return fmt.Errorf("the connection broke before the answer: %w", err)
+	default:
+		return err
 	}
-	return err
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
 	"slices"
 	"strings"
@@ -216,14 +217,17 @@ func (s *Store) list(ctx context.Context, prefix string, q *api.QueryOptions) (l
 	if err != nil {
 		return listing{}, err
 	}
-	if meta.LastIndex == 0 {
-		return listing{}, errors.New("the answer has no X-Consul-Index, so it is not Consul that answers")
+	if err := plausible(meta); err != nil {
+		return listing{}, err
 	}
 	if meta.ResultsFilteredByACLs {
 		return listing{}, fmt.Errorf("the ACL token may not read all keys under %q", urlPrefix(prefix))
 	}
 	l := listing{index: int64(meta.LastIndex), entries: make([]cluster.Entry, 0, len(pairs))}
 	for _, pair := range pairs {
+		if pair == nil || pair.ModifyIndex == 0 || pair.ModifyIndex > meta.LastIndex {
+			return listing{}, fmt.Errorf("the answer has keys without an index, or above its own (%d)", meta.LastIndex)
+		}
 		if key, ok := decodeKey(pair.Key); ok && strings.HasPrefix(key, prefix) {
 			l.entries = append(l.entries, entry(key, pair))
 		}
@@ -242,10 +246,15 @@ func (s *Store) present(ctx context.Context, prefix string, consistent bool) (in
 	if err != nil {
 		return 0, err
 	}
-	if meta.LastIndex == 0 {
-		return 0, errors.New("the answer has no X-Consul-Index, so it is not Consul that answers")
+	return int64(meta.LastIndex), plausible(meta)
+}
+
+// plausible tells Consul from whatever else answers HTTP requests, with a 404 perhaps, which would look like an empty store.
+func plausible(meta *api.QueryMeta) error {
+	if meta.LastIndex == 0 || meta.LastIndex > math.MaxInt64 {
+		return errors.New("the answer has no valid X-Consul-Index, so it is not Consul that answers")
 	}
-	return int64(meta.LastIndex), nil
+	return nil
 }
 
 // fetch reads keys, at most maxOps, at one moment. The ModifyIndex of one that does not exist is 0.

@@ -13,9 +13,10 @@ import (
 	"github.com/ringmaster-agent/ringmaster/cluster"
 )
 
-// blockFor is how long Consul may keep a watch waiting for a change; it is Consul's default. Each time it is over, the prefix
-// is listed once.
-const blockFor = 5 * time.Minute
+// blockFor is how long Consul may keep a watch waiting for a change. Each time it is over, Consul sends the names of the keys
+// once. It is also how late a watch may learn that Consul was emptied or restored, if that happens between two of its questions:
+// Consul waits for an index that it has not reached, too.
+const blockFor = 10 * time.Second
 
 // watch is one cluster.Store.Watch: it lists again and again, each time when Consul says that something has changed, and tells
 // the difference. For a slow reader it keeps one listing.
@@ -82,20 +83,22 @@ func (w *watch) run(ctx context.Context) {
 
 // look waits for a change, or in doubt takes what there is, and returns what to tell of it.
 func (w *watch) look(ctx context.Context) ([]cluster.Event, error) {
-	q := &api.QueryOptions{RequireConsistent: w.doubt || w.store.config.ConsistentReads}
 	if w.begun && !w.doubt {
-		q.WaitIndex, q.WaitTime = uint64(w.index), blockFor
+		index, err := w.await(ctx)
+		if err != nil || index == w.index {
+			return nil, err
+		}
+		w.doubt = index < w.index
 	}
 	var l listing
 	var present int64
-	// The server may add a sixteenth to the time it waits.
-	err := w.store.call(ctx, fmt.Sprintf("watch %q", w.prefix), blockFor+blockFor/16, func(ctx context.Context) (err error) {
+	err := w.store.call(ctx, fmt.Sprintf("list %q for a watch", w.prefix), 0, func(ctx context.Context) (err error) {
 		if w.doubt {
 			if present, err = w.store.present(ctx, w.prefix, true); err != nil {
 				return err
 			}
 		}
-		l, err = w.store.list(ctx, w.prefix, q)
+		l, err = w.store.list(ctx, w.prefix, &api.QueryOptions{RequireConsistent: w.doubt || w.store.config.ConsistentReads})
 		return err
 	})
 	if err != nil {
@@ -108,6 +111,24 @@ func (w *watch) look(ctx context.Context) ([]cluster.Event, error) {
 	rewound := w.doubt && max(present, l.index) < w.newest
 	w.doubt = false
 	return w.take(l, max(l.index, present), rewound), nil
+}
+
+// await returns when the index of the prefix is above that of the newest listing, or after blockFor, with the index. It asks
+// for names only, because the answer has everything under the prefix even if nothing has changed.
+func (w *watch) await(ctx context.Context) (index int64, err error) {
+	// The server may add a sixteenth to the time it waits.
+	err = w.store.call(ctx, fmt.Sprintf("watch %q", w.prefix), blockFor+blockFor/16, func(ctx context.Context) error {
+		q := &api.QueryOptions{
+			RequireConsistent: w.store.config.ConsistentReads, WaitIndex: uint64(w.index), WaitTime: blockFor,
+		}
+		_, meta, err := w.store.consul.KV().Keys(urlPrefix(w.prefix), "", q.WithContext(ctx))
+		if err != nil {
+			return err
+		}
+		index = int64(meta.LastIndex)
+		return plausible(meta)
+	})
+	return index, err
 }
 
 // take makes a listing the newest, and returns what to tell of it. revision is the store's then, or lower.

@@ -45,13 +45,14 @@ func keyOf(r *http.Request) (string, error) {
 	return key, nil
 }
 
-// read answers GET: one key, or with ?recurse all under a prefix; 404 if there are none.
+// read answers GET: one key, or with ?recurse all under a prefix, or with ?keys their names; 404 if there are none.
 func (s *Server) read(w http.ResponseWriter, r *http.Request, p Policy) error {
 	key, err := keyOf(r)
 	if err != nil {
 		return err
 	}
-	recurse := r.URL.Query().Has("recurse")
+	names := r.URL.Query().Has("keys")
+	recurse := names || r.URL.Query().Has("recurse")
 	if key == "" && !recurse {
 		return httpError{http.StatusBadRequest, "Missing key name"}
 	}
@@ -75,11 +76,19 @@ func (s *Server) read(w http.ResponseWriter, r *http.Request, p Policy) error {
 	w.Header().Set("X-Consul-Index", strconv.FormatUint(max(index, 1), 10)) // never 0: KVS.Get in consul/kvs_endpoint.go
 	w.Header().Set("X-Consul-KnownLeader", "true")
 	w.Header().Set("X-Consul-LastContact", "0")
-	if len(visible) == 0 {
+	switch {
+	case names && (len(visible) > 0 || key == ""): // KVSGetKeys in agent/kvs_endpoint.go: the root is always there
+		keys := []string{}
+		for _, e := range visible {
+			keys = append(keys, e.Key)
+		}
+		return writeJSON(w, http.StatusOK, keys)
+	case len(visible) == 0:
 		w.WriteHeader(http.StatusNotFound)
 		return nil
+	default:
+		return writeJSON(w, http.StatusOK, visible)
 	}
-	return writeJSON(w, http.StatusOK, visible)
 }
 
 // block runs a query, and again at each change, until its index is above the one the client names (Blocking queries). An
@@ -99,12 +108,14 @@ func (s *Server) block(r *http.Request, query func(*state) (uint64, []*api.KVPai
 		if above == 0 || max(index, 1) > above || ctx.Err() != nil {
 			return index, found, r.Context().Err()
 		}
+		s.blocked.Add(1)
 		select {
 		case <-changed:
 		case <-ctx.Done():
 		case <-abandoned:
 			above = 0
 		}
+		s.blocked.Add(-1)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -36,6 +37,7 @@ type Server struct {
 	intercept func(http.ResponseWriter, *http.Request) bool
 	handlers  sync.WaitGroup
 	serving   sync.WaitGroup
+	blocked   atomic.Int32
 }
 
 // Start starts a server on a free port of 127.0.0.1.
@@ -65,6 +67,9 @@ func (s *Server) Resume() error {
 	s.serving.Go(func() { _ = server.Serve(l) })
 	return nil
 }
+
+// Blocked is how many queries wait for a change at present.
+func (s *Server) Blocked() int { return int(s.blocked.Load()) }
 
 // Stop makes the server unreachable: connections break, new ones are refused. Sessions go on expiring.
 func (s *Server) Stop() {
