@@ -336,12 +336,13 @@ func acceptAll(t *testing.T, l net.Listener, serve func(net.Conn)) {
 }
 
 // selfSigned writes a certificate that is its own authority, for servers and clients.
-func selfSigned(t *testing.T) (certFile, keyFile string, cert tls.Certificate) {
+func selfSigned(t *testing.T, addresses ...net.IP) (certFile, keyFile string, cert tls.Certificate) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	require.NoError(t, err)
 	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "etcd.test"}, DNSNames: []string{"etcd.test"},
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "etcd.test"},
+		DNSNames: []string{"etcd.test"}, IPAddresses: addresses,
 		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
 		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},

@@ -43,6 +43,8 @@ type EmbeddedConfig struct {
 	// Dir holds the server's data: 128 MB that its log allocates in advance, plus the keys. It is created if it doesn't exist,
 	// readable by this user only. One process can use it at a time.
 	Dir string
+	// Quorum, if not nil, makes the server a member of a cluster of several agents' servers. nil: it is alone.
+	Quorum *Quorum
 	// Logger gets the store's lines and the server's warnings. nil logs nothing.
 	Logger *zap.Logger
 
@@ -50,6 +52,8 @@ type EmbeddedConfig struct {
 
 	// noSync gives up durability for speed.
 	noSync bool
+	// hasty makes a quorum elect leaders in a quarter of the time.
+	hasty bool
 	// listen is an address on which clients are served over the network.
 	listen string
 	// freeBytes replaces the question to the operating system.
@@ -59,6 +63,7 @@ type EmbeddedConfig struct {
 // server is an embedded etcd server.
 type server struct {
 	dir       string
+	roster    *roster // nil if it is alone
 	lock      *fileutil.LockedFile
 	etcd      *embed.Etcd
 	log       serverLog
@@ -74,6 +79,11 @@ type server struct {
 // StartEmbedded starts an etcd server in this process and returns a store on it once it is ready, in well under a second
 // on a healthy disk. The context bounds the start only. The errors say what to do: the directory is used by another agent,
 // can't be written, or its content is damaged.
+//
+// A member of a quorum is different. With data in its directory it doesn't wait for the other members: until enough of
+// them are there, calls fail when their context is over. With an empty directory it waits, as long as ctx allows, for all
+// other members of the list, because the cluster is about to be formed; the log says who is missing. ErrDataLost if it turns out that
+// the cluster is not new.
 func StartEmbedded(ctx context.Context, conf EmbeddedConfig) (*Store, error) {
 	if conf.Logger == nil {
 		conf.Logger = zap.NewNop()
@@ -81,12 +91,15 @@ func StartEmbedded(ctx context.Context, conf EmbeddedConfig) (*Store, error) {
 	if conf.freeBytes == nil {
 		conf.freeBytes = freeBytes
 	}
+	where := "embedded etcd in " + conf.Dir
 	srv := &server{dir: conf.Dir, freeBytes: conf.freeBytes, failed: make(chan struct{})}
+	srv.log.failed = srv.fail
+	srv.log.member = conf.Quorum != nil
 	if err := srv.open(ctx, conf); err != nil {
-		return nil, fmt.Errorf("start embedded etcd in %s: %w", conf.Dir, err)
+		return nil, fmt.Errorf("start %s: %w", where, err)
 	}
 	client := v3client.New(srv.etcd.Server)
-	s := newStore(client, "embedded etcd in "+conf.Dir, conf.Logger)
+	s := newStore(client, where, conf.Logger)
 	s.server = srv
 	s.leases = adapter.LeaseServerToLeaseClient(v3rpc.NewQuotaLeaseServer(srv.etcd.Server))
 	s.closeErr = func() error {
@@ -94,6 +107,10 @@ func StartEmbedded(ctx context.Context, conf EmbeddedConfig) (*Store, error) {
 		return errors.Join(client.Close(), srv.close())
 	}
 	s.start(s.awaitFailure)
+	if srv.roster != nil {
+		m := &monitor{store: s}
+		s.start(m.runInside)
+	}
 	return s, nil
 }
 
@@ -101,6 +118,12 @@ func StartEmbedded(ctx context.Context, conf EmbeddedConfig) (*Store, error) {
 func (s *server) open(ctx context.Context, conf EmbeddedConfig) error {
 	if conf.Dir == "" {
 		return errors.New("no directory is given")
+	}
+	if conf.Quorum != nil {
+		var err error
+		if s.roster, err = conf.Quorum.check(); err != nil {
+			return err
+		}
 	}
 	if err := ctx.Err(); err != nil {
 		return err
@@ -111,14 +134,26 @@ func (s *server) open(ctx context.Context, conf EmbeddedConfig) error {
 	if err := s.lockDir(); err != nil {
 		return err
 	}
-	err := s.check()
-	if err == nil {
-		err = s.run(ctx, conf)
-	}
+	err := s.prepare(ctx, conf)
 	if err != nil && !s.abandoned {
 		s.lock.Close()
 	}
 	return err
+}
+
+// prepare does what a locked directory allows: it checks it, waits for the other members if need be, and starts etcd.
+func (s *server) prepare(ctx context.Context, conf EmbeddedConfig) error {
+	if err := s.check(); err != nil {
+		return err
+	}
+	join := false
+	if s.roster != nil {
+		var err error
+		if join, err = s.roster.form(ctx, conf.Dir, conf.Logger); err != nil {
+			return err
+		}
+	}
+	return s.run(ctx, s.etcdConfig(conf, join))
 }
 
 // check finds out beforehand what etcd would take badly.
@@ -156,9 +191,30 @@ func checkDatabase(path string) error {
 	return db.Close()
 }
 
-// run starts etcd and waits until it is ready.
-func (s *server) run(ctx context.Context, conf EmbeddedConfig) error {
-	s.log.failed = s.fail
+// run starts etcd and, if it is alone, waits until it is ready.
+func (s *server) run(ctx context.Context, conf *embed.Config) error {
+	if err := s.launch(ctx, conf); err != nil {
+		return err
+	}
+	if err := s.checkMembers(); err != nil {
+		s.etcd.Close()
+		return err
+	}
+	if s.roster == nil {
+		if err := s.awaitReady(ctx); err != nil {
+			return err
+		}
+		s.log.serving.Store(true)
+	}
+	if err := preallocate(s.database()); err != nil {
+		s.etcd.Close()
+		return err
+	}
+	return nil
+}
+
+// launch starts etcd.
+func (s *server) launch(ctx context.Context, conf *embed.Config) error {
 	started := make(chan error, 1)
 	// In a goroutine of its own, because etcd gives up by ending the goroutine that found the problem (see serverLog). What
 	// it didn't think of makes it panic.
@@ -168,7 +224,7 @@ func (s *server) run(ctx context.Context, conf EmbeddedConfig) error {
 				s.fail(fmt.Errorf("panic: %v", p))
 			}
 		}()
-		etcd, err := embed.StartEtcd(etcdConfig(conf, &s.log))
+		etcd, err := embed.StartEtcd(conf)
 		if err == nil {
 			s.etcd = etcd
 		}
@@ -179,11 +235,9 @@ func (s *server) run(ctx context.Context, conf EmbeddedConfig) error {
 		if errors.Is(err, wal.ErrCRCMismatch) {
 			return fmt.Errorf("its log is damaged: %w; %s", err, wayOut)
 		}
-		if err != nil {
-			return err
-		}
+		return err
 	case <-s.failed:
-		return fmt.Errorf("etcd gave up, its data may be damaged: %w; %s", s.failure, wayOut)
+		return s.gaveUp()
 	case <-ctx.Done():
 		// It can't be interrupted, so its end is awaited elsewhere, and nobody else may use the directory until then.
 		s.abandoned = true
@@ -195,16 +249,14 @@ func (s *server) run(ctx context.Context, conf EmbeddedConfig) error {
 		}()
 		return ctx.Err()
 	}
+}
+
+func (s *server) awaitReady(ctx context.Context) error {
 	select {
 	case <-s.etcd.Server.ReadyNotify():
-		s.log.serving.Store(true)
-		if err := preallocate(s.database()); err != nil {
-			s.etcd.Close()
-			return err
-		}
 		return nil
 	case <-s.failed:
-		return fmt.Errorf("etcd gave up, its data may be damaged: %w; %s", s.failure, wayOut)
+		return s.gaveUp()
 	case err := <-s.etcd.Err():
 		s.etcd.Close()
 		return err
@@ -214,7 +266,11 @@ func (s *server) run(ctx context.Context, conf EmbeddedConfig) error {
 	}
 }
 
-func etcdConfig(conf EmbeddedConfig, log *serverLog) *embed.Config {
+func (s *server) gaveUp() error {
+	return fmt.Errorf("etcd gave up, its data may be damaged: %w; %s", s.failure, wayOut)
+}
+
+func (s *server) etcdConfig(conf EmbeddedConfig, join bool) *embed.Config {
 	member, _ := url.Parse(memberURL)
 	c := embed.NewConfig()
 	c.Name = "agent"
@@ -232,7 +288,13 @@ func etcdConfig(conf EmbeddedConfig, log *serverLog) *embed.Config {
 	c.AutoCompactionMode, c.AutoCompactionRetention = embed.CompactorModeRevision, "10000"
 	c.EnableGRPCGateway = false
 	c.UnsafeNoFsync = conf.noSync
-	c.ZapLoggerBuilder = embed.NewZapLoggerBuilder(log.logger(conf.Logger.Named("etcd")))
+	c.ZapLoggerBuilder = embed.NewZapLoggerBuilder(s.log.logger(conf.Logger.Named("etcd")))
+	if s.roster != nil {
+		s.roster.apply(c, join)
+	}
+	if conf.hasty {
+		c.TickMs, c.ElectionMs = c.TickMs/4, c.ElectionMs/4
+	}
 	return c
 }
 
@@ -286,11 +348,14 @@ func (s *Store) roomToWrite() error {
 func (s *Store) awaitFailure() {
 	select {
 	case <-s.ctx.Done():
+		return
 	case <-s.server.failed:
-		s.disable(fmt.Errorf("%s has stopped, restart the agent: %w", s.where, s.server.failure))
-		s.logger.Error("store has stopped, restart the agent to have it back",
-			zap.String("store", s.where), zap.NamedError("err", s.server.failure))
+	case <-s.server.etcd.Server.StopNotify():
+		s.server.fail(errors.New("this member was taken out of the cluster: move its directory away, so that it joins anew"))
 	}
+	s.disable(fmt.Errorf("%s has stopped, restart the agent: %w", s.where, s.server.failure))
+	s.logger.Error("store has stopped, restart the agent to have it back",
+		zap.String("store", s.where), zap.NamedError("err", s.server.failure))
 }
 
 func (s *server) close() error {

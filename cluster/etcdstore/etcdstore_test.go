@@ -25,7 +25,20 @@ import (
 // patience is how long a test waits for what must happen. Only a failing test waits that long.
 const patience = 20 * time.Second
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(patientRun{m}) }
+
+// patientRun waits for the connections between members of a quorum, which may need as long as etcd's time-out for reading
+// from one, five seconds, to end after Close. That is longer than goleak waits.
+type patientRun struct{ *testing.M }
+
+func (p patientRun) Run() int {
+	code := p.M.Run()
+	deadline := time.Now().Add(patience)
+	for err := goleak.Find(); err != nil && time.Now().Before(deadline); {
+		err = goleak.Find() // it waits by itself, for half a second
+	}
+	return code
+}
 
 func TestConformanceOfTheEmbeddedServer(t *testing.T) {
 	storetest.Run(t, func(t *testing.T) cluster.Store {
@@ -96,7 +109,10 @@ type inMemory struct{ *Store }
 func (s inMemory) Compact(t *testing.T, revision int64) { compact(t, s.client, revision) }
 
 // Share returns a second store on the same server.
-func (s inMemory) Share(t *testing.T) cluster.Store {
+func (s inMemory) Share(t *testing.T) cluster.Store { return secondClient(t, s.Store) }
+
+// secondClient returns a store on the same server.
+func secondClient(t *testing.T, s *Store) *Store {
 	etcd := s.server.etcd.Server
 	client := v3client.New(etcd)
 	other := newStore(client, "second client of "+s.where, zap.NewNop())

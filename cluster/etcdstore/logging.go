@@ -43,7 +43,10 @@ func chatter(l *zap.Logger) *zap.Logger {
 // end the process; here it only ends the goroutine, and failed is called once with the reason.
 type serverLog struct {
 	serving atomic.Bool
-	failed  func(error)
+	// member is true in a quorum. There the server warns at every attempt to reach another member that is away, which the
+	// monitor sums up.
+	member bool
+	failed func(error)
 }
 
 func (s *serverLog) logger(l *zap.Logger) *zap.Logger {
@@ -52,7 +55,7 @@ func (s *serverLog) logger(l *zap.Logger) *zap.Logger {
 
 func (s *serverLog) shift(e zapcore.Entry) zapcore.Level {
 	switch {
-	case e.Level <= zapcore.InfoLevel, !s.serving.Load():
+	case e.Level <= zapcore.InfoLevel, !s.serving.Load(), s.member && e.Level == zapcore.WarnLevel:
 		return zapcore.DebugLevel
 	case e.Message == "failed to apply request":
 		// It repeats the whole request, and the error is returned to the caller.

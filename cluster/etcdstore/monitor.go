@@ -84,10 +84,13 @@ func (m *monitor) up() {
 }
 
 func (m *monitor) down(ctx context.Context, err error) {
-	reason := m.reason(ctx, err)
-	if ctx.Err() != nil {
-		return
+	if reason := m.reason(ctx, err); ctx.Err() == nil {
+		m.report(reason)
 	}
+}
+
+// report makes reason known, in the log and in the errors of calls.
+func (m *monitor) report(reason string) {
 	m.store.outage.Store(&reason)
 	if !m.reachable && reason == m.outage && time.Since(m.loggedAt) < remindEvery {
 		return

@@ -98,7 +98,7 @@ func (s *Store) SessionIdle(ctx context.Context, id string) (time.Duration, erro
 		}
 		// Renewals are known to the leader only, and a member that was the leader until it was paused would tell of renewals
 		// that went to the next one as missing. A read that needs a quorum, in the same term, proves that it still was the leader.
-		resp, err := s.client.Get(ctx, probeKey, clientv3.WithCountOnly())
+		resp, err := s.read(ctx, probeKey, clientv3.WithCountOnly())
 		if err != nil && !errors.Is(err, rpctypes.ErrPermissionDenied) {
 			return nil, err
 		}

@@ -105,7 +105,7 @@ func (s *Store) Get(ctx context.Context, key string) (cluster.Entry, error) {
 		if key == "" {
 			return nil, cluster.ErrNotFound
 		}
-		resp, err := s.client.Get(ctx, key)
+		resp, err := s.read(ctx, key)
 		if err != nil {
 			return nil, err
 		}
@@ -123,7 +123,7 @@ func (s *Store) List(ctx context.Context, prefix string) (cluster.Listing, error
 	var l cluster.Listing
 	err := s.call(ctx, fmt.Sprintf("list %q", prefix), func(ctx context.Context) (*pb.ResponseHeader, error) {
 		// A range is sorted by key without being asked to.
-		resp, err := s.client.Get(ctx, prefix, clientv3.WithPrefix())
+		resp, err := s.read(ctx, prefix, clientv3.WithPrefix())
 		if err != nil {
 			return nil, err
 		}
@@ -215,7 +215,7 @@ func (s *Store) Close() error {
 // revision reads the store's present revision, through the keys under prefix, which is what the user may be allowed to read.
 func (s *Store) revision(ctx context.Context, prefix string) (revision int64, err error) {
 	err = s.call(ctx, fmt.Sprintf("read the revision of %q", prefix), func(ctx context.Context) (*pb.ResponseHeader, error) {
-		resp, err := s.client.Get(ctx, prefix, clientv3.WithPrefix(), clientv3.WithCountOnly())
+		resp, err := s.read(ctx, prefix, clientv3.WithPrefix(), clientv3.WithCountOnly())
 		if err != nil {
 			return nil, err
 		}
@@ -223,6 +223,16 @@ func (s *Store) revision(ctx context.Context, prefix string) (revision int64, er
 		return resp.Header, nil
 	})
 	return revision, err
+}
+
+// read reads keys, and tries again while the cluster changes its leader: over a network etcd's client does so by itself.
+func (s *Store) read(ctx context.Context, key string, opts ...clientv3.OpOption) (*clientv3.GetResponse, error) {
+	for {
+		resp, err := s.client.Get(ctx, key, opts...)
+		if err == nil || s.server == nil || !unreachable(err) || !sleep(ctx, retryPause) {
+			return resp, err
+		}
+	}
 }
 
 // call runs one request: it bounds it, ends it with the store, watches the revision of its answer, and explains its error.

@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"context"
+	"slices"
 	"testing"
 	"time"
 
@@ -42,8 +43,9 @@ type Limited interface {
 	BatchStep() int
 }
 
-// Run runs the suite. open returns a new, empty store, and sees to its being closed at the end of t.
-func Run(t *testing.T, open func(t *testing.T) cluster.Store) {
+// Run runs the suite, or only the named groups of it. open returns a new, empty store, and sees to its being closed at the
+// end of t. All groups but "history" are content with a store that was emptied.
+func Run(t *testing.T, open func(t *testing.T) cluster.Store, only ...string) {
 	for _, group := range []struct {
 		name  string
 		tests []test
@@ -53,10 +55,14 @@ func Run(t *testing.T, open func(t *testing.T) cluster.Store) {
 		{"batches", batchTests},
 		{"listing", listTests},
 		{"watching", watchTests},
+		{"history", historyTests},
 		{"sessions", sessionTests},
 		{"idle sessions", idleTests},
 		{"closing", closeTests},
 	} {
+		if len(only) > 0 && !slices.Contains(only, group.name) {
+			continue
+		}
 		t.Run(group.name, func(t *testing.T) {
 			for _, test := range group.tests {
 				t.Run(test.name, func(t *testing.T) {
