@@ -6,7 +6,6 @@ import (
 	"net/http/httptest"
 	"testing"
 
-	"github.com/golang/snappy"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/prompb"
 	"github.com/stretchr/testify/require"
@@ -65,9 +64,5 @@ func post(t *testing.T, r *Receiver, timesAndValues ...int64) int {
 	for i := 0; i < len(timesAndValues); i += 2 {
 		series.Samples = append(series.Samples, prompb.Sample{Timestamp: timesAndValues[i], Value: float64(timesAndValues[i+1])})
 	}
-	raw, err := (&prompb.WriteRequest{Timeseries: []prompb.TimeSeries{series}}).Marshal()
-	require.NoError(t, err)
-	answer := httptest.NewRecorder()
-	r.ServeHTTP(answer, httptest.NewRequest(http.MethodPost, "/", bytes.NewReader(snappy.Encode(nil, raw))))
-	return answer.Code
+	return write(t, r, series)
 }

@@ -1,0 +1,98 @@
+package toy
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// atMillis are instants in milliseconds after the Unix epoch.
+func atMillis(millis ...int64) (instants []time.Time) {
+	for _, m := range millis {
+		instants = append(instants, time.UnixMilli(m))
+	}
+	return instants
+}
+
+func TestEachScrapeServesTheTickItWasMeantFor(t *testing.T) {
+	// Ticks are due at 300 ms past each second; ticks 1 to 5 are asked about.
+	s := Schedule{Phase: 300 * time.Millisecond, Interval: time.Second}
+	for name, c := range map[string]struct {
+		scrapes         []time.Time
+		missed, doubled []int64
+	}{
+		"all on time":                          {scrapes: atMillis(1300, 2301, 3304, 4300, 5310)},
+		"in any order":                         {scrapes: atMillis(4300, 1300, 5310, 3304, 2301)},
+		"a little early":                       {scrapes: atMillis(1295, 2290, 3299, 4300, 5290)},
+		"one missed":                           {scrapes: atMillis(1300, 2300, 4300, 5300), missed: []int64{3}},
+		"first and last missed":                {scrapes: atMillis(300, 2300, 3300, 4300, 6300), missed: []int64{1, 5}},
+		"nothing came":                         {missed: []int64{1, 2, 3, 4, 5}},
+		"made up for in its interval":          {scrapes: atMillis(1300, 2300, 3900, 4300, 5300)},
+		"made up for, arriving after it":       {scrapes: atMillis(1300, 2300, 4310, 4320, 5300)},
+		"the first made up for after it":       {scrapes: atMillis(2305, 2306, 3300, 4300, 5300)},
+		"the last made up for after it":        {scrapes: atMillis(1300, 2300, 3300, 4300, 6301, 6302)},
+		"all of the time before made up for":   {scrapes: atMillis(1301, 1302, 2300, 3300, 4300, 5300)},
+		"two made up for at once":              {scrapes: atMillis(1300, 4310, 4311, 4312, 5300), missed: []int64{2}, doubled: []int64{4}},
+		"late is not the next one":             {scrapes: atMillis(1300, 2300, 4450, 4460, 5300), missed: []int64{3}, doubled: []int64{4}},
+		"doubled at once":                      {scrapes: atMillis(300, 1300, 2300, 3300, 3301, 4300, 5300), doubled: []int64{3}},
+		"doubled, far apart":                   {scrapes: atMillis(300, 1300, 2300, 3300, 4200, 4300, 5300), doubled: []int64{3}},
+		"doubled though one was missed before": {scrapes: atMillis(1300, 3300, 3700, 4300, 5300), missed: []int64{2}, doubled: []int64{3}},
+		"two scrapers all the time":            {scrapes: atMillis(300, 301, 1300, 1301, 2300, 2301, 3300, 3301, 4300, 4301, 5300, 5301), doubled: []int64{1, 2, 3, 4, 5}},
+		"a whole interval late for ever":       {scrapes: atMillis(2300, 3300, 4300, 5300, 6300), missed: []int64{1}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			found := s.Account(c.scrapes, time.UnixMilli(1300), time.UnixMilli(6300), JitterOfArrivals())
+			require.Equal(t, Ticks{Due: 5, Missed: c.missed, Doubled: c.doubled}, found)
+		})
+	}
+}
+
+func TestTimestampsAreTakenAtTheirWord(t *testing.T) {
+	s := Schedule{Phase: 300 * time.Millisecond, Interval: time.Second}
+	found := s.Account(atMillis(1300, 2300, 3295, 3297, 4300, 4301), time.UnixMilli(1300), time.UnixMilli(5300), JitterOfTimestamps())
+	require.Equal(t, Ticks{Due: 4, Missed: []int64{3}, Doubled: []int64{2, 4}}, found)
+	found = s.Account(atMillis(1300, 2300, 3300, 4295, 4299), time.UnixMilli(1300), time.UnixMilli(5300), JitterOfTimestamps())
+	require.Equal(t, Ticks{Due: 4, Doubled: []int64{3}}, found, "one made up for at the last moment, one a little early")
+}
+
+func TestTicksAreCountedFromOneInstantUntilAnother(t *testing.T) {
+	s := Schedule{Phase: 300 * time.Millisecond, Interval: time.Second}
+	require.Equal(t, 0, s.Account(nil, time.UnixMilli(1301), time.UnixMilli(2300), JitterOfArrivals()).Due)
+	require.Equal(t, []int64{1}, s.Account(nil, time.UnixMilli(1300), time.UnixMilli(2300), JitterOfArrivals()).Missed)
+	require.Equal(t, []int64{1, 2}, s.Account(nil, time.UnixMilli(1299), time.UnixMilli(2301), JitterOfArrivals()).Missed)
+	require.Equal(t, Ticks{}, s.Account(atMillis(1300), time.UnixMilli(2000), time.UnixMilli(1000), JitterOfArrivals()))
+}
+
+func TestAScheduleIsLearnedFromTheEarliestScrapes(t *testing.T) {
+	for name, c := range map[string]struct {
+		scrapes []time.Time
+		phase   time.Duration
+		ok      bool
+	}{
+		"none":                           {},
+		"one":                            {scrapes: atMillis(1300), phase: 300 * time.Millisecond, ok: true},
+		"with jitter":                    {scrapes: atMillis(1310, 2302, 3305, 7390), phase: 302 * time.Millisecond, ok: true},
+		"around a full second":           {scrapes: atMillis(2010, 2995, 4001), phase: 995 * time.Millisecond, ok: true},
+		"a late one first":               {scrapes: atMillis(1500, 2300, 3300), phase: 300 * time.Millisecond, ok: true},
+		"of two schedules that disagree": {scrapes: atMillis(1300, 1800, 2300, 2800), phase: 300 * time.Millisecond},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, ok := LearnSchedule(time.Second, c.scrapes)
+			require.Equal(t, c.ok, ok)
+			require.Equal(t, c.phase, s.Phase)
+		})
+	}
+	_, ok := LearnSchedule(0, atMillis(1300))
+	require.False(t, ok)
+}
+
+func TestAScheduleNumbersItsTicks(t *testing.T) {
+	s := Schedule{Phase: 300 * time.Millisecond, Interval: 15 * time.Second}
+	for _, tick := range []int64{-2, -1, 0, 1, 100_000_000} {
+		due := s.Due(tick)
+		require.Equal(t, tick, s.At(due))
+		require.Equal(t, tick-1, s.At(due.Add(-1)))
+		require.Equal(t, tick, s.At(due.Add(s.Interval-1)))
+	}
+}
