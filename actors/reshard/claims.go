@@ -110,7 +110,7 @@ func (p *Plan) tidy(v View, wanted map[messages.Unit]bool) {
 		}
 	}
 	for unit, intent := range v.Cluster.Intents {
-		if intent.Node == v.Cluster.Node && !(wanted[unit] && v.waits(unit)) {
+		if useful := wanted[unit] && v.waits(unit); intent.Node == v.Cluster.Node && !useful {
 			p.write(v, Write{Unit: unit, Kind: WithdrawIntent, Revision: intent.Revision})
 		}
 	}

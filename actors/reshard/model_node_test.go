@@ -24,7 +24,8 @@ type modelNode struct {
 	// blind: its ring is not settled. stays: it does not hear of new rings.
 	blind, stays      bool
 	leaving, stopping bool
-	generation        uint64
+	// asleep is for how many more steps it is stopped, or cut off.
+	asleep int
 }
 
 // modelWrite is a write under way: not done yet, or done and not answered yet.
@@ -135,7 +136,7 @@ func (n *modelNode) view() View {
 		Now: n.model.now, Stopping: n.stopping, Complete: n.complete, Documents: n.docs, Instances: map[messages.Unit]Instance{},
 		Cluster: &Cluster{
 			Node: n.name, Session: n.session, Replicas: n.model.replicas, Known: n.registry.Listed(), Leaving: n.leaving,
-			Claims: n.registry.Claims(), Intents: n.registry.Intents(), Writing: map[Record]bool{},
+			Claims: n.registry.Claims(), Intents: n.registry.Intents(), GivenUp: n.registry.GivenUp(), Writing: map[Record]bool{},
 		},
 	}
 	if !n.blind {
@@ -173,6 +174,9 @@ func (n *modelNode) decide() bool {
 			n.model.fail("%s writes two things at once: %v of %v", n.name, w.Kind, w.Unit)
 		}
 		v.Cluster.Writing[w.Record()] = true
+		if w.Kind == ReleaseUnit || w.Kind == RemoveClaim {
+			n.registry.GiveUp(w.Unit, w.Revision)
+		}
 		n.pending = append(n.pending, &modelWrite{write: w, session: n.session})
 	}
 	return !p.Quiet()
@@ -193,7 +197,7 @@ func (n *modelNode) startInstance(s Start) {
 	n.units[s.Unit] = fresh
 }
 
-// doWrite takes the write one step further. An answer may be lost, and a done write may not be told as one.
+// doWrite takes the write one step further. What became of it may be told otherwise than it was.
 func (n *modelNode) doWrite(at int, answered bool) {
 	w := n.pending[at]
 	if !w.done {

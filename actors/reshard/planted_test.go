@@ -32,6 +32,9 @@ func withInstances(v View, change func(messages.Unit, *Instance)) Plan {
 	return Decide(v)
 }
 
+// seedsToFind is enough for the rarest: a release that happens and is not answered, on a node that should run the unit again at once.
+const seedsToFind = 3000
+
 // A model that finds nothing proves nothing, so it has to find these.
 func TestTheModelFindsADeciderThat(t *testing.T) {
 	for _, test := range []struct {
@@ -104,6 +107,12 @@ func TestTheModelFindsADeciderThat(t *testing.T) {
 			p.Stop = kept
 			return p
 		}},
+		{"runs by a claim that it may have released", func(_ *model, v View) Plan {
+			cluster := *v.Cluster
+			cluster.GivenUp = nil
+			v.Cluster = &cluster
+			return Decide(v)
+		}},
 		{"stops when it does not know the ring", func(_ *model, v View) Plan {
 			if v.Owners == nil {
 				v.Documents = nil
@@ -112,13 +121,14 @@ func TestTheModelFindsADeciderThat(t *testing.T) {
 		}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			for seed := range uint64(300) {
+			t.Parallel()
+			for seed := range uint64(seedsToFind) {
 				if wrong := storm(seed, test.decide) + stroll(seed, test.decide); wrong != "" {
 					t.Logf("seed %d: %s", seed, wrong)
 					return
 				}
 			}
-			require.Fail(t, "300 seeds have found nothing")
+			require.Failf(t, "not found", "%d seeds have found nothing", seedsToFind)
 		})
 	}
 }

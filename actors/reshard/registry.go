@@ -1,6 +1,10 @@
 package reshard
 
-import "github.com/ringmaster-agent/ringmaster/messages"
+import (
+	"maps"
+
+	"github.com/ringmaster-agent/ringmaster/messages"
+)
 
 // Registry is what is known of the cluster's members, claims and intents in the store. It drops what is older than what it
 // knows. Create one with NewRegistry.
@@ -8,6 +12,7 @@ type Registry struct {
 	members records[string, messages.Member]
 	claims  records[messages.Unit, messages.Claim]
 	intents records[messages.Unit, messages.Intent]
+	givenUp map[messages.Unit]int64
 	listed  bool
 }
 
@@ -17,22 +22,27 @@ func NewRegistry() *Registry {
 		members: newRecords[string](func(m messages.Member) int64 { return m.Revision }),
 		claims:  newRecords[messages.Unit](func(c messages.Claim) int64 { return c.Revision }),
 		intents: newRecords[messages.Unit](func(i messages.Intent) int64 { return i.Revision }),
+		givenUp: map[messages.Unit]int64{},
 	}
 }
+
+// GiveUp notes that this node begins to release or to remove its claim of a revision, and is called before it does: what becomes of
+// the write may stay uncertain. It is forgotten once the claim is another.
+func (r *Registry) GiveUp(unit messages.Unit, revision int64) { r.givenUp[unit] = revision }
 
 // Fold takes an event in. It reports whether anything is different now.
 func (r *Registry) Fold(event messages.RegistryEvent) bool {
 	switch e := event.(type) {
 	case messages.RegistryListed:
-		return r.fold(e)
+		return r.list(e)
 	case messages.MemberPut:
 		return r.members.put(e.Member.Node, e.Member)
 	case messages.MemberGone:
 		return r.members.gone(e.Node, e.Revision)
 	case messages.ClaimPut:
-		return r.claims.put(e.Claim.Unit, e.Claim)
+		return r.claims.put(e.Claim.Unit, e.Claim) && r.reclaimed(e.Claim.Unit)
 	case messages.ClaimGone:
-		return r.claims.gone(e.Unit, e.Revision)
+		return r.claims.gone(e.Unit, e.Revision) && r.reclaimed(e.Unit)
 	case messages.IntentPut:
 		return r.intents.put(e.Intent.Unit, e.Intent)
 	case messages.IntentGone:
@@ -42,7 +52,13 @@ func (r *Registry) Fold(event messages.RegistryEvent) bool {
 	}
 }
 
-func (r *Registry) fold(l messages.RegistryListed) bool {
+// reclaimed forgets that a claim was given up, since there is another now, or none.
+func (r *Registry) reclaimed(unit messages.Unit) bool {
+	delete(r.givenUp, unit)
+	return true
+}
+
+func (r *Registry) list(l messages.RegistryListed) bool {
 	members := make(map[string]messages.Member, l.Members.Len())
 	for m := range l.Members.All() {
 		members[m.Node] = m
@@ -59,6 +75,7 @@ func (r *Registry) fold(l messages.RegistryListed) bool {
 	r.listed = true
 	changed = r.members.list(members, l.Revision, l.Afresh) || changed
 	changed = r.claims.list(claims, l.Revision, l.Afresh) || changed
+	maps.DeleteFunc(r.givenUp, func(unit messages.Unit, revision int64) bool { return r.claims.known[unit].Revision != revision })
 	return r.intents.list(intents, l.Revision, l.Afresh) || changed
 }
 
@@ -76,6 +93,10 @@ func (r *Registry) Claims() map[messages.Unit]messages.Claim { return r.claims.k
 
 // Intents are the intents by unit. The map must not be changed, and is only valid until the next Fold.
 func (r *Registry) Intents() map[messages.Unit]messages.Intent { return r.intents.known }
+
+// GivenUp is the revisions of claims that this node has begun to release or to remove, by unit. The map must not be changed, and is
+// only valid until the next Fold or GiveUp.
+func (r *Registry) GivenUp() map[messages.Unit]int64 { return r.givenUp }
 
 // records is one kind of record, each with its revision. What is not newer than the newest listing is known from it.
 type records[K comparable, V any] struct {

@@ -133,6 +133,9 @@ type Cluster struct {
 	Leaving bool
 	Claims  map[messages.Unit]messages.Claim
 	Intents map[messages.Unit]messages.Intent
+	// GivenUp is the revisions of claims that this node has tried to release or to remove. It runs by none of them any more, since that
+	// may have happened, or may yet; to run, it claims anew.
+	GivenUp map[messages.Unit]int64
 	// Writing is the records that are being written.
 	Writing map[Record]bool
 }
@@ -145,7 +148,7 @@ type Record struct {
 
 // mine reports whether this node may run by the claim.
 func (c *Cluster) mine(claim messages.Claim) bool {
-	return claim.Held() && c.wrote(claim) && c.Session != "" && claim.Session == c.Session
+	return claim.Held() && c.wrote(claim) && c.Session != "" && claim.Session == c.Session && claim.Revision != c.GivenUp[claim.Unit]
 }
 
 // wrote reports whether the claim is this node's, maybe from an earlier session: then nobody runs by it any more.
