@@ -1,6 +1,6 @@
 // Package web is an agent's HTTP interface: the configs API that users of the retired scraping service know, what runs
-// on this node, remote write into a running instance, the ring, health, reload, metrics, profiles, and two plain pages
-// for people (/ and /debug/ring). docs/api.md is its reference.
+// on this node and on all of them, remote write into a running instance, the ring, health, reload, metrics, profiles, and plain pages
+// for people (/, /debug/cluster and /debug/ring). docs/api.md is its reference.
 //
 // New returns an http.Handler. Listening, TLS and authentication are the caller's; NewHTTPServer gives an http.Server
 // whose timeouts protect against slow clients.
@@ -14,9 +14,17 @@
 // # What it refuses to own
 //
 // State. Everything it shows or changes belongs to someone else and is reached through the small interfaces of this
-// package: Configs (the repository in the store), Instances (what runs here), Ring (who shares the work), and a few
-// functions in Options. It starts no goroutine and keeps nothing between two requests but counters. It knows nothing
+// package: Configs (the repository in the store), Instances (what runs here), Ring (who shares the work), Cluster (who runs what), and a few
+// functions in Options. It keeps nothing between two requests but counters, and no goroutine of it outlives a request. It knows nothing
 // of actors, logs on disk or scraping, and imports of our packages only cluster and config.
+//
+// # Other nodes
+//
+// Who runs what is known to every node from the store, so it is answered without asking anybody. What only the node itself knows (its targets, its
+// instances' errors) is asked for over HTTP, at the addresses in the members' records: each node answers its own part of a page, with the same cursor,
+// and the parts are merged, so no answer grows with the cluster. Nodes are asked at the same time, all within Options.PeerTimeout; one that does not answer, or
+// under whose address another node answers, is named beside the rest and fails nothing. A node that is asked by a node asks nobody.
+// The caller's Authorization goes along, to nobody but members, and never from TLS to plain text.
 //
 // # Names
 //
@@ -31,6 +39,7 @@
 // # Tests
 //
 // Every status of every endpoint in tables over httptest, with fakes behind the interfaces (agentctl's tests put the real
-// repository there); golden files for the pages; fuzzing of the path, the name, the conditions and remote-write bodies;
-// panics, slow stores and oversized bodies on purpose.
+// repository there); golden files for the pages; fuzzing of the path, the name, the conditions, cursors and remote-write bodies;
+// panics, slow stores, peers that hang or lie, and oversized bodies on purpose. Walks over pages of several nodes, in seeded random worlds, miss
+// and repeat nothing.
 package web

@@ -2,7 +2,9 @@ package web_test
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -202,4 +204,60 @@ func errorOf(t *testing.T, r *http.Response) string {
 	require.NoError(t, json.Unmarshal(a.Data, &data))
 	require.NotEmpty(t, data.Error)
 	return data.Error
+}
+
+// fakeCluster is what a node knows of its cluster.
+type fakeCluster struct {
+	state   web.ClusterState
+	plan    web.Plan
+	err     error
+	known   bool // Retry finds something
+	planned []web.Change
+	retried []string
+}
+
+func (f *fakeCluster) State(context.Context) (web.ClusterState, error) { return f.state, f.err }
+func (f *fakeCluster) Plan(_ context.Context, change web.Change) (web.Plan, error) {
+	f.planned = append(f.planned, change)
+	return f.plan, f.err
+}
+
+func (f *fakeCluster) Retry(_ context.Context, config string) (bool, error) {
+	f.retried = append(f.retried, config)
+	return f.known, f.err
+}
+
+// network delivers requests by their host, without sockets.
+type network map[string]http.Handler
+
+func (n network) RoundTrip(r *http.Request) (*http.Response, error) {
+	h, ok := n[r.URL.Host]
+	if !ok {
+		return nil, errors.New("connection refused")
+	}
+	arrived := r.Clone(r.Context())
+	arrived.RequestURI = r.URL.RequestURI()
+	if r.URL.Scheme == "https" {
+		arrived.TLS = &tls.ConnectionState{}
+	}
+	rec := httptest.NewRecorder()
+	h.ServeHTTP(rec, arrived)
+	if err := r.Context().Err(); err != nil {
+		return nil, err
+	}
+	return rec.Result(), nil
+}
+
+// dataOf decodes the data of a success envelope.
+func dataOf[T any](t *testing.T, r *http.Response) T {
+	t.Helper()
+	body := bodyOf(t, r)
+	require.Equal(t, http.StatusOK, r.StatusCode, body)
+	var envelope struct {
+		Status string
+		Data   T
+	}
+	require.NoError(t, json.Unmarshal([]byte(body), &envelope))
+	require.Equal(t, "success", envelope.Status)
+	return envelope.Data
 }

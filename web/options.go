@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/storage"
 	"go.uber.org/zap"
 
@@ -24,6 +23,8 @@ const (
 	DefaultMaxWriteBytes = 16 << 20
 	// DefaultStoreTimeout bounds what one request waits for the store.
 	DefaultStoreTimeout = 10 * time.Second
+	// DefaultPeerTimeout bounds what one request waits for all other nodes together.
+	DefaultPeerTimeout = 5 * time.Second
 )
 
 // Options is everything a Server touches. The zero value serves health, pages and profiles only.
@@ -34,7 +35,7 @@ type Options struct {
 	Registerer prometheus.Registerer
 	// Gatherer is what GET /metrics shows. Nil: 404.
 	Gatherer prometheus.Gatherer
-	// Node and Version are shown on the pages and in the support bundle.
+	// Node is this node's name in the cluster. It and Version are shown on the pages and in the support bundle.
 	Node, Version string
 
 	// Configs is the repository of configs. Nil (the interface, not a nil pointer in it): the scraping service is off
@@ -49,6 +50,11 @@ type Options struct {
 	Instances Instances
 	// Ring is who shares the work. Nil: /debug/ring answers 404.
 	Ring Ring
+	// Cluster is what all nodes do. Nil: the cluster's API and page answer 404.
+	Cluster Cluster
+	// PeerClient asks other nodes; its TLS settings say which of them are believed. It follows no redirects, whatever it would do by
+	// itself. Nil: one that trusts the system's roots and keeps no connections.
+	PeerClient *http.Client
 
 	// Ready lists what the node still waits for; empty is ready. Nil: always ready. Must not block.
 	Ready func() []string
@@ -58,9 +64,9 @@ type Options struct {
 	// AgentConfig is the running agent config as YAML with every secret masked. Nil: 404.
 	AgentConfig func() (string, error)
 
-	// MaxConfigBytes, MaxWriteBytes and StoreTimeout replace the defaults when greater than 0.
+	// MaxConfigBytes, MaxWriteBytes, StoreTimeout and PeerTimeout replace the defaults when greater than 0.
 	MaxConfigBytes, MaxWriteBytes int64
-	StoreTimeout                  time.Duration
+	StoreTimeout, PeerTimeout     time.Duration
 	// Now is the clock of the pages. Nil: time.Now.
 	Now func() time.Time
 }
@@ -88,71 +94,25 @@ type Instances interface {
 	Appendable(name string) (a storage.AppendableV2, ok bool)
 }
 
-// Phases of an Instance that this package gives a meaning to; others are shown as they are.
-const (
-	PhaseRunning     = "running"
-	PhaseQuarantined = "quarantined"
-)
-
-// Instance is how one instance is doing. Its JSON is data of GET /agent/api/v1/metrics/instances/status.
-type Instance struct {
-	// Name is the config's name.
-	Name string `json:"name"`
-	// Unit names what is run, if that is less than the whole config (a slice or a replica); empty otherwise.
-	Unit string `json:"unit,omitempty"`
-	// Phase is preparing, running, draining, failed, quarantined …
-	Phase string `json:"phase"`
-	// Since is when the phase began; zero if not known.
-	Since time.Time `json:"since,omitzero"`
-	// Revision is the store revision of the config that runs; 0 for configs of the agent's own file.
-	Revision int64 `json:"revision"`
-	// Generation counts the starts of the instance in this process.
-	Generation uint64 `json:"generation"`
-	// LastError is why it failed last, or why its newest config is refused. Empty: nothing is wrong.
-	LastError string `json:"last_error,omitempty"`
-	// Hold is why a start that is wanted has to wait. Empty: it doesn't.
-	Hold string `json:"hold,omitempty"`
-	// RetryAt is when a failed instance is started again; zero if it runs or is quarantined.
-	RetryAt time.Time `json:"retry_at,omitzero"`
-	// Pending is how many samples are in the log and not yet sent to the endpoint that lags most. Nil: not known.
-	Pending *uint64 `json:"samples_pending,omitempty"`
-}
-
-// Target is one active target. The order and the names of the JSON fields are the retired service's.
-type Target struct {
-	Instance         string        `json:"instance"`
-	TargetGroup      string        `json:"target_group"` // the job
-	Endpoint         string        `json:"endpoint"`     // the URL that is scraped
-	State            string        `json:"state"`        // up, down or unknown
-	Labels           labels.Labels `json:"labels"`
-	DiscoveredLabels labels.Labels `json:"discovered_labels"`
-	LastScrape       time.Time     `json:"last_scrape"`
-	ScrapeDurationMS int64         `json:"scrape_duration_ms"`
-	ScrapeError      string        `json:"scrape_error"`
-}
-
 // Ring is who shares the work.
 type Ring interface {
 	// Members lists every member this node knows of, in any order.
 	Members(ctx context.Context) ([]Member, error)
-	// Forget removes a member that is gone for good: cluster.ErrNotFound if there is none of that ID.
+	// Forget removes a member's record: cluster.ErrNotFound if there is none of that ID, ErrForgetSelf for this node. The session of
+	// one that is dead ends with it; one that lives registers again at once.
 	Forget(ctx context.Context, id string) error
 }
 
-// Member is one agent in the ring.
-type Member struct {
-	// ID is the node's name.
-	ID string
-	// State is ACTIVE, JOINING, LEAVING or UNHEALTHY.
-	State string
-	// Address is where the node's API is reached.
-	Address string
-	// Seen is when the member last gave a sign of life, Registered when it joined; zero if not known.
-	Seen, Registered time.Time
-	// Zone is the availability zone, if any.
-	Zone string
-	// Tokens are the member's places on the ring, in any order.
-	Tokens []uint32
+// Cluster is what this node knows of all nodes and of what they run. It is asked for pages, so it must answer promptly and without asking
+// other nodes: that is this package's part.
+type Cluster interface {
+	// State is a snapshot of everything.
+	State(ctx context.Context) (ClusterState, error)
+	// Plan says what a change of members would move: cluster.ErrNotFound if the node that leaves is no member, ErrUnsettled if there is
+	// no ring to begin with.
+	Plan(ctx context.Context, change Change) (Plan, error)
+	// Retry lifts the backoff or the quarantine of all of a config's instances on this node, and reports whether there are any.
+	Retry(ctx context.Context, config string) (known bool, err error)
 }
 
 // NewHTTPServer gives an http.Server for h whose timeouts keep slow clients from holding connections for ever. Reading a

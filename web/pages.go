@@ -37,7 +37,8 @@ type frontData struct {
 	Node, Version string
 	Waiting       []string
 	Service       bool
-	Ring, ReadAPI bool
+	Ring, Cluster bool
+	ReadAPI       bool
 	Metrics       bool
 	Instances     []frontInstance
 	Targets       frontTargets
@@ -74,6 +75,7 @@ func (s *Server) frontPage(w http.ResponseWriter, r *http.Request) {
 		Waiting: s.opts.Ready(),
 		Service: s.opts.Configs != nil,
 		Ring:    s.opts.Ring != nil,
+		Cluster: s.opts.Cluster != nil,
 		ReadAPI: s.opts.ReadAPI && s.opts.AgentConfig != nil,
 		Metrics: s.opts.Gatherer != nil,
 	}
@@ -117,14 +119,15 @@ type ringMember struct {
 
 func ringPage(members []Member, now time.Time) ringData {
 	data := ringData{Now: formatTime(now)}
-	owned := shares(members)
 	for _, m := range members {
 		row := ringMember{
 			ID: m.ID, State: m.State, Address: m.Address, Zone: m.Zone, Tokens: len(m.Tokens),
 			Seen: formatTime(m.Seen), Registered: formatTime(m.Registered),
-			Share: strconv.FormatFloat(100*owned[m.ID], 'f', 1, 64) + " %",
+			Share: percent(m.Share),
 		}
 		data.Members = append(data.Members, row)
 	}
 	return data
 }
+
+func percent(part float64) string { return strconv.FormatFloat(100*part, 'f', 1, 64) + " %" }

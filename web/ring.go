@@ -1,7 +1,6 @@
 package web
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"net/http"
@@ -53,7 +52,7 @@ func (s *Server) showRing(w http.ResponseWriter, r *http.Request) {
 	s.page(w, "ring.html", ringPage(members, s.opts.Now()))
 }
 
-// forgetMember removes a member that is gone for good; the form's field is forget.
+// forgetMember removes a member's record; the form's field is forget.
 func (s *Server) forgetMember(w http.ResponseWriter, r *http.Request) {
 	if s.opts.Ring == nil {
 		writeText(w, http.StatusNotFound, "there is no ring: the scraping service is off")
@@ -75,6 +74,8 @@ func (s *Server) forgetMember(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case errors.Is(err, cluster.ErrNotFound):
 		writeText(w, http.StatusNotFound, "there is no member of this name")
+	case errors.Is(err, ErrForgetSelf):
+		writeText(w, http.StatusConflict, err.Error())
 	case err != nil:
 		s.log.Warn("forget member", zap.String("node", id), zap.Error(err))
 		writeText(w, http.StatusInternalServerError, "forget member: "+err.Error())
@@ -89,9 +90,7 @@ func (s *Server) sortedMembers(ctx context.Context) ([]Member, error) {
 	if err != nil {
 		return nil, err
 	}
-	members = slices.Clone(members)
-	slices.SortFunc(members, func(a, b Member) int { return strings.Compare(a.ID, b.ID) })
-	return members, nil
+	return sortMembers(members), nil
 }
 
 func describeRing(members []Member, now time.Time) ringJSON {
@@ -114,32 +113,4 @@ func formatTime(t time.Time) string {
 		return ""
 	}
 	return t.UTC().Format(time.RFC3339)
-}
-
-// shares is each member's part of the ring, 0 to 1, by ID: a token owns the keys from itself up to the next token.
-func shares(members []Member) map[string]float64 {
-	type place struct {
-		token uint32
-		id    string
-	}
-	var places []place
-	for _, m := range members {
-		for _, t := range m.Tokens {
-			places = append(places, place{t, m.ID})
-		}
-	}
-	slices.SortFunc(places, func(a, b place) int {
-		return cmp.Or(cmp.Compare(a.token, b.token), cmp.Compare(a.id, b.id))
-	})
-	owned := make(map[string]float64, len(members))
-	const whole = 1 << 32
-	for i, p := range places {
-		span := uint64(whole)
-		if len(places) > 1 {
-			// Unsigned subtraction wraps with the ring.
-			span = uint64(places[(i+1)%len(places)].token - p.token)
-		}
-		owned[p.id] += float64(span) / whole
-	}
-	return owned
 }

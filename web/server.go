@@ -29,6 +29,8 @@ type Server struct {
 	// reloading lets one reload run at a time; bundling one support bundle.
 	reloading, bundling sync.Mutex
 	writes              chan struct{}
+	// peers asks other nodes.
+	peers *http.Client
 }
 
 // New makes a Server. It registers its counters with o.Registerer and panics, as prometheus' MustRegister does, if they
@@ -41,6 +43,7 @@ func New(o Options) *Server {
 		metrics: newMetrics(o.Registerer),
 		pages:   parsePages(),
 		writes:  make(chan struct{}, maxConcurrentWrites),
+		peers:   newPeerClient(o.PeerClient),
 	}
 	// A page that a browser shows from elsewhere must not be able to reload, upload or forget here. Clients that are
 	// not browsers send neither of the headers this looks at.
@@ -77,14 +80,23 @@ func (o Options) withDefaults() Options {
 	if o.StoreTimeout <= 0 {
 		o.StoreTimeout = DefaultStoreTimeout
 	}
+	if o.PeerTimeout <= 0 {
+		o.PeerTimeout = DefaultPeerTimeout
+	}
 	if o.Now == nil {
 		o.Now = time.Now
 	}
 	return o
 }
 
+// The parts of the API that nodes ask of each other.
+const (
+	api         = "/agent/api/v1"
+	clusterAPI  = api + "/cluster"
+	instanceAPI = api + "/metrics/instance"
+)
+
 func (s *Server) routes() []route {
-	const api = "/agent/api/v1"
 	get := func(h http.HandlerFunc) methods { return methods{http.MethodGet: h} }
 	routes := []route{
 		{"/", get(s.frontPage)},
@@ -100,7 +112,14 @@ func (s *Server) routes() []route {
 		{api + "/metrics/instances/status", get(s.instanceStatus)},
 		{api + "/metrics/targets", get(s.listTargets)},
 		{api + "/targets", get(s.listTargets)},
-		{api + "/metrics/instance/{name}/write", methods{http.MethodPost: s.writeSamples}},
+		{instanceAPI + "/{name}/write", methods{http.MethodPost: s.writeSamples}},
+		{instanceAPI + "/{name}/retry", methods{http.MethodPost: s.clustered(s.retryInstance)}},
+		{clusterAPI, get(s.clustered(s.showCluster))},
+		{clusterAPI + "/units", get(s.clustered(s.listUnits))},
+		{clusterAPI + "/instances", get(s.clustered(s.instancesOfAll()))},
+		{clusterAPI + "/targets", get(s.clustered(s.targetsOfAll()))},
+		{clusterAPI + "/plan", get(s.clustered(s.planChange))},
+		{"/debug/cluster", get(s.clustered(s.clusterPage))},
 		{"/debug/ring", methods{http.MethodGet: s.showRing, http.MethodPost: s.forgetMember}},
 		{"/-/healthy", get(s.healthy)},
 		{"/-/ready", get(s.ready)},

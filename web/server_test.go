@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"flag"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -131,8 +132,8 @@ func TestFrontPage(t *testing.T) {
 
 func aRing() *fakeRing {
 	return &fakeRing{members: []web.Member{
-		{ID: "node-2", State: "UNHEALTHY", Address: "10.0.0.2:12345", Zone: "b", Seen: now, Tokens: []uint32{3 << 30}},
-		{ID: "node-1", State: "ACTIVE", Address: "10.0.0.1:12345", Zone: "a", Seen: now, Registered: now, Tokens: []uint32{1 << 31, 0}},
+		{ID: "node-2", State: "UNHEALTHY", Address: "10.0.0.2:12345", Zone: "b", Seen: now, Tokens: []uint32{3 << 30}, Share: 0.25},
+		{ID: "node-1", State: "ACTIVE", Address: "10.0.0.1:12345", Zone: "a", Seen: now, Registered: now, Tokens: []uint32{1 << 31, 0}, Share: 0.75},
 	}}
 }
 
@@ -178,6 +179,9 @@ func TestMembersCanBeForgotten(t *testing.T) {
 			}
 		})
 	}
+	self := aRing()
+	self.err = fmt.Errorf("forget member: %w", web.ErrForgetSelf)
+	require.Equal(t, 409, call(t, web.New(web.Options{Ring: self}), "POST", "/debug/ring", "forget=node-1", form...).StatusCode)
 	sick := aRing()
 	sick.err = errors.New("no leader")
 	s := web.New(web.Options{Ring: sick})
@@ -269,7 +273,7 @@ func TestSupportBundleHoldsWhatHelpsAndNoConfigWithoutTheReadAPI(t *testing.T) {
 	sick := aRing()
 	sick.err = errors.New("no leader")
 	o := web.Options{
-		Version: "1.2.3", Instances: someInstances(), Ring: sick, Registerer: reg, Gatherer: reg, Now: clock,
+		Version: "1.2.3", Instances: someInstances(), Ring: sick, Cluster: aCluster(), Registerer: reg, Gatherer: reg, Now: clock,
 		AgentConfig: func() (string, error) { return "server: {}\n", nil },
 	}
 	got := files(o)
@@ -280,6 +284,7 @@ func TestSupportBundleHoldsWhatHelpsAndNoConfigWithoutTheReadAPI(t *testing.T) {
 	require.Contains(t, got["metrics.txt"], "agent_metrics_ha_configs_created_total 0")
 	require.Contains(t, got["ready.json"], "waiting_for")
 	require.Contains(t, got["ring.json.error.txt"], "no leader", "one part that fails leaves the others")
+	require.Contains(t, got["cluster.json"], "taken over")
 	require.NotContains(t, got, "agent.yaml")
 	o.ReadAPI, o.Registerer = true, nil
 	require.Equal(t, "server: {}\n", files(o)["agent.yaml"])

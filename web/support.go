@@ -97,6 +97,12 @@ func (s *Server) supportParts() []part {
 			return errorOr(err, w, describeRing(members, s.opts.Now()))
 		}})
 	}
+	if s.opts.Cluster != nil {
+		parts = append(parts, part{"cluster.json", func(ctx context.Context, w io.Writer) error {
+			state, err := s.opts.Cluster.State(ctx)
+			return errorOr(err, w, s.describeCluster(state, maxLimit))
+		}})
+	}
 	if s.opts.Gatherer != nil {
 		parts = append(parts, part{"metrics.txt", s.writeMetrics})
 	}
