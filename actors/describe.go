@@ -28,14 +28,24 @@ func (s *supervisor) describeCluster() messages.ClusterDescription {
 	}
 	slices.SortFunc(members, func(a, b messages.MemberDescription) int { return strings.Compare(a.Member.Node, b.Member.Node) })
 	out.Members = messages.NewList(members...)
-	for name := range s.documents {
+	out.Unowned = s.unowned()
+	return out
+}
+
+// unowned is how many units of valid configs nobody has claimed.
+func (s *supervisor) unowned() int {
+	n := 0
+	for name, d := range s.documents {
+		if d.Local || d.config == nil {
+			continue
+		}
 		for _, id := range s.unitsOf(name) {
-			if !m.registry.Claims()[id].Held() && !s.documents[name].Local {
-				out.Unowned++
+			if !s.membership.registry.Claims()[id].Held() {
+				n++
 			}
 		}
 	}
-	return out
+	return n
 }
 
 // describeClaim adds who should run the unit, and who does.
@@ -49,7 +59,12 @@ func (s *supervisor) describeClaim(out *messages.UnitDescription) {
 		out.Owner, ownership = m.owners.Owner(out.Unit)
 		out.Owned = ownership == reshard.Owned
 	}
-	if claim := m.registry.Claims()[out.Unit]; claim.Held() {
-		out.ClaimedBy, out.ClaimedSince, out.Epoch = claim.Node, claim.Since, claim.Revision
+	claim := m.registry.Claims()[out.Unit]
+	if !claim.Held() {
+		return
+	}
+	out.ClaimedBy, out.ClaimedSince, out.Epoch = claim.Node, claim.Since, claim.Revision
+	if out.Hold == "" && claim.Node != s.Cluster.Node && m.owners != nil && !out.Owned {
+		out.Hold = "runs on node " + claim.Node
 	}
 }

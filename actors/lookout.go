@@ -188,6 +188,7 @@ func (r *ringActor) checkPeer(c actor.Context, peer Peer) {
 func (r *ringActor) revoked(m revoked) {
 	delete(r.watch.ending, m.session)
 	if m.ended && m.err == nil {
+		r.metrics.cluster.revoked.Inc()
 		r.Logger.Warn("node is dead or fenced; its session was ended, so that others take over", zap.String("node", m.node), zap.String("session", m.session))
 	}
 }

@@ -146,7 +146,9 @@ func (s *supervisor) membershipTerminated(c actor.Context) {
 }
 
 func (s *supervisor) foldRegistry(c actor.Context, event messages.RegistryEvent) {
-	s.membership.moves.note(s.membership.registry.Claims(), event, s.now())
+	if move, ok := s.membership.moves.note(s.membership.registry.Claims(), event, s.now()); ok {
+		s.metrics.cluster.moves.WithLabelValues(move.Reason.String()).Inc()
+	}
 	if s.membership.registry.Fold(event) {
 		s.reconcileSoon(c)
 	}
@@ -154,6 +156,7 @@ func (s *supervisor) foldRegistry(c actor.Context, event messages.RegistryEvent)
 
 func (s *supervisor) sessionChanged(c actor.Context, m sessionChanged) {
 	s.membership.session, s.membership.permit = m.session, m.permit
+	s.metrics.cluster.current.Store(m.permit)
 	s.remember(c)
 	s.reconcileSoon(c)
 }
@@ -194,7 +197,7 @@ func (s *supervisor) write(c actor.Context, writes []reshard.Write) {
 		m.writing[w.Record()] = true
 		if u, ok := s.units[w.Unit]; ok && w.Kind == reshard.ClaimUnit {
 			if released := m.registry.Claims()[w.Unit]; released.Released {
-				u.resume = released.Handover
+				u.resume, u.tookOverFrom = released.Handover, released.Node
 			}
 		}
 	}

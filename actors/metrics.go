@@ -16,9 +16,10 @@ type metrics struct {
 	configsChanged  *prometheus.CounterVec
 	reshardDuration *prometheus.HistogramVec
 	abnormalExits   *prometheus.CounterVec
+	cluster         *clusterMetrics // nil for a node alone
 }
 
-func newMetrics() *metrics {
+func newMetrics(o Options) *metrics {
 	m := &metrics{
 		activeConfigs: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "agent_metrics_active_configs", Help: "Valid instance configs that this agent knows.",
@@ -37,6 +38,9 @@ func newMetrics() *metrics {
 			Name: "agent_metrics_instance_abnormal_exits_total", Help: "Times that an instance failed.",
 		}, []string{"instance_name"}),
 	}
+	if o.Cluster != nil {
+		m.cluster = newClusterMetrics()
+	}
 	for _, kind := range []reshard.ChangeKind{reshard.Created, reshard.Updated, reshard.Deleted} {
 		m.configsChanged.WithLabelValues(kind.String())
 	}
@@ -47,7 +51,11 @@ func newMetrics() *metrics {
 }
 
 func (m *metrics) collectors() []prometheus.Collector {
-	return []prometheus.Collector{m.activeConfigs, m.activeInstances, m.configsChanged, m.reshardDuration, m.abnormalExits}
+	all := []prometheus.Collector{m.activeConfigs, m.activeInstances, m.configsChanged, m.reshardDuration, m.abnormalExits}
+	if m.cluster != nil {
+		all = append(all, m.cluster.collectors()...)
+	}
+	return all
 }
 
 // register registers all or nothing.

@@ -16,8 +16,8 @@ type moves struct {
 	last map[messages.Unit]string
 }
 
-// note remembers a move if the event is one: a unit's claim is another node's than the last one was.
-func (m *moves) note(claims map[messages.Unit]messages.Claim, event messages.RegistryEvent, now time.Time) {
+// note remembers a move, and returns it, if the event is one: a unit's claim is another node's than the last one was.
+func (m *moves) note(claims map[messages.Unit]messages.Claim, event messages.RegistryEvent, now time.Time) (messages.Move, bool) {
 	if m.last == nil {
 		m.last = map[messages.Unit]string{}
 	}
@@ -29,7 +29,7 @@ func (m *moves) note(claims map[messages.Unit]messages.Claim, event messages.Reg
 	case messages.ClaimPut:
 		before, known := claims[e.Claim.Unit]
 		if known && before.Revision >= e.Claim.Revision || e.Claim.Problem != "" || e.Claim.Released {
-			return
+			break
 		}
 		move := messages.Move{Unit: e.Claim.Unit, To: e.Claim.Node, At: now, Epoch: e.Claim.Revision, Reason: messages.MoveFirst}
 		switch lost := m.last[e.Claim.Unit]; {
@@ -42,11 +42,13 @@ func (m *moves) note(claims map[messages.Unit]messages.Claim, event messages.Reg
 		}
 		delete(m.last, e.Claim.Unit)
 		if move.From == move.To {
-			return
+			break
 		}
 		m.list = append(m.list, move)
 		if len(m.list) > rememberedMoves {
 			m.list = append([]messages.Move(nil), m.list[len(m.list)-rememberedMoves:]...)
 		}
+		return move, true
 	}
+	return messages.Move{}, false
 }

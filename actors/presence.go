@@ -67,7 +67,7 @@ func (r refusal) Error() string { return r.reason }
 
 // checkSession notices that the session has ended.
 func (r *ringActor) checkSession(c actor.Context) {
-	if p := r.presence.permit; p != nil && p.ended() {
+	if p := r.presence.permit; p != nil && !r.presence.over && p.ended() {
 		r.Logger.Warn("session has ended; joining again with a new one", zap.String("session", p.session.ID()))
 		r.giveUpSession(c)
 	}
@@ -218,6 +218,7 @@ func (r *ringActor) sessionOpened(c actor.Context, m sessionOpened) {
 	r.recovered(c)
 	p.permit, p.adopted = &permit{now: r.now, session: m.session}, false
 	p.record = m.member
+	r.metrics.cluster.sessions.Inc()
 	r.Logger.Info("node has registered", zap.String("node", r.Node), zap.String("session", m.session.ID()), zap.Stringer("state", m.member.State))
 	r.registry.Fold(messages.MemberPut{Member: m.member})
 	c.Send(r.supervisor, sessionChanged{session: m.session.ID(), permit: p.permit})

@@ -58,6 +58,9 @@ func (s *supervisor) reconcile(c actor.Context) {
 	took := s.now().Sub(began)
 	s.metrics.reshardDuration.WithLabelValues(strconv.FormatBool(err == nil)).Observe(took.Seconds())
 	s.reconciling.notBefore = s.now().Add(max(reconcileGap, reconcileShare*took))
+	if s.membership != nil {
+		s.metrics.cluster.show(s)
+	}
 	s.endIfStopped(c)
 }
 
@@ -134,7 +137,7 @@ func (s *supervisor) spawn(c actor.Context, start reshard.Start) {
 	u.generation, u.local, u.ordered = s.generation, d.Local, start.Version
 	u.asked, u.pending = messages.NotStopping, 0
 	u.prepared, u.epoch, u.permit = false, 0, &unitPermit{free: !start.Hold}
-	u.resume, u.handover, u.quiet = u.handover, "", false
+	u.resume, u.tookOverFrom, u.handover, u.quiet = u.handover, "", "", false
 	u.terminated, u.told, u.silent, u.over = false, false, 0, make(chan struct{})
 	shared, unitID, generation, over := s.tree, u.Unit, u.generation, u.over
 	permit := u.permit.allowed

@@ -55,7 +55,7 @@ type (
 
 func newSupervisor(o Options) *supervisor {
 	s := &supervisor{
-		tree:      &tree{Options: o, metrics: newMetrics(), opening: make(chan struct{}, o.ConcurrentOpens)},
+		tree:      &tree{Options: o, metrics: newMetrics(o), opening: make(chan struct{}, o.ConcurrentOpens)},
 		policy:    lifecycle.DefaultPolicy(o.RestartBackoff),
 		catalog:   reshard.NewCatalog(),
 		local:     map[string]messages.Document{},

@@ -33,6 +33,8 @@ type unit struct {
 	quiet            bool
 	releaseBy        time.Time
 	handover, resume messages.Handover
+	// tookOverFrom is the node that released the unit to this one.
+	tookOverFrom string
 	// terminated: the actor is gone. told: InstanceStopped came. The generation has ended when both are so.
 	terminated, told bool
 	// over is closed when everything the generation held is released, which shows when its last words were lost.
@@ -87,8 +89,11 @@ func (s *supervisor) foldInstance(c actor.Context, event messages.InstanceEvent)
 		if e.Problem != "" {
 			u.lastError = e.Problem
 		}
-		u.logger.Info("instance released", zap.Uint64("generation", generation), zap.Stringer("reason", u.asked),
-			zap.Uint64("pending", e.Pending), zap.String("problem", e.Problem))
+		fields := []zap.Field{zap.Uint64("generation", generation), zap.Stringer("reason", u.asked), zap.Uint64("pending", e.Pending)}
+		if e.Problem != "" {
+			fields = append(fields, zap.String("problem", e.Problem))
+		}
+		u.logger.Info("instance released", fields...)
 		u.told = true
 		s.settle(u)
 	}
@@ -107,9 +112,35 @@ func (s *supervisor) become(u *unit, to messages.Phase) {
 		s.running--
 	}
 	s.metrics.activeInstances.Set(float64(s.running))
-	u.logger.Info("instance changed phase", zap.Uint64("generation", u.generation),
-		zap.Stringer("from", u.phase), zap.Stringer("to", to), zap.Int64("revision", u.ordered.Revision))
+	fields := []zap.Field{
+		zap.Uint64("generation", u.generation), zap.Stringer("from", u.phase), zap.Stringer("to", to), zap.Int64("revision", u.ordered.Revision),
+	}
+	u.logger.Info("instance changed phase", append(fields, s.circumstances(u, to)...)...)
 	u.phase, u.since = to, s.now()
+}
+
+// circumstances are why a unit changes its phase, and which node had it before or has it next.
+func (s *supervisor) circumstances(u *unit, to messages.Phase) []zap.Field {
+	var fields []zap.Field
+	if to == messages.PhaseDraining {
+		fields = append(fields, zap.Stringer("reason", u.asked))
+	}
+	if s.membership == nil {
+		return fields
+	}
+	claim := s.membership.registry.Claims()[u.Unit]
+	switch {
+	case to == messages.PhaseRunning && u.tookOverFrom != "":
+		fields = append(fields, zap.String("from_node", u.tookOverFrom), zap.Int64("epoch", u.epoch))
+	case to == messages.PhaseRunning:
+		fields = append(fields, zap.Int64("epoch", u.epoch))
+	case u.asked == messages.Fenced:
+		fields = append(fields, zap.String("to_node", claim.Node))
+	case u.asked == messages.Moved && s.membership.owners != nil:
+		owner, _ := s.membership.owners.Owner(u.Unit)
+		fields = append(fields, zap.String("to_node", owner))
+	}
+	return fields
 }
 
 // fail remembers a failure of the unit with a config.
