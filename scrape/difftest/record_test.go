@@ -23,6 +23,7 @@ type record struct {
 	exemplar int64  // time of the latest exemplar, for the storage
 	stale    bool   // carries the staleness NaN, marker or not
 	outcome  error
+	afterEnd bool // it was refused because the series of its target had ended meanwhile
 
 	// cacheKey says that the family of a report series was given with the invalid byte that Prometheus ends its cache's keys with.
 	cacheKey bool
@@ -109,8 +110,14 @@ func (r *record) String() string {
 	if r.outcome != nil {
 		text += " refused: " + r.outcome.Error()
 	}
+	if r.afterEnd {
+		text += afterEnd
+	}
 	return text
 }
+
+// afterEnd ends the line of a sample with a timestamp of its own that was refused because it is older than the end of its series.
+const afterEnd = " after its end"
 
 // transaction is what one appender committed.
 type transaction struct {

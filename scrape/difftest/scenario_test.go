@@ -12,6 +12,7 @@ import (
 
 	"github.com/prometheus/common/promslog"
 	promconfig "github.com/prometheus/prometheus/config"
+	"github.com/prometheus/prometheus/storage"
 )
 
 // quiet is the end of each interval in which nothing may be scraped: configs are reloaded and answers are changed then, and it
@@ -287,13 +288,17 @@ func diffOpen(out *strings.Builder, stock, own *trace) {
 	}
 }
 
-// withoutCache leaves out what depends on what a loop knows of earlier scrapes.
+// withoutCache leaves out what depends on what a loop knows of earlier scrapes, and on when the series of a removed target end.
 func withoutCache(transactions [][]string) [][]string {
 	var kept [][]string
 	for _, lines := range transactions {
-		kept = append(kept, slices.DeleteFunc(slices.Clone(lines), func(line string) bool {
+		lines = slices.DeleteFunc(slices.Clone(lines), func(line string) bool {
 			return strings.Contains(line, " 7ff0000000000002 (NaN) @") || strings.HasPrefix(line, `{__name__="scrape_series_added"`)
-		}))
+		})
+		for i, line := range lines {
+			lines[i] = strings.TrimSuffix(line, " refused: "+storage.ErrOutOfOrderSample.Error()+afterEnd)
+		}
+		kept = append(kept, lines)
 	}
 	return kept
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"sync"
 	"time"
 
@@ -111,6 +112,7 @@ type memory struct {
 	lastValue string
 	known     bool // last and lastValue are set
 	lastStale bool
+	ended     bool  // by a marker that no scrape has written
 	exemplar  int64 // latest, as the clock has it
 }
 
@@ -248,6 +250,7 @@ func (a *memAppender) check(s *memory, r *record, opts storage.AOptions) error {
 	}
 	switch {
 	case known && r.order < last:
+		r.afterEnd = s.ended && a.pending[s] == nil
 		return storage.ErrOutOfOrderSample
 	case known && r.order == last && r.value != lastValue:
 		return storage.ErrDuplicateSampleForTimestamp
@@ -271,7 +274,9 @@ func (a *memAppender) Commit() error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.end("commit")
+	ending := !slices.ContainsFunc(a.records, func(r record) bool { return !r.marker })
 	for s, r := range a.pending {
+		s.ended = ending
 		s.last, s.lastValue, s.lastStale, s.known, s.exemplar = r.order, r.value, r.stale, true, r.exemplar
 	}
 	if len(a.records) > 0 {
