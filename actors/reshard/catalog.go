@@ -67,8 +67,12 @@ func (c *Catalog) Get(name string) (doc messages.Document, vanished, known bool)
 }
 
 // Recall takes over documents as they were known before a restart. They are evidence of the past: whatever a store says of them later counts
-// more, and what is not among them may exist. Those that are known already stay as they are.
+// more, and what is not among them may exist. Those that are known already stay as they are. Once a listing has been believed, the past
+// says nothing any more.
 func (c *Catalog) Recall(documents []messages.Document) []Change {
+	if c.complete {
+		return nil
+	}
 	var changes []Change
 	for _, d := range documents {
 		if _, known := c.docs[d.Name]; !known {
