@@ -33,7 +33,7 @@ type Config struct {
 	// HTTPClientTimeout bounds every request; a watch may wait for that much longer than Consul blocks it. 0 is
 	// DefaultHTTPClientTimeout.
 	HTTPClientTimeout time.Duration
-	// ConsistentReads makes the leader confirm its leadership at each read. See the package comment.
+	// ConsistentReads makes the leader confirm its leadership at each Get, List and Watch. See the package comment.
 	ConsistentReads bool
 	// WatchRateLimit is how many listings per second one watch may ask for, in the long run; 0 is no limit. It is also how
 	// late a change may be told. WatchBurstSize is how many may be asked for at once after a quiet time; at least 1.

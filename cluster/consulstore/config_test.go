@@ -10,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/ringmaster-agent/ringmaster/cluster"
 	"github.com/ringmaster-agent/ringmaster/cluster/consulstore/consultest"
 )
 
@@ -88,6 +89,23 @@ func TestTokenAndConsistencyReachConsul(t *testing.T) {
 	require.Equal(t, 4, requests)
 	require.Equal(t, 4, withToken)
 	require.Equal(t, 3, consistent, "one key, the present index, and the listing")
+}
+
+func TestConditionsAreJudgedByConsistentReadsInAnyCase(t *testing.T) {
+	server := serve(t, consultest.Options{})
+	s := dial(t, server, Config{})
+	put(t, s, "k", "v")
+	var consistent []bool
+	server.Intercept(func(_ http.ResponseWriter, r *http.Request) bool {
+		consistent = append(consistent, r.URL.Query().Has("consistent"))
+		return false
+	})
+	_, err := s.Get(t.Context(), "k")
+	require.NoError(t, err)
+	_, err = s.Put(t.Context(), cluster.PutRequest{Key: "k", If: cluster.Condition{Absent: true}})
+	require.ErrorIs(t, err, cluster.ErrConflict)
+	server.Intercept(nil)
+	require.Equal(t, []bool{false, true}, consistent)
 }
 
 func TestAPacerAllowsBurstsAndThenAnEvenPace(t *testing.T) {

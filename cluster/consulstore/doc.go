@@ -27,8 +27,8 @@
 //     leader changes: keys of a node that died without a word vanish after 10 to 20 s by default. Nothing tells how long a
 //     session was not renewed, so cluster.IdleSessions is not offered. A session that is ended in order frees its keys at
 //     once: its lock delay is 0.
-//   - Without Config.ConsistentReads, reads trust the leader's lease (Consul's default mode): a leader that was cut off may
-//     answer with the past for a moment. No write and no condition is affected.
+//   - Without Config.ConsistentReads, Get, List and Watch trust the leader's lease (Consul's default mode): a leader that was
+//     cut off may answer with the past for a moment. Conditions and sessions are always judged by consistent reads.
 //
 // Transactions carry keys that URLs can't (Consul 1.21.5 and later refuse most characters there); a byte that is not UTF-8 is
 // written as \x1a and two hex digits. Prefixes do travel in URLs: what is behind the first character that can't is

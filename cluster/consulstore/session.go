@@ -83,8 +83,9 @@ func (s *Store) EndSession(ctx context.Context, id string) error {
 	})
 }
 
+// sessionAlive is asked rarely, and much depends on the answer.
 func (s *Store) sessionAlive(ctx context.Context, id string) (bool, error) {
-	q := &api.QueryOptions{RequireConsistent: s.config.ConsistentReads}
+	q := &api.QueryOptions{RequireConsistent: true}
 	info, _, err := s.consul.Session().Info(id, q.WithContext(ctx))
 	return info != nil, err
 }

@@ -68,7 +68,7 @@ func (s *Store) Get(ctx context.Context, key string) (e cluster.Entry, err error
 		if key == "" {
 			return cluster.ErrNotFound
 		}
-		found, err := s.fetch(ctx, []string{key})
+		found, err := s.fetch(ctx, []string{key}, s.config.ConsistentReads)
 		if err != nil {
 			return err
 		}
@@ -258,12 +258,12 @@ func plausible(meta *api.QueryMeta) error {
 }
 
 // fetch reads keys, at most maxOps, at one moment. The ModifyIndex of one that does not exist is 0.
-func (s *Store) fetch(ctx context.Context, keys []string) ([]*api.KVPair, error) {
+func (s *Store) fetch(ctx context.Context, keys []string, consistent bool) ([]*api.KVPair, error) {
 	ops := make(api.TxnOps, len(keys))
 	for i, key := range keys {
 		ops[i] = &api.TxnOp{KV: &api.KVTxnOp{Verb: api.KVGetOrEmpty, Key: encodeKey(key)}}
 	}
-	q := &api.QueryOptions{RequireConsistent: s.config.ConsistentReads}
+	q := &api.QueryOptions{RequireConsistent: consistent}
 	ok, resp, _, err := s.consul.Txn().Txn(ops, q.WithContext(ctx))
 	if err != nil {
 		return nil, err

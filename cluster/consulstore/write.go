@@ -97,7 +97,8 @@ func (w *write) judge(ctx context.Context) error {
 		for i, c := range open[:n] {
 			keys[i] = c.Key()
 		}
-		found, err := w.store.fetch(ctx, keys)
+		// A refusal must not come from the past.
+		found, err := w.store.fetch(ctx, keys, true)
 		if err != nil {
 			return err
 		}
