@@ -295,3 +295,40 @@ func TestANodeThatIsRestartedWhileTheStoreIsAwayGoesOnWithWhatItHad(t *testing.T
 		require.Len(t, w.count(29), 2)
 	})
 }
+
+func TestALogThatWasLeftBehindIsSentAndTheUnitStaysWhereItRuns(t *testing.T) {
+	inRing(t, func(w *ringWorld) {
+		w.put(8)
+		w.join("a", nil)
+		w.join("b", nil)
+		w.pass(5 * time.Second)
+		before := w.runners()
+		left := map[messages.Unit]bool{}
+		for i := range 8 {
+			left[messages.WholeConfig(fmt.Sprintf("app-%02d", i))] = true
+		}
+		w.leave("b")
+		w.pass(time.Second)
+		b := w.join("b", func(o *actors.Options) {
+			o.Leftovers = func(asked []messages.Unit) (found []messages.Unit) {
+				for _, u := range asked {
+					if left[u] {
+						found = append(found, u)
+						delete(left, u)
+					}
+				}
+				return found
+			}
+		})
+		w.pass(5 * time.Second)
+		require.Equal(t, before, w.runners())
+		sent := 0
+		for config, runner := range before {
+			if runner == "a" {
+				require.Equal(t, []string{"open", "drain", "close and remove"}, b.pipelines.Calls(config))
+				sent++
+			}
+		}
+		require.Positive(t, sent)
+	})
+}

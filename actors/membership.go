@@ -37,6 +37,8 @@ type membership struct {
 	writing map[reshard.Record]bool
 	ready   bool
 	problem string
+	// searching: leftovers are being looked for.
+	searching bool
 	moves   moves
 }
 
@@ -82,7 +84,7 @@ func (m *membership) view(o *Cluster, leaving bool) (reshard.Owners, *reshard.Cl
 	}
 	c := &reshard.Cluster{
 		Node: o.Node, Session: m.session, Replicas: o.Replicas, Known: m.registry.Listed(), Leaving: leaving && !o.KeepClaims,
-		Claims: m.registry.Claims(), Intents: m.registry.Intents(), Writing: m.writing,
+		Claims: m.registry.Claims(), Intents: m.registry.Intents(), GivenUp: m.registry.GivenUp(), Writing: m.writing,
 	}
 	if m.owners == nil {
 		return nil, c
@@ -162,7 +164,11 @@ func (s *supervisor) sessionChanged(c actor.Context, m sessionChanged) {
 }
 
 func (s *supervisor) ringChanged(c actor.Context, m ringChanged) {
+	first := s.membership.owners == nil
 	s.membership.owners = &ringOwners{Ring: m.ring, node: s.Cluster.Node}
+	if first {
+		s.findLeftovers(c)
+	}
 	s.remember(c)
 	s.reconcileSoon(c)
 }
@@ -195,6 +201,9 @@ func (s *supervisor) write(c actor.Context, writes []reshard.Write) {
 	}
 	for _, w := range writes {
 		m.writing[w.Record()] = true
+		if w.Kind == reshard.ReleaseUnit || w.Kind == reshard.RemoveClaim {
+			m.registry.GiveUp(w.Unit, w.Revision)
+		}
 		if u, ok := s.units[w.Unit]; ok && w.Kind == reshard.ClaimUnit {
 			if released := m.registry.Claims()[w.Unit]; released.Released {
 				u.resume, u.tookOverFrom = released.Handover, released.Node

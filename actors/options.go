@@ -29,6 +29,9 @@ type Options struct {
 	Parse func(messages.Document) (*config.Instance, error)
 	// NewPipeline opens the data path of an instance.
 	NewPipeline NewPipeline
+	// Leftovers says which of the units have a log here in which something was not sent, and that is not open. It is called in
+	// goroutines, one at a time, for units that other nodes run. Nil: there are none.
+	Leftovers func([]messages.Unit) []messages.Unit
 	// Directory is kept up to date with the running pipelines. Nil: nobody wants to know.
 	Directory *Directory
 	// Logger is for the tree's own log lines. Nil: silent.

@@ -127,11 +127,8 @@ func (s *supervisor) perform(c actor.Context, p reshard.Plan) {
 // spawn starts the next generation of a unit.
 func (s *supervisor) spawn(c actor.Context, start reshard.Start) {
 	d := s.documents[start.Unit.Config]
-	u, ok := s.units[start.Unit]
-	if !ok {
-		u = &unit{Unit: start.Unit, phase: messages.PhaseWaiting, logger: s.Logger.With(zap.String("instance", start.Unit.String()))}
-		s.units[start.Unit] = u
-	}
+	u := s.unit(start.Unit)
+	u.leftover, u.drains = false, start.Drain
 	s.generation++
 	u.attempts++
 	u.generation, u.local, u.ordered = s.generation, d.Local, start.Version
@@ -157,6 +154,16 @@ func (s *supervisor) spawn(c actor.Context, start reshard.Start) {
 	c.Send(pid, messages.StartInstance{
 		Unit: u.Unit, Generation: u.generation, Revision: start.Version.Revision, Config: messages.NewConfig(start.Version.Digest, d.config), Hold: start.Hold,
 	})
+}
+
+// unit returns what is known of the unit, from now on something.
+func (s *supervisor) unit(id messages.Unit) *unit {
+	u, ok := s.units[id]
+	if !ok {
+		u = &unit{Unit: id, phase: messages.PhaseWaiting, logger: s.Logger.With(zap.String("instance", id.String()))}
+		s.units[id] = u
+	}
+	return u
 }
 
 // forgetGone drops units whose config is gone and that have nothing running: their failures are of no interest any more.

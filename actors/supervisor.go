@@ -108,6 +108,7 @@ func (s *supervisor) Receive(c actor.Context) {
 	case tick:
 		s.startTimer(c, "tick", s.ReshardInterval, tick{})
 		s.settleSilent()
+		s.findLeftovers(c)
 		s.reconcileSoon(c)
 	case respawnWatcher:
 		s.spawnWatcher(c)
@@ -120,6 +121,8 @@ func (s *supervisor) Receive(c actor.Context) {
 		s.save(c)
 	case saved:
 		s.saved(c, m)
+	case leftoversFound:
+		s.leftoversFound(c, m)
 	case respawnMembership:
 		s.spawnMembership(c)
 	case handedOver:

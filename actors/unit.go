@@ -33,6 +33,9 @@ type unit struct {
 	quiet            bool
 	releaseBy        time.Time
 	handover, resume messages.Handover
+	// leftover: there is a log with something in it that was not sent, and another node runs the unit. drains: the newest generation
+	// is there to send it.
+	leftover, drains bool
 	// tookOverFrom is the node that released the unit to this one.
 	tookOverFrom string
 	// terminated: the actor is gone. told: InstanceStopped came. The generation has ended when both are so.
@@ -192,7 +195,7 @@ func (s *supervisor) settleSilent() {
 func (u *unit) view() reshard.Instance {
 	return reshard.Instance{
 		Generation: u.generation, Phase: u.phase, Local: u.local, Ordered: u.ordered.Digest, Asked: u.asked,
-		Prepared: u.prepared, Epoch: u.epoch, Quiet: u.quiet, Handover: u.handover, ReleaseBy: u.releaseBy,
+		Leftover: u.leftover, Drains: u.drains, Prepared: u.prepared, Epoch: u.epoch, Quiet: u.quiet, Handover: u.handover, ReleaseBy: u.releaseBy,
 		FailedDigest: u.failures.Digest, NotBefore: u.failures.NotBefore, Quarantined: u.failures.Quarantined,
 	}
 }

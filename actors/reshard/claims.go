@@ -61,6 +61,8 @@ func (p *Plan) handOver(v View, unit messages.Unit, i Instance, owner string) bo
 	case runs && v.Cluster.taken(claim):
 		p.Stop = append(p.Stop, Stop{Unit: unit, Reason: messages.Fenced})
 		return false
+	case i.Drains && !i.Prepared:
+		return false // what is left is sent from when it is prepared, and it is stopped then
 	case !runs || awaited:
 		p.Stop = append(p.Stop, Stop{Unit: unit, Reason: messages.Moved})
 		return false
@@ -97,6 +99,13 @@ func (p *Plan) release(v View, unit messages.Unit, i Instance, claim messages.Cl
 		return
 	}
 	p.write(v, Write{Unit: unit, Kind: ReleaseUnit, Revision: claim.Revision, Handover: i.Handover})
+}
+
+// drain opens a log that was left behind by a unit that another node runs now, to have it sent.
+func (p *Plan) drain(v View, unit messages.Unit, i Instance, doc Document) {
+	if i.Leftover && !i.Live() && !doc.Valid.Digest.IsZero() && !p.heldBack(v, unit, i, doc.Valid) {
+		p.Start = append(p.Start, Start{Unit: unit, Version: doc.Valid, Hold: true, Drain: true})
+	}
 }
 
 // tidy is about claims and intents of this node's that have no use any more.

@@ -44,6 +44,7 @@ func (p *Plan) decideWanted(v View, unit messages.Unit, doc Document) {
 		if p.handOver(v, unit, instance, owner) {
 			p.startOrReload(v, unit, instance, doc)
 		}
+		p.drain(v, unit, instance, doc)
 	case Owned:
 		p.startOrReload(v, unit, instance, doc)
 		p.takeOver(v, unit, instance)

@@ -34,6 +34,8 @@ type Start struct {
 	Version Version
 	// Hold: it has to wait for its Run.
 	Hold bool
+	// Drain: another node runs the unit; this is about what is left in the log here.
+	Drain bool
 }
 
 // Reload asks a live generation to take another version of its config.
