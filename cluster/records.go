@@ -88,7 +88,7 @@ func decodeClaim(unit messages.Unit, e Entry) messages.Claim {
 // decodeIntent reports false if the intent can't be read.
 func decodeIntent(unit messages.Unit, e Entry) (messages.Intent, bool) {
 	var record unitRecord
-	if decodeRecord(e, &record, &record.Version) != nil {
+	if decodeRecord(e, &record, &record.Version) != nil || record.Node == "" {
 		return messages.Intent{}, false
 	}
 	return messages.Intent{Unit: unit, Node: record.Node, Session: e.Session, Revision: e.Revision, Since: record.Since}, true
@@ -101,10 +101,10 @@ func decodeRecord(e Entry, record any, version *int) error {
 	switch {
 	case errors.As(err, &syntax):
 		return fmt.Errorf("the record at %q is not JSON: %w", e.Key, err)
+	case *version > recordVersion: // also if its fields are of other types
+		return fmt.Errorf("the record at %q has version %d, and this program reads up to version %d", e.Key, *version, recordVersion)
 	case err != nil:
 		return fmt.Errorf("read the record at %q: %w", e.Key, err)
-	case *version > recordVersion:
-		return fmt.Errorf("the record at %q has version %d, and this program reads up to version %d", e.Key, *version, recordVersion)
 	case *version < 1:
 		return fmt.Errorf("the record at %q has no version", e.Key)
 	default:

@@ -138,6 +138,7 @@ func (r *Registry) RemoveMember(ctx context.Context, node string) error {
 // Write writes claims and intents of the node, at most MaxBatch of them, in one step. What it returns has an item for each write: the
 // event that tells of it, or nil if its condition did not hold. ErrSessionLost if the session has ended: then nothing was written.
 func (r *Registry) Write(ctx context.Context, node string, s Session, now time.Time, writes []RecordWrite) ([]messages.RegistryEvent, error) {
+	now = now.UTC().Round(0) // as it comes back from the store
 	ops := make([]Op, len(writes))
 	for i, w := range writes {
 		key := r.key(w)
@@ -145,7 +146,7 @@ func (r *Registry) Write(ctx context.Context, node string, s Session, now time.T
 			ops[i].Delete = &DeleteRequest{Key: key, If: w.If}
 			continue
 		}
-		value, err := json.Marshal(unitRecord{Version: recordVersion, Node: node, Since: now.UTC(), Released: w.Released, Handover: string(w.Handover)})
+		value, err := json.Marshal(unitRecord{Version: recordVersion, Node: node, Since: now, Released: w.Released, Handover: string(w.Handover)})
 		if err != nil {
 			return nil, fmt.Errorf("write the claim of %q: %w", w.Unit.Key(), err)
 		}
