@@ -10,7 +10,6 @@ import (
 
 	"github.com/ringmaster-agent/ringmaster/config"
 	"github.com/ringmaster-agent/ringmaster/messages"
-	"github.com/ringmaster-agent/ringmaster/web"
 )
 
 func load(t *testing.T, text string) *config.Agent {
@@ -32,6 +31,9 @@ func TestAReloadNamesEverythingThatNeedsARestart(t *testing.T) {
 		"metrics.instance_restart_backoff":          "metrics: {instance_restart_backoff: 1m, scraping_service: {enabled: true}}",
 		"metrics.scraping_service.enabled":          "metrics: {scraping_service: {enabled: false}}",
 		"metrics.scraping_service.reshard_interval": "metrics: {scraping_service: {enabled: true, reshard_interval: 2m}}",
+		"metrics.scraping_service.when_isolated":    "metrics: {scraping_service: {enabled: true, when_isolated: stop}}",
+		"metrics.scraping_service.gossip":           "metrics: {scraping_service: {enabled: true, gossip: {label: x}}}",
+		"metrics.scraping_service.replica_labels":   "metrics: {scraping_service: {enabled: true, replica_labels: {r: 'x{{replica}}'}}}",
 		"metrics.scraping_service.kvstore":          "metrics: {scraping_service: {enabled: true, kvstore: {store: etcd, etcd: {endpoints: ['a:1'], password: x}}}}",
 		"metrics.scraping_service.lifecycler":       "metrics: {scraping_service: {enabled: true, lifecycler: {id: me}}}",
 	} {
@@ -160,14 +162,4 @@ func TestALoopbackListenerMayNotBeAdvertisedElsewhere(t *testing.T) {
 func TestANodeIsCalledByItsIDOrItsHost(t *testing.T) {
 	require.Equal(t, "host", nodeName(config.Lifecycler{}, "host"))
 	require.Equal(t, "me", nodeName(config.Lifecycler{ID: "me"}, "host"))
-}
-
-func TestTheSoleMemberCannotBeForgotten(t *testing.T) {
-	ring := soleMember{web.Member{ID: "me", State: "ACTIVE"}}
-	members, err := ring.Members(t.Context())
-	require.NoError(t, err)
-	require.Len(t, members, 1)
-	require.False(t, members[0].Seen.IsZero())
-	require.ErrorIs(t, ring.Forget(t.Context(), "me"), errForgetSelf)
-	require.ErrorIs(t, ring.Forget(t.Context(), "other"), errNoMember)
 }

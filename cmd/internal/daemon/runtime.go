@@ -2,7 +2,6 @@ package daemon
 
 import (
 	"context"
-	"time"
 
 	"github.com/prometheus/prometheus/storage"
 
@@ -16,6 +15,7 @@ import (
 // runtime shows what runs in this process to the HTTP API.
 type runtime struct {
 	tree *tree
+	node string
 }
 
 var _ web.Instances = runtime{}
@@ -28,7 +28,9 @@ func (r runtime) Instances(ctx context.Context) ([]web.Instance, error) {
 	}
 	instances := make([]web.Instance, 0, description.Units.Len())
 	for u := range description.Units.All() {
-		instances = append(instances, r.describe(u))
+		if concernsNode(u, r.node) {
+			instances = append(instances, r.describe(u))
+		}
 	}
 	return instances, nil
 }
@@ -36,6 +38,7 @@ func (r runtime) Instances(ctx context.Context) ([]web.Instance, error) {
 func (r runtime) describe(u messages.UnitDescription) web.Instance {
 	shown := web.Instance{
 		Name:       u.Unit.Config,
+		Unit:       unitName(u.Unit),
 		Phase:      u.Phase.String(),
 		Since:      u.Since,
 		Revision:   u.RunningRevision,
@@ -43,9 +46,6 @@ func (r runtime) describe(u messages.UnitDescription) web.Instance {
 		LastError:  firstOf(u.QuarantineReason, u.InvalidReason, u.LastError),
 		Hold:       u.Hold,
 		RetryAt:    u.NextAttempt,
-	}
-	if key := u.Unit.Key(); key != u.Unit.Config {
-		shown.Unit = key
 	}
 	if p := r.pipeline(u.Unit.Key()); p != nil {
 		for _, endpoint := range p.Endpoints() {
@@ -109,26 +109,6 @@ func firstOf(texts ...string) string {
 		}
 	}
 	return ""
-}
-
-// soleMember is the ring of an agent that shares its work with nobody.
-type soleMember struct {
-	member web.Member
-}
-
-// Members implements web.Ring.
-func (s soleMember) Members(context.Context) ([]web.Member, error) {
-	member := s.member
-	member.Seen = time.Now()
-	return []web.Member{member}, nil
-}
-
-// Forget implements web.Ring.
-func (s soleMember) Forget(_ context.Context, id string) error {
-	if id == s.member.ID {
-		return errForgetSelf
-	}
-	return errNoMember
 }
 
 var _ actors.NewPipeline = (*pipeline.Factory)(nil).New

@@ -12,19 +12,14 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/exp/zapslog"
 
-	"github.com/ringmaster-agent/ringmaster/cluster"
 	"github.com/ringmaster-agent/ringmaster/web"
-)
-
-var (
-	errForgetSelf = errors.New("a member can't forget itself: stop it instead")
-	errNoMember   = fmt.Errorf("forget member: %w", cluster.ErrNotFound)
 )
 
 // server is the HTTP API with everything it shows.
 func (d *daemon) server() *http.Server {
 	service := d.settings.agent().Metrics.ScrapingService
 	node := nodeName(service.Lifecycler, d.Hostname)
+	view := d.clusterView(node)
 	o := web.Options{
 		Logger:          d.Logger.Named("web"),
 		Registerer:      d.registry,
@@ -33,18 +28,16 @@ func (d *daemon) server() *http.Server {
 		Version:         d.Version,
 		InstanceOptions: d.settings.instanceOptions,
 		ReadAPI:         d.ReadAPI,
-		Instances:       runtime{d.tree},
+		Instances:       runtime{tree: d.tree, node: node},
+		Cluster:         view,
+		PeerClient:      d.peerClient(),
 		Ready:           d.notReady,
 		Reload:          d.reload,
 		AgentConfig:     func() (string, error) { return d.settings.agent().Masked(), nil },
 	}
 	if d.configs != nil {
 		o.Configs = d.configs
-	}
-	if d.configs != nil && d.cluster == nil {
-		o.Ring = soleMember{web.Member{
-			ID: node, State: "ACTIVE", Address: d.listener.Addr().String(), Registered: time.Now(), Zone: service.Lifecycler.AvailabilityZone,
-		}}
+		o.Ring = view
 	}
 	return web.NewHTTPServer(web.New(o))
 }
