@@ -1,6 +1,7 @@
 package actors
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -35,6 +36,7 @@ type lookout struct {
 type revoked struct {
 	node, session string
 	ended         bool
+	reason        string
 	err           error
 }
 
@@ -92,11 +94,12 @@ func (r *ringActor) checkPermit(c actor.Context) {
 func (r *ringActor) replaceSession(c actor.Context, p *permit) {
 	r.Logger.Info("store answers again; joining with a new session", zap.String("session", p.session.ID()))
 	r.giveUpSession(c)
-	r.Runtime.Go(func() {
+	r.presence.opening = true // not before the old one has ended, and with it the record
+	r.do(c.Self(), func() error {
 		ctx, cancel := r.Runtime.Timeout(r.ctx, storeTimeout)
 		defer cancel()
-		_ = p.session.Close(ctx) // it runs out by itself
-	})
+		return p.session.Close(ctx)
+	}, func(error) any { return sessionReplaced{} }) // if that failed, it runs out by itself
 }
 
 // others is how many other nodes there were when the store last told.
@@ -162,7 +165,7 @@ func (r *ringActor) sayStatus() {
 func (r *ringActor) checkPeer(c actor.Context, peer Peer) {
 	m, registered := r.registry.Members()[peer.Node]
 	fenced := peer.Status.Fenced && peer.Status.Session == m.Session
-	if !registered || m.Session == "" || peer.Alive && !fenced || r.watch.ending[m.Session] || r.presence.permit == nil {
+	if !registered || m.Session == "" || peer.Alive && !fenced || r.watch.ending[m.Session] || !r.credible() {
 		return
 	}
 	idle, ok := r.Sessions.(cluster.IdleSessions)
@@ -170,7 +173,7 @@ func (r *ringActor) checkPeer(c actor.Context, peer Peer) {
 		return // it may hold what this node told it for evidence, or nobody can know whether it is dead to the store: its session runs out by itself
 	}
 	r.watch.ending[m.Session] = true
-	out := revoked{node: peer.Node, session: m.Session}
+	out := revoked{node: peer.Node, session: m.Session, reason: "it has fenced itself"}
 	r.do(c.Self(), func() error {
 		ctx, cancel := r.Runtime.Timeout(r.ctx, storeTimeout)
 		defer cancel()
@@ -179,16 +182,24 @@ func (r *ringActor) checkPeer(c actor.Context, peer Peer) {
 			if err != nil || age < fencing.Idle {
 				return err
 			}
+			out.reason = fmt.Sprintf("gossip says that it is dead, and its session was not renewed for %s", age.Round(100*time.Millisecond))
 		}
 		out.ended = true
 		return r.Sessions.EndSession(ctx, m.Session)
 	}, func(err error) any { out.err = err; return out })
 }
 
+// credible reports whether what this node thinks of others is worth something: it has not been paused lately, and the store answers it.
+func (r *ringActor) credible() bool {
+	p, now := r.presence.permit, r.now()
+	return p != nil && now.Sub(r.watch.awakeSince) >= fencing.Idle && now.Sub(p.session.LastRenewed()) < fencing.Fresh
+}
+
 func (r *ringActor) revoked(m revoked) {
 	delete(r.watch.ending, m.session)
 	if m.ended && m.err == nil {
 		r.metrics.cluster.revoked.Inc()
-		r.Logger.Warn("node is dead or fenced; its session was ended, so that others take over", zap.String("node", m.node), zap.String("session", m.session))
+		r.Logger.Warn("session of a node was ended, so that others take over", zap.String("node", m.node), zap.String("session", m.session),
+			zap.String("reason", m.reason))
 	}
 }

@@ -39,7 +39,7 @@ type membership struct {
 	problem string
 	// searching: leftovers are being looked for.
 	searching bool
-	moves   moves
+	moves     moves
 }
 
 // Private messages of the supervisor to itself.
@@ -132,7 +132,7 @@ func (s *supervisor) spawnMembership(c actor.Context) {
 			return newWatcher(s.tree, registryFeed{s.Cluster.Registry}, listeners...)
 		}, guard, s.Options), "registry/")
 	}
-	s.tellReady(c)
+	s.tellReady()
 }
 
 // membershipTerminated has what crashed spawned again after a backoff.
@@ -174,7 +174,7 @@ func (s *supervisor) ringChanged(c actor.Context, m ringChanged) {
 }
 
 // tellReady tells the ring actor, once, that this node knows the configs.
-func (s *supervisor) tellReady(c actor.Context) {
+func (s *supervisor) tellReady() {
 	m := s.membership
 	if m == nil || m.ready || m.ring == nil || !s.complete() {
 		return

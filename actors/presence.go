@@ -56,6 +56,8 @@ type (
 		member  messages.Member
 		err     error
 	}
+	// sessionReplaced says that a session that was given up has been ended, as far as possible.
+	sessionReplaced struct{}
 	// sessionClosed is the outcome of ending the session.
 	sessionClosed struct{ err error }
 )
@@ -211,6 +213,10 @@ func (r *ringActor) succeeds(ctx context.Context, before messages.Member) error 
 func (r *ringActor) sessionOpened(c actor.Context, m sessionOpened) {
 	p := &r.presence
 	p.opening = false
+	if errors.Is(m.err, cluster.ErrConflict) {
+		p.notBefore = r.now().Add(retryFirst) // the record of the earlier session went meanwhile
+		return
+	}
 	if m.err != nil {
 		r.retryLater(c, "node can't join", m.err)
 		return

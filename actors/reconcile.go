@@ -46,7 +46,7 @@ func (s *supervisor) reconcile(c actor.Context) {
 	s.reconciling.pending = false
 	began := s.now()
 	s.forgetGone()
-	s.tellReady(c)
+	s.tellReady()
 	view := s.view(began)
 	var plan reshard.Plan
 	err := protect(func() error { plan = reshard.Decide(view); return nil })

@@ -74,7 +74,7 @@ type look struct{}
 func newRingActor(t *tree) *ringActor {
 	ctx, cancel := context.WithCancel(context.Background())
 	return &ringActor{
-		tree: t, Cluster: t.Options.Cluster, ctx: ctx, cancel: cancel,
+		tree: t, Cluster: t.Cluster, ctx: ctx, cancel: cancel,
 		registry: reshard.NewRegistry(), seats: seats{}, watch: lookout{ending: map[string]bool{}},
 	}
 }
@@ -109,6 +109,9 @@ func (r *ringActor) Receive(c actor.Context) {
 		r.sessionClosed(c, m)
 	case sessionOpened:
 		r.sessionOpened(c, m)
+	case sessionReplaced:
+		r.presence.opening = false
+		r.beMember(c)
 	case memberWritten:
 		r.memberWritten(c, m)
 	case writeRecords:

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"go.etcd.io/bbolt"
+	bbolterrors "go.etcd.io/bbolt/errors"
 
 	"github.com/ringmaster-agent/ringmaster/messages"
 )
@@ -59,7 +60,7 @@ func Open(file string) (*Memory, error) {
 	}
 	m := &Memory{}
 	db, err := open(file)
-	if err != nil && !errors.Is(err, bbolt.ErrTimeout) {
+	if err != nil && !errors.Is(err, bbolterrors.ErrTimeout) {
 		m.aside = fmt.Sprintf("%s.damaged-%d", file, time.Now().UnixNano())
 		if moved := os.Rename(file, m.aside); moved != nil {
 			return nil, fmt.Errorf("open last known configs: %w", errors.Join(err, moved))
@@ -67,7 +68,7 @@ func Open(file string) (*Memory, error) {
 		db, err = open(file)
 	}
 	switch {
-	case errors.Is(err, bbolt.ErrTimeout):
+	case errors.Is(err, bbolterrors.ErrTimeout):
 		return nil, fmt.Errorf("open last known configs in %s: %w", file, ErrInUse)
 	case err != nil:
 		return nil, fmt.Errorf("open last known configs: %w", err)
