@@ -2,10 +2,13 @@ package etcdstore
 
 import (
 	"context"
+	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
@@ -62,13 +65,29 @@ func TestConformanceOnAnExternalEtcd(t *testing.T) {
 	})
 }
 
-func TestAWatchSurvivesARestartOfTheServer(t *testing.T) {
-	r := newRemote(t, &embeddedServer{dir: t.TempDir(), listen: freeAddress(t)})
+func TestAWatchAndASessionSurviveARestartOfTheServer(t *testing.T) {
+	t.Run("embedded", func(t *testing.T) {
+		restart(t, newRemote(t, &embeddedServer{dir: t.TempDir(), listen: freeAddress(t)}))
+	})
+	t.Run("external", func(t *testing.T) {
+		binary, err := exec.LookPath("etcd")
+		if err != nil {
+			t.Skip("no etcd on the PATH; on Debian: apt-get install etcd-server")
+		}
+		restart(t, newRemote(t, &externalServer{binary: binary, dir: t.TempDir(), listen: freeAddress(t), peer: freeAddress(t)}))
+	})
+}
+
+// restart restarts a server, by killing it if it is a process, and watches.
+func restart(t *testing.T, r remote) {
 	before := put(t, r, "before")
 	events := r.Watch(t.Context(), "", before-1)
 	require.Equal(t, "before", next(t, events).Entry.Key)
 	sess, err := r.OpenSession(t.Context(), time.Minute)
 	require.NoError(t, err)
+	_, err = r.Put(t.Context(), cluster.PutRequest{Key: "bound", Session: sess})
+	require.NoError(t, err)
+	require.Equal(t, "bound", next(t, events).Entry.Key)
 
 	r.server.stop(t)
 	outage := time.Now()
@@ -84,23 +103,60 @@ func TestAWatchSurvivesARestartOfTheServer(t *testing.T) {
 	require.Equal(t, after, ev.Entry.Revision)
 	require.Eventually(t, func() bool { return sess.LastRenewed().After(outage) }, patience, 10*time.Millisecond,
 		"the session goes on")
-	select {
-	case <-sess.Done():
-		t.Fatal("the session has ended")
-	default:
-	}
+	alive(t, sess)
+	bound, err := r.Get(t.Context(), "bound")
+	require.NoError(t, err)
+	require.Equal(t, sess.ID(), bound.Session)
 }
 
-func TestASessionThatEndedDuringAnOutageIsNoticed(t *testing.T) {
+func TestRenewalsDoNotWaitForBigWrites(t *testing.T) {
 	r := newRemote(t, &embeddedServer{dir: t.TempDir(), listen: freeAddress(t)})
 	sess, err := r.OpenSession(t.Context(), time.Minute)
 	require.NoError(t, err)
-	r.Rewind(t)
-	select {
-	case <-sess.Done():
-	case <-time.After(patience):
-		t.Fatal("the session of a server that was emptied goes on")
+	ctx, cancel := context.WithCancel(t.Context())
+	var writers sync.WaitGroup
+	for w := range 4 {
+		writers.Go(func() {
+			for ctx.Err() == nil {
+				_, err := r.Put(ctx, cluster.PutRequest{Key: fmt.Sprint(w), Value: make([]byte, 1<<20)})
+				if err != nil && ctx.Err() == nil {
+					t.Error(err)
+				}
+			}
+		})
 	}
+	for range 3 {
+		last := sess.LastRenewed()
+		require.Eventually(t, func() bool { return sess.LastRenewed().After(last) }, patience, 10*time.Millisecond)
+		t.Logf("a renewal after %s", sess.LastRenewed().Sub(last))
+	}
+	cancel()
+	writers.Wait()
+}
+
+func TestASessionGoesOnWhenAnEndpointHangs(t *testing.T) {
+	server := &embeddedServer{dir: t.TempDir(), listen: freeAddress(t)}
+	server.start(t)
+	t.Cleanup(func() { server.stop(t) })
+	frozen, connected := make(chan struct{}), make(chan struct{}, 1)
+	hanging := listen(t, func(c net.Conn) { relay(c, server.listen, frozen) })
+	other := freeAddress(t)
+	s := dial(t, Config{Endpoints: []string{hanging, other}})
+	sess, err := s.OpenSession(t.Context(), time.Minute)
+	require.NoError(t, err, "through the only endpoint that is there")
+	l, err := net.Listen("tcp", other)
+	require.NoError(t, err)
+	acceptAll(t, l, func(c net.Conn) {
+		select {
+		case connected <- struct{}{}:
+		default:
+		}
+		relay(c, server.listen, nil)
+	})
+	<-connected
+	close(frozen)
+	at := time.Now()
+	require.Eventually(t, func() bool { return sess.LastRenewed().After(at.Add(renewEvery)) }, patience, 10*time.Millisecond)
 }
 
 // inMemory is an embedded store with what the conformance suite can't do through cluster.Store.
@@ -245,6 +301,34 @@ func freeAddress(t *testing.T) string {
 	require.NoError(t, err)
 	require.NoError(t, l.Close())
 	return l.Addr().String()
+}
+
+// relay passes on what two ends say, until it is frozen: then neither hears anything any more.
+func relay(c net.Conn, to string, frozen <-chan struct{}) {
+	backend, err := net.Dial("tcp", to)
+	if err != nil {
+		return
+	}
+	pass := func(into, from net.Conn) {
+		buf := make([]byte, 4096)
+		for {
+			n, err := from.Read(buf)
+			select {
+			case <-frozen:
+				_, _ = io.Copy(io.Discard, from)
+				return
+			default:
+			}
+			if _, werr := into.Write(buf[:n]); err != nil || werr != nil {
+				return
+			}
+		}
+	}
+	var both sync.WaitGroup
+	both.Go(func() { pass(backend, c) })
+	pass(c, backend)
+	backend.Close()
+	both.Wait()
 }
 
 func testLogger(t *testing.T) *zap.Logger { return zaptest.NewLogger(t, zaptest.Level(zap.WarnLevel)) }

@@ -20,8 +20,11 @@ const (
 	// renewEvery is how often a session proves that it is alive. It must be well below the age (2.5 s) at which a node
 	// stops trusting that proof. A renewal costs etcd no write.
 	renewEvery = time.Second
-	// renewTimeout is how long a renewal may take before another connection is tried.
-	renewTimeout = 3 * time.Second
+	// renewPatience is how long a renewal may take before it is tried again, on another endpoint if there is one: a member
+	// that hangs must not cost the proof. A store so slow that nothing would ever succeed is given more time with each
+	// attempt that fails, up to renewTimeout.
+	renewPatience = time.Second
+	renewTimeout  = 4 * time.Second
 )
 
 // session is an etcd lease.
@@ -144,17 +147,23 @@ func (s *session) Close(ctx context.Context) error {
 func (s *session) run(ctx context.Context) {
 	defer close(s.done)
 	defer s.stop()
+	patience := renewPatience
 	for ctx.Err() == nil {
-		if gone, _ := s.renew(ctx); gone {
+		before := s.LastRenewed()
+		if gone, _ := s.renew(ctx, patience); gone {
 			return
+		}
+		patience = min(patience*5/4, renewTimeout)
+		if s.LastRenewed().After(before) {
+			patience = renewPatience
 		}
 		// Why it failed is the monitor's to say.
 		pause(ctx, retryPause)
 	}
 }
 
-// renew renews over one stream until that fails. It returns true if the lease is gone.
-func (s *session) renew(ctx context.Context) (gone bool, err error) {
+// renew renews over one stream until that fails or a renewal takes longer than patience. It returns true if the lease is gone.
+func (s *session) renew(ctx context.Context, patience time.Duration) (gone bool, err error) {
 	ctx, cancel := context.WithCancel(clientv3.WithRequireLeader(ctx))
 	defer cancel()
 	stream, err := s.store.leases.LeaseKeepAlive(ctx, grpc.WaitForReady(true))
@@ -163,7 +172,7 @@ func (s *session) renew(ctx context.Context) (gone bool, err error) {
 	}
 	for {
 		sent := time.Now()
-		timeout := time.AfterFunc(renewTimeout, cancel)
+		timeout := time.AfterFunc(patience, cancel)
 		if err := stream.Send(&pb.LeaseKeepAliveRequest{ID: int64(s.lease)}); err != nil {
 			return false, err
 		}
@@ -178,7 +187,7 @@ func (s *session) renew(ctx context.Context) (gone bool, err error) {
 		s.mu.Lock()
 		s.lastRenewed = sent
 		s.mu.Unlock()
-		if !sleep(ctx, min(renewEvery, s.ttl/3)) {
+		if !sleep(ctx, time.Until(sent.Add(min(renewEvery, s.ttl/3)))) {
 			return false, ctx.Err()
 		}
 	}

@@ -172,4 +172,15 @@ var sessionTests = []test{
 		require.NoError(s, s.store.EndSession(s.ctx, sess.ID()))
 		s.ends(sess.Done(), "a session that another node ended")
 	}},
+	{"a store that lost its keys has lost its sessions, and they learn it", func(s *suite) {
+		rewinder := need[Rewinder](s)
+		sess := s.openSession(longTTL)
+		s.bound("k", sess)
+		rewinder.Rewind(s.T)
+		s.ends(sess.Done(), "a session of a store that was emptied")
+		_, err := s.store.Put(s.ctx, cluster.PutRequest{Key: "k", Session: sess})
+		require.ErrorIs(s, err, cluster.ErrSessionLost)
+		require.Empty(s, s.keys(""))
+		s.bound("k", s.openSession(longTTL))
+	}},
 }
