@@ -19,32 +19,30 @@ func JitterOfArrivals() Jitter {
 }
 
 // JitterOfTimestamps is that of times that samples carry, which are when their scrape began, in milliseconds.
-func JitterOfTimestamps() Jitter { return Jitter{Early: 2 * time.Millisecond} }
+func JitterOfTimestamps() Jitter { return Jitter{Early: 5 * time.Millisecond} }
 
 // Schedule says when a target is scraped: its tick n is due at Phase + n·Interval after the Unix epoch.
 type Schedule struct {
 	Phase, Interval time.Duration
 }
 
-// LearnSchedule finds the phase at which a target is scraped without disturbance. Scrapes can be late but hardly early, so it is the earliest. Not ok: there
-// is none, or they differ by more than a quarter of the interval, as those of two schedules would.
+// LearnSchedule finds the phase at which a target is scraped without disturbance. Scrapes can be late but hardly early, so it is the earliest of
+// those times in the interval around which most scrapes are. Not ok: there is none, or not half of them are within a tenth of the interval.
 func LearnSchedule(interval time.Duration, scrapes []time.Time) (s Schedule, ok bool) {
-	if len(scrapes) == 0 || interval <= 0 {
-		return Schedule{}, false
-	}
-	var least, most time.Duration // relative to the first scrape, in -interval/2 … interval/2
-	for _, at := range scrapes {
-		off := at.Sub(scrapes[0]) % interval
-		switch {
-		case off > interval/2:
-			off -= interval
-		case off <= -interval/2:
-			off += interval
+	s.Interval = interval
+	most := 0
+	for _, first := range scrapes {
+		phase, near := time.Duration(first.UnixNano()%int64(interval)), 0
+		for _, at := range scrapes {
+			if after := (time.Duration(at.UnixNano()%int64(interval)) - phase + interval) % interval; after < interval/10 {
+				near++
+			}
 		}
-		least, most = min(least, off), max(most, off)
+		if near > most {
+			s.Phase, most = phase, near
+		}
 	}
-	first := scrapes[0].Add(least).UnixNano() % int64(interval)
-	return Schedule{Phase: time.Duration(first), Interval: interval}, most-least <= interval/4
+	return s, most > 0 && 2*most >= len(scrapes)
 }
 
 // Due returns when a tick is due.
