@@ -205,8 +205,11 @@ func (s *supervisor) write(c actor.Context, writes []reshard.Write) {
 			m.registry.GiveUp(w.Unit, w.Revision)
 		}
 		if u, ok := s.units[w.Unit]; ok && w.Kind == reshard.ClaimUnit {
-			if released := m.registry.Claims()[w.Unit]; released.Released {
-				u.resume, u.tookOverFrom = released.Handover, released.Node
+			switch before := m.registry.Claims()[w.Unit]; {
+			case before.Released:
+				u.resume, u.tookOverFrom = before.Handover, before.Node
+			case !before.Held() || before.Node != s.Cluster.Node:
+				u.resume = "" // what this node knows is from before others ran it, maybe
 			}
 		}
 	}

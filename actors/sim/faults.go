@@ -1,0 +1,292 @@
+package sim
+
+import (
+	"slices"
+	"time"
+)
+
+// disturb lets one thing go wrong, or somebody do something.
+func (s *storm) disturb() {
+	faults := []func(){
+		s.crash, s.crash, s.stall, s.cutFromStore, s.slowLink, s.loseAnswers, s.cutGossip, s.isolate, s.slander, s.outage, s.emptyStore,
+		s.compactHistory, s.breakPipeline, s.garbageClaim, s.garbageMember, s.endAnySession, s.joinOrLeave, s.joinOrLeave, s.restart, s.restart, s.twin,
+	}
+	if fault := s.rnd.IntN(len(faults)); s.without>>fault&1 == 0 {
+		faults[fault]()
+		return
+	}
+	s.churn()
+}
+
+// span draws how long a fault lasts: often a moment, sometimes long.
+func (s *storm) span() time.Duration {
+	longest := []time.Duration{2 * time.Second, 5 * time.Second, 15 * time.Second, 40 * time.Second}[s.rnd.IntN(4)]
+	return time.Duration(s.rnd.Int64N(int64(longest)))
+}
+
+// later has f happen after a time, whatever happens to nodes.
+func (s *storm) later(d time.Duration, f func()) { s.after(nil, d, f).fault = true }
+
+func (s *storm) crash() {
+	if n := s.any(); n != nil {
+		// At a random step of what it is doing.
+		s.later(time.Duration(s.rnd.Int64N(int64(50*time.Millisecond))), func() {
+			n.unplanned = true
+			n.Crash()
+		})
+		if s.rnd.IntN(3) > 0 {
+			s.later(s.span(), func() { s.comeBack(n.host) })
+		}
+	}
+}
+
+// comeBack starts the host's next process, if there is none.
+func (s *storm) comeBack(h *host) {
+	if s.node(h.name) == nil {
+		h.Start(s.start())
+	}
+}
+
+func (s *storm) restart() {
+	staying := s.staying()
+	if len(staying) == 0 {
+		return
+	}
+	n := staying[s.rnd.IntN(len(staying))]
+	n.Stop(time.Duration(5+s.rnd.IntN(20)) * time.Second)
+	s.later(s.span()+10*time.Second, func() { s.comeBack(n.host) })
+}
+
+func (s *storm) joinOrLeave() {
+	staying := s.staying()
+	if len(staying) > 2 && s.rnd.IntN(2) == 0 || len(staying) > 5 {
+		staying[s.rnd.IntN(len(staying))].Stop(time.Duration(5+s.rnd.IntN(30)) * time.Second)
+		return
+	}
+	if s.names < 12 && len(s.living()) < 6 {
+		s.join()
+	}
+}
+
+func (s *storm) stall() {
+	if n := s.any(); n != nil && !n.stalled {
+		n.Stall()
+		s.later(s.span(), n.Resume)
+	}
+}
+
+func (s *storm) cutFromStore() {
+	if n := s.any(); n != nil {
+		s.cut(n.host, s.span())
+	}
+}
+
+func (s *storm) cut(h *host, d time.Duration) {
+	s.say(h.name, "is cut off from the store")
+	h.link.cut = true
+	s.later(d, func() { s.healStore(h) })
+}
+
+func (s *storm) healStore(h *host) {
+	if h.link.cut {
+		s.say(h.name, "reaches the store again")
+		h.link.cut = false
+		s.store.notify()
+	}
+}
+
+func (s *storm) slowLink() {
+	if n := s.any(); n != nil {
+		l := &n.host.link
+		l.lag, l.again = time.Duration(s.rnd.Int64N(int64(2*time.Second))), 0.1
+		s.say(n.name, "its messages to the store take up to %v", l.lag)
+		s.later(s.span(), func() { l.lag, l.again = 0, 0 })
+	}
+}
+
+func (s *storm) loseAnswers() {
+	if n := s.any(); n != nil {
+		l := &n.host.link
+		l.refused, l.unanswered = s.rnd.Float64()*0.5, s.rnd.Float64()
+		s.say(n.name, "loses %.0f%% of the answers of the store", l.unanswered*100)
+		s.later(s.span(), func() { l.refused, l.unanswered = 0, 0 })
+	}
+}
+
+func (s *storm) cutGossip() {
+	a, b := s.any(), s.any()
+	if a == nil || a == b {
+		return
+	}
+	s.say(a.name, "does not hear %s", b.name)
+	a.host.unheard[b.name] = true
+	s.later(s.span(), func() { delete(a.host.unheard, b.name) })
+}
+
+// isolate cuts a node off from all peers, and often from the store too.
+func (s *storm) isolate() {
+	n := s.any()
+	if n == nil {
+		return
+	}
+	s.say(n.name, "hears nobody")
+	d := s.span()
+	for _, h := range s.hosts {
+		n.host.unheard[h.name] = true
+	}
+	s.later(d, func() { clear(n.host.unheard) })
+	if s.rnd.IntN(2) == 0 {
+		s.cut(n.host, d)
+	}
+}
+
+func (s *storm) slander() {
+	a, b := s.any(), s.any()
+	if a != nil && a != b {
+		a.gossip.slander(b.name, s.span()/4)
+	}
+}
+
+func (s *storm) outage() {
+	if s.store.down {
+		return
+	}
+	s.store.stop()
+	s.later(s.span(), s.store.start)
+}
+
+// emptyStore loses everything that is stored. Somebody stores the configs again, soon.
+func (s *storm) emptyStore() {
+	if s.store.lost > 0 || s.rnd.IntN(2) == 0 {
+		return // once is bad enough
+	}
+	s.store.lose(1 + s.rnd.Int64N(s.store.revision))
+	s.later(s.span(), s.storeAll)
+}
+
+// storeAll stores every config that is missing or not valid.
+func (s *storm) storeAll() {
+	for _, name := range s.configs {
+		if e, ok := s.store.entries[configsPrefix+name]; !ok || e.Value[0] != 's' {
+			s.store.put(configsPrefix+name, s.text(name))
+		}
+	}
+}
+
+func (s *storm) compactHistory() {
+	s.say("", "store: forgets its history")
+	s.store.compact()
+}
+
+func (s *storm) breakPipeline() {
+	n := s.any()
+	if n == nil {
+		return
+	}
+	for _, name := range s.configs {
+		for unit, p := range n.pipelines {
+			if unit.First() && unit.Config == name && s.rnd.IntN(4) == 0 {
+				s.say(n.name, "%v: breaks", unit)
+				s.after(n, 0, p.Break)
+				return
+			}
+		}
+	}
+}
+
+// garbageClaim writes what nobody can read over a claim, bound to no session, until somebody deletes it.
+func (s *storm) garbageClaim() {
+	key := claimsPrefix + s.configs[s.rnd.IntN(len(s.configs))]
+	s.store.put(key, `{"v": 99}`)
+	s.later(s.span(), func() {
+		if string(s.store.entries[key].Value) == `{"v": 99}` {
+			s.store.remove(key)
+		}
+	})
+}
+
+func (s *storm) garbageMember() {
+	n := s.any()
+	if n == nil {
+		return
+	}
+	key := registryPrefix + "members/" + n.name
+	s.store.put(key, "garbage")
+	s.later(s.span(), func() {
+		if string(s.store.entries[key].Value) == "garbage" {
+			s.store.remove(key)
+		}
+	})
+}
+
+// endAnySession ends the session of a node that is alive.
+func (s *storm) endAnySession() {
+	n := s.any()
+	if n == nil {
+		return
+	}
+	id := s.store.entries[registryPrefix+"members/"+n.name].Session
+	s.say(n.name, "its session %s is ended by somebody", id)
+	s.store.end(id)
+}
+
+// twin starts a second process of a name, which a person ends after a while.
+func (s *storm) twin() {
+	n := s.any()
+	if n == nil || s.rnd.IntN(2) == 0 {
+		return
+	}
+	other := n.host.Start(NodeOptions{Moved: true})
+	s.later(s.span(), other.Crash)
+}
+
+// churn changes a config.
+func (s *storm) churn() {
+	name := s.configs[s.rnd.IntN(len(s.configs))]
+	switch s.rnd.IntN(6) {
+	case 0:
+		s.store.remove(configsPrefix + name)
+	case 1:
+		s.store.put(configsPrefix+name, "no: such key")
+	case 2:
+		s.store.put(configsPrefix+name, "\x00garbage")
+	default:
+		s.store.put(configsPrefix+name, s.text(name))
+	}
+}
+
+// calm ends every fault.
+func (s *storm) calm() {
+	s.say("", "no more faults")
+	s.queue = slices.DeleteFunc(s.queue, func(e *event) bool { return e.fault })
+	s.requeue()
+	if s.store.down {
+		s.store.start()
+	}
+	for _, h := range s.hosts {
+		h.link = link{}
+		clear(h.unheard)
+	}
+	for _, n := range s.living() {
+		n.Resume()
+		for _, p := range n.gossip.peers {
+			p.slandered = 0
+		}
+		if first := s.node(n.name); first != n {
+			n.Crash()
+		}
+	}
+	for _, key := range s.store.garbage() {
+		s.store.remove(key)
+	}
+	s.storeAll()
+	s.store.notify()
+	s.options.Trouble, s.options.Garble = 0, false
+	for len(s.staying()) < 2 {
+		if h := s.hosts[s.rnd.IntN(len(s.hosts))]; s.node(h.name) == nil {
+			h.Start(NodeOptions{})
+		} else {
+			s.join()
+		}
+	}
+}

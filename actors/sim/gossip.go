@@ -1,0 +1,169 @@
+package sim
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/ringmaster-agent/ringmaster/actors"
+)
+
+const (
+	// gossipRound is how often a node asks its peers, deadAfter how long one may be silent; see the timing of package gossip.
+	gossipRound = 500 * time.Millisecond
+	deadAfter   = 2500 * time.Millisecond
+)
+
+// gossip is a node's gossip. It implements actors.Gossip.
+type gossip struct {
+	node    *node
+	status  actors.PeerStatus
+	targets map[string]string
+	peers   map[string]*peer
+	contact time.Time
+	last    time.Duration // the last round
+}
+
+// peer is another node as this one sees it.
+type peer struct {
+	alive   bool
+	heard   time.Duration
+	assured time.Time
+	status  actors.PeerStatus
+	said    time.Duration // when the status was said
+	// slandered: held dead until then, whatever is heard.
+	slandered time.Duration
+}
+
+func newGossip(n *node) *gossip { return &gossip{node: n, peers: map[string]*peer{}} }
+
+// Address implements actors.Gossip.
+func (g *gossip) Address() string { return g.node.address + "/gossip" }
+
+// SetStatus implements actors.Gossip.
+func (g *gossip) SetStatus(s actors.PeerStatus) {
+	g.status = s
+	for _, name := range slices.Sorted(maps.Keys(g.peers)) {
+		g.send(name, 300*time.Millisecond, func(*gossip) {})
+	}
+}
+
+// SetPeers implements actors.Gossip.
+func (g *gossip) SetPeers(targets map[string]string) { g.targets = targets }
+
+// Peers implements actors.Gossip.
+func (g *gossip) Peers() []actors.Peer {
+	out := make([]actors.Peer, 0, len(g.peers))
+	for name, p := range g.peers {
+		out = append(out, actors.Peer{Node: name, Alive: p.alive, Assured: p.assured, Status: p.status})
+	}
+	slices.SortFunc(out, func(a, b actors.Peer) int { return cmp.Compare(a.Node, b.Node) })
+	return out
+}
+
+// LastContact implements actors.Gossip.
+func (g *gossip) LastContact() time.Time { return g.contact }
+
+// Conflict implements actors.Gossip.
+func (g *gossip) Conflict() string {
+	for _, other := range g.node.world.nodes {
+		if other != g.node && other.name == g.node.name && !other.dead && !other.stalled && !g.node.host.silent(other.host) {
+			return "two nodes are called " + g.node.name
+		}
+	}
+	return ""
+}
+
+// round asks the peers, and holds those dead that were silent for too long.
+func (g *gossip) round() {
+	w := g.node.world
+	w.after(g.node, gossipRound+w.upTo(50*time.Millisecond), g.round)
+	if w.now-g.last > 4*gossipRound && w.chance(0.8) {
+		for _, p := range g.peers { // it was paused itself
+			p.heard = w.now
+		}
+	}
+	g.last = w.now
+	for name := range g.targets {
+		g.peer(name)
+	}
+	for _, name := range slices.Sorted(maps.Keys(g.peers)) {
+		p := g.peers[name]
+		if p.alive && w.now-p.heard > deadAfter+w.upTo(time.Second) {
+			g.bury(name)
+		}
+		sent := g.node.clock()
+		g.send(name, 0, func(to *gossip) {
+			asker := to.peers[g.node.name]
+			if !asker.alive {
+				return
+			}
+			asker.assured = to.node.clock()
+			to.send(g.node.name, 0, func(back *gossip) {
+				if back == g && sent.After(g.contact) {
+					g.contact = sent
+				}
+			})
+		})
+	}
+}
+
+// bury holds a peer dead, and tells the others, who believe it if they have not heard it either.
+func (g *gossip) bury(name string) {
+	w := g.node.world
+	g.peers[name].alive = false
+	w.say(g.node.name, "gossip: %s is dead", name)
+	for _, other := range slices.Sorted(maps.Keys(g.peers)) {
+		if other == name {
+			continue
+		}
+		g.send(other, 200*time.Millisecond, func(to *gossip) {
+			if p := to.peers[name]; p != nil && p.alive && w.now-p.heard > time.Second {
+				p.alive = false
+				w.say(to.node.name, "gossip: %s is dead, says %s", name, g.node.name)
+			}
+		})
+	}
+}
+
+func (g *gossip) peer(name string) *peer {
+	p, ok := g.peers[name]
+	if !ok {
+		p = &peer{heard: g.node.world.now}
+		g.peers[name] = p
+	}
+	return p
+}
+
+// send has something happen at another node, which hears by it that this one lives, and its status.
+func (g *gossip) send(name string, late time.Duration, f func(*gossip)) {
+	w := g.node.world
+	to := w.node(name)
+	if to == nil || to == g.node || g.node.host.silent(to.host) || to.gossip == nil {
+		return
+	}
+	said, status := w.now, g.status
+	w.after(to, w.upTo(w.options.Lag)+w.upTo(late), func() {
+		if g.node.host.silent(to.host) || w.node(g.node.name) != g.node && !g.node.dead {
+			return // of two with one name, the second is heard by nobody
+		}
+		p := to.gossip.peer(g.node.name)
+		p.heard = w.now
+		if said >= p.said {
+			p.status, p.said = status, said
+		}
+		if !p.alive && w.now >= p.slandered {
+			p.alive = true
+		}
+		f(to.gossip)
+	})
+}
+
+// slander makes the node hold a peer dead for a while.
+func (g *gossip) slander(name string, d time.Duration) {
+	if p := g.peers[name]; p != nil {
+		p.alive, p.slandered = false, g.node.world.now+d
+		g.node.world.say(g.node.name, "gossip: takes %s for dead", name)
+	}
+}

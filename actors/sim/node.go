@@ -1,0 +1,279 @@
+package sim
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+
+	"github.com/ringmaster-agent/ringmaster/actors"
+	"github.com/ringmaster-agent/ringmaster/cluster"
+	"github.com/ringmaster-agent/ringmaster/cluster/lastknown"
+	"github.com/ringmaster-agent/ringmaster/cluster/ring"
+	"github.com/ringmaster-agent/ringmaster/config"
+	"github.com/ringmaster-agent/ringmaster/messages"
+)
+
+// tokensPerNode is fewer than a real node has, since the hash of many costs time here and shows nothing.
+const tokensPerNode = 32
+
+// host is where a node runs: what survives its process.
+type host struct {
+	world  *World
+	name   string
+	zone   string
+	tokens []uint32
+	link   link
+	// unheard are the hosts that it can't gossip with.
+	unheard map[string]bool
+	skew    time.Duration
+	known   memory
+	lives   int
+}
+
+// silent reports whether gossip between the two is cut.
+func (h *host) silent(other *host) bool { return h.unheard[other.name] || other.unheard[h.name] }
+
+// node is one process.
+type node struct {
+	world   *World
+	host    *host
+	name    string
+	address string
+	gossip  *gossip
+	options NodeOptions
+
+	supervisor *actor.PID
+	pids       []*actor.PID
+	parked     []*routine
+	pipelines  map[messages.Unit]*pipeline
+	// generations are the newest of each unit.
+	generations map[messages.Unit]uint64
+
+	// dead: the process is no more. stalled: it stands still, and missed is what will happen when it goes on. stopping: it was told to end.
+	dead, stalled, stopping bool
+	missed                  []*event
+	// unplanned: it has had an accident, so its instances may stop for no other reason.
+	unplanned bool
+}
+
+// NodeOptions are how a process is started.
+type NodeOptions struct {
+	// KeepClaims: its end is the beginning of a restart.
+	KeepClaims bool
+	// Moved: it has another address than the process before.
+	Moved bool
+	// Isolated: a node that sees nobody goes on.
+	Isolated bool
+	// JoinAfter is how long it waits before it joins.
+	JoinAfter time.Duration
+}
+
+// Host adds a place for a node to run.
+func (w *World) Host(name string) *host {
+	state := ring.Key(name)
+	draw := func() uint32 { state = ring.Key(fmt.Sprint(name, state)); return state }
+	h := &host{world: w, name: name, tokens: ring.NewTokens(tokensPerNode, nil, draw), unheard: map[string]bool{}, known: memory{documents: map[string]messages.Document{}}}
+	w.hosts = append(w.hosts, h)
+	return h
+}
+
+// node is the living process of that name, the first if there are two.
+func (w *World) node(name string) *node {
+	for _, n := range w.nodes {
+		if n.name == name && !n.dead {
+			return n
+		}
+	}
+	return nil
+}
+
+// living are all processes that have not ended, in order of their start.
+func (w *World) living() []*node {
+	return slices.DeleteFunc(slices.Clone(w.nodes), func(n *node) bool { return n.dead })
+}
+
+// Start starts a process on the host.
+func (h *host) Start(o NodeOptions) *node {
+	w := h.world
+	h.lives++
+	n := &node{world: w, host: h, name: h.name, address: h.name + ":80", options: o, pipelines: map[messages.Unit]*pipeline{}, generations: map[messages.Unit]uint64{}}
+	if o.Moved {
+		n.address = fmt.Sprintf("%s-%d:80", h.name, h.lives)
+	}
+	w.nodes = append(w.nodes, n)
+	n.gossip = newGossip(n)
+	w.say(n.name, "starts at %s", n.address)
+	store := client{server: w.store, node: n}
+	jitter := w.rnd.Float64
+	n.supervisor = w.system.Root.Spawn(actors.Props(actors.Options{
+		Configs: configs{store}, Parse: parse, NewPipeline: n.open, Logger: zap.New(core{LevelEnabler: zapcore.InfoLevel, node: n}),
+		ReshardInterval: w.options.Reshard, RestartBackoff: 500 * time.Millisecond, FlushDeadline: 5 * time.Second, ConcurrentOpens: 1000,
+		Jitter: jitter, Memory: &h.known, Runtime: n.runtime(), Middleware: n.middleware(),
+		Cluster: &actors.Cluster{
+			Node: n.name, Address: n.address, Scheme: "http", Zone: h.zone, Version: "sim", Settings: "same", Tokens: h.tokens,
+			Registry: registry{Registry: cluster.NewRegistry(store, registryPrefix), client: store}, Sessions: store, Gossip: n.gossip,
+			JoinAfter: o.JoinAfter, Replicas: max(w.options.Replicas, 1), StopWhenIsolated: !o.Isolated, KeepClaims: o.KeepClaims,
+		},
+	}))
+	w.after(n, w.upTo(gossipRound), n.gossip.round)
+	return n
+}
+
+// clock is the node's time.
+func (n *node) clock() time.Time { return epoch.Add(n.world.now + n.host.skew) }
+
+// Stop tells the node to end in good order.
+func (n *node) Stop(within time.Duration) {
+	n.world.say(n.name, "is told to stop")
+	n.stopping = true
+	n.world.system.Root.Send(n.supervisor, messages.StopTree{Within: within})
+}
+
+// Crash ends the process. What it has sent to the store may still be done.
+func (n *node) Crash() {
+	n.world.say(n.name, "crashes")
+	n.kill()
+}
+
+// kill ends the process: no event of it happens any more, and its coroutines return.
+func (n *node) kill() {
+	if n.dead {
+		return
+	}
+	n.dead, n.missed = true, nil
+	for len(n.parked) > 0 {
+		n.parked[0].resume()
+	}
+	for _, pid := range n.pids {
+		n.world.system.ProcessRegistry.Remove(pid)
+	}
+	n.pids = nil
+}
+
+// Stall makes the process stand still while its clock goes on; Resume lets it go on.
+func (n *node) Stall() {
+	n.world.say(n.name, "stands still")
+	n.stalled = true
+}
+
+// Resume lets everything happen that was due meanwhile.
+func (n *node) Resume() {
+	if n.dead || !n.stalled {
+		return
+	}
+	n.world.say(n.name, "goes on, with %d things to do", len(n.missed))
+	n.stalled = false
+	missed := n.missed
+	n.missed = nil
+	for i, e := range missed {
+		if e.f != nil {
+			// The very event, since its owner may yet cancel it.
+			e.at = n.world.now + time.Duration(i)*time.Microsecond
+			n.world.push(e)
+		}
+	}
+}
+
+// middleware watches what the node's actors are told.
+func (n *node) middleware() []actor.ReceiverMiddleware {
+	w := n.world
+	watch := func(next actor.ReceiverFunc) actor.ReceiverFunc {
+		return func(c actor.ReceiverContext, envelope *actor.MessageEnvelope) {
+			switch m := envelope.Message.(type) {
+			case *actor.Started:
+				n.pids = append(n.pids, c.Self())
+			case *actor.Stopped:
+				if c.Self().Equal(n.supervisor) {
+					w.after(nil, 0, n.ended)
+				}
+			case messages.InstanceCommand:
+				w.commanded(n, m)
+			}
+			if !w.options.Garble || !n.garble(c, envelope.Message) {
+				next(c, envelope)
+			}
+		}
+	}
+	out := []actor.ReceiverMiddleware{watch}
+	if w.options.Middleware != nil {
+		out = append(out, w.options.Middleware(n.name)...)
+	}
+	return out
+}
+
+// garble loses, delays or doubles a message, if it is only a hint. It reports whether the message is not to be received now.
+func (n *node) garble(c actor.ReceiverContext, message any) bool {
+	switch message.(type) {
+	case messages.RegistryListed, messages.ConfigsListed:
+		return false
+	case messages.RegistryEvent, messages.WatcherEvent:
+	default:
+		return false
+	}
+	w, self := n.world, c.Self()
+	switch x := w.rnd.Float64(); {
+	case x < 0.02:
+		w.say(n.name, "a hint is lost: %T", message)
+		return true
+	case x < 0.06:
+		w.after(n, w.upTo(2*time.Second), func() { w.system.Root.Send(self, message) })
+		return x < 0.04
+	default:
+		return false
+	}
+}
+
+// ended is called when the supervisor has ended.
+func (n *node) ended() {
+	if n.dead {
+		return
+	}
+	n.world.say(n.name, "has ended")
+	if !n.stopping {
+		n.world.fail("the supervisor of %s has ended although nobody told it to", n.name)
+	}
+	n.kill()
+}
+
+// memory is what a host keeps on disk. It implements actors.Memory.
+type memory struct {
+	documents map[string]messages.Document
+	cluster   lastknown.Cluster
+}
+
+// Load implements actors.Memory.
+func (m *memory) Load() ([]messages.Document, lastknown.Cluster, error) {
+	documents := slices.SortedFunc(maps.Values(m.documents), func(a, b messages.Document) int { return strings.Compare(a.Name, b.Name) })
+	return documents, m.cluster, nil
+}
+
+// Save implements actors.Memory.
+func (m *memory) Save(c lastknown.Change) error {
+	for _, d := range c.Written {
+		m.documents[d.Name] = d
+	}
+	for _, name := range c.Gone {
+		delete(m.documents, name)
+	}
+	if c.Cluster != nil {
+		m.cluster = *c.Cluster
+		sortBy(m.cluster.Members, func(m messages.Member) string { return m.Node })
+		sortBy(m.cluster.Claims, func(c messages.Claim) string { return c.Unit.Key() })
+	}
+	return nil
+}
+
+func sortBy[T any](list []T, key func(T) string) {
+	slices.SortFunc(list, func(a, b T) int { return strings.Compare(key(a), key(b)) })
+}
+
+// parse is the real parser.
+func parse(d messages.Document) (*config.Instance, error) {
+	return config.ParseInstance(d.Name, string(d.Text), config.InstanceOptions{})
+}

@@ -1,0 +1,96 @@
+package sim
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/ringmaster-agent/ringmaster/cluster"
+)
+
+// renewEvery is how often a session is renewed.
+const renewEvery = time.Second
+
+// session is a node's session. It renews itself.
+type session struct {
+	client
+	id          string
+	renewed     time.Time
+	done        chan struct{}
+	ended, over bool
+}
+
+// OpenSession implements cluster.Store.
+func (c client) OpenSession(ctx context.Context, ttl time.Duration) (cluster.Session, error) {
+	s := &session{client: c, renewed: c.node.clock(), done: make(chan struct{})}
+	err := c.call(ctx, "open session", 0, func() error {
+		c.writes++
+		s.id = c.server.open(ttl)
+		c.world.say(c.node.name, "has session %s", s.id)
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("open session: %w", err)
+	}
+	s.renewLater()
+	return s, nil
+}
+
+func (s *session) renewLater() { s.world.after(s.node, renewEvery, s.renew) }
+
+func (s *session) renew() {
+	if s.ended {
+		return
+	}
+	s.renewLater()
+	sent, l, w := s.node.clock(), &s.node.host.link, s.world
+	if !s.reachable(l) || w.chance(l.refused) {
+		return
+	}
+	lag := func() time.Duration { return w.upTo(w.options.Lag) + w.upTo(l.lag) }
+	w.after(nil, lag(), func() {
+		if !s.reachable(l) {
+			return
+		}
+		alive := s.server.renew(s.id)
+		if w.chance(l.unanswered) {
+			return
+		}
+		w.after(s.node, lag(), func() {
+			switch {
+			case l.cut || s.ended:
+			case !alive:
+				s.end()
+			case sent.After(s.renewed):
+				s.renewed = sent
+			}
+		})
+	})
+}
+
+func (s *session) end() {
+	if !s.ended {
+		s.ended = true
+		close(s.done)
+	}
+}
+
+// ID implements cluster.Session.
+func (s *session) ID() string { return s.id }
+
+// Done implements cluster.Session.
+func (s *session) Done() <-chan struct{} { return s.done }
+
+// LastRenewed implements cluster.Session.
+func (s *session) LastRenewed() time.Time { return s.renewed }
+
+// Close implements cluster.Session.
+func (s *session) Close(ctx context.Context) error {
+	s.end()
+	if s.over {
+		return nil
+	}
+	err := s.EndSession(ctx, s.id)
+	s.over = err == nil
+	return err
+}

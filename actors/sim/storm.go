@@ -1,0 +1,175 @@
+package sim
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"time"
+)
+
+const (
+	// settleWithin is how long after the last fault everything wanted has to run, once, where it should.
+	settleWithin = 60 * time.Second
+	// quietFor is how long nothing may be ordered or written after that.
+	quietFor = 30 * time.Second
+)
+
+// Result is what became of one seed.
+type Result struct {
+	Seed uint64
+	// Failure is the first invariant that did not hold, Trace what happened before; empty if all held.
+	Failure, Trace string
+	// Hash is of everything that happened.
+	Hash uint64
+	// Ticks and Moves are how many scrapes were committed, and how often a unit went to another node.
+	Ticks, Moves int
+	// Lasted is the virtual time it took.
+	Lasted time.Duration
+}
+
+// Planted are the ways to break the world on purpose, to see that it is noticed.
+type Planted func(*Options)
+
+// Play plays one seed: what there is, what happens to it, and for how long are drawn from the seed.
+func Play(system System, seed uint64, planted ...Planted) Result {
+	rnd := rand.New(rand.NewPCG(seed, 0xa1))
+	s := &storm{rnd: rnd, planned: rnd.IntN(5) == 0}
+	o := s.draw(seed)
+	for _, plant := range planted {
+		plant(&o)
+	}
+	s.World = NewWorld(system, o)
+	defer s.Close()
+	s.play()
+	r := Result{Seed: seed, Failure: s.failure, Hash: s.trace.hash, Lasted: s.now}
+	for _, u := range s.ledger.units {
+		r.Ticks += len(u.taken)
+	}
+	if s.failure != "" {
+		r.Trace = s.Trace(60)
+	}
+	return r
+}
+
+// storm is one seed's play.
+type storm struct {
+	*World
+	rnd *rand.Rand
+	// planned: nothing breaks; nodes come and go in good order.
+	planned bool
+	// without are the faults that this seed does without, so that others come in dense succession.
+	without uint32
+	names   int
+	configs []string
+}
+
+func (s *storm) draw(seed uint64) Options {
+	o := Options{Seed: seed, Replicas: 1, Pace: time.Millisecond, Lag: 5 * time.Millisecond, Reshard: time.Duration(8+s.rnd.IntN(12)) * time.Second}
+	if s.rnd.IntN(8) == 0 {
+		o.Replicas = 2
+	}
+	if s.planned {
+		return o
+	}
+	if s.rnd.IntN(3) == 0 {
+		o.Pace, o.Lag = 20*time.Millisecond, 100*time.Millisecond
+	}
+	o.Garble = s.rnd.IntN(6) == 0
+	if s.rnd.IntN(3) == 0 {
+		o.Trouble = 0.03
+	}
+	return o
+}
+
+func (s *storm) play() {
+	s.without = s.rnd.Uint32()
+	for range 3 + s.rnd.IntN(3) {
+		s.join()
+	}
+	for i := range 5 + s.rnd.IntN(12) {
+		s.configs = append(s.configs, fmt.Sprintf("app-%d", i))
+		s.store.put(configsPrefix+s.configs[i], s.text(s.configs[i]))
+	}
+	s.Run(time.Duration(s.rnd.IntN(20)) * time.Second)
+	for range 4 + s.rnd.IntN(20) {
+		if s.failure != "" {
+			return
+		}
+		if s.planned {
+			s.plan()
+			s.Run(20*time.Second + time.Duration(s.rnd.Int64N(int64(10*time.Second))))
+		} else {
+			s.disturb()
+			s.Run(time.Duration(s.rnd.Int64N(int64(10 * time.Second))))
+		}
+		if s.now > 2*time.Minute {
+			break
+		}
+	}
+	s.calm()
+	s.Run(settleWithin)
+	s.checkSettled()
+	s.checkQuiet()
+	if s.planned {
+		s.checkNothingMissed()
+	}
+}
+
+func (s *storm) join() *host {
+	s.names++
+	h := s.Host(string(rune('a' + s.names - 1)))
+	h.zone = []string{"", "north", "south"}[s.rnd.IntN(3)]
+	if !s.planned && s.rnd.IntN(6) == 0 {
+		h.skew = time.Duration(1-2*s.rnd.IntN(2)) * time.Hour
+	}
+	h.Start(s.start())
+	return h
+}
+
+func (s *storm) start() NodeOptions {
+	return NodeOptions{
+		KeepClaims: !s.planned && s.rnd.IntN(5) == 0, Moved: !s.planned && s.rnd.IntN(5) == 0,
+		JoinAfter: time.Duration(s.rnd.IntN(3)) * time.Second,
+	}
+}
+
+// text is a valid config. Its interval depends on its name only, so that its ticks keep their numbers.
+func (s *storm) text(name string) string {
+	slices := 1
+	if s.rnd.IntN(6) == 0 {
+		slices = 2
+	}
+	return Config(name, 1+s.rnd.IntN(3), slices)
+}
+
+// Config is the text of a valid config; versions differ.
+func Config(name string, version, slices int) string {
+	interval := []string{"1s", "2s", "5s"}[int(name[len(name)-1])%3]
+	return fmt.Sprintf("slices: %d\nwal_truncate_frequency: %dh\nscrape_configs: [{job_name: a, scrape_interval: %s, scrape_timeout: 1s}]\n", slices, version, interval)
+}
+
+// any draws a living node; nil if there is none.
+func (s *storm) any() *node {
+	if living := s.living(); len(living) > 0 {
+		return living[s.rnd.IntN(len(living))]
+	}
+	return nil
+}
+
+// staying are the nodes that were not told to stop.
+func (s *storm) staying() []*node {
+	return slices.DeleteFunc(s.living(), func(n *node) bool { return n.stopping })
+}
+
+// plan does one thing that a person would do.
+func (s *storm) plan() {
+	staying := s.staying()
+	switch name := s.configs[s.rnd.IntN(len(s.configs))]; {
+	case s.rnd.IntN(5) < 2 && len(staying) > 2 && len(s.living()) == len(staying):
+		staying[s.rnd.IntN(len(staying))].Stop(30 * time.Second)
+	case s.rnd.IntN(2) == 0 && len(s.living()) < 6:
+		s.join()
+	default:
+		s.store.put(configsPrefix+name, Config(name, 1+s.rnd.IntN(9), 1))
+	}
+}

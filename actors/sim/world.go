@@ -1,0 +1,182 @@
+package sim
+
+import (
+	"container/heap"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+)
+
+// epoch is when virtual time begins.
+var epoch = time.Unix(1_800_000_000, 0).UTC()
+
+// System is an actor system for worlds. It is expensive to make, so worlds that follow each other share one.
+type System struct{ *actor.ActorSystem }
+
+// NewSystem returns a system for one world after another.
+func NewSystem() System {
+	silent := slog.New(slog.NewTextHandler(io.Discard, &slog.HandlerOptions{Level: slog.LevelError + 1}))
+	return System{actor.NewActorSystem(
+		actor.WithLoggerFactory(func(*actor.ActorSystem) *slog.Logger { return silent }),
+		actor.WithDeadLetterThrottleInterval(time.Millisecond),
+	)}
+}
+
+// World is some nodes, what they share, and everything that is about to happen.
+type World struct {
+	options Options
+	rnd     *rand.Rand
+	system  System
+	now     time.Duration
+	queue   queue
+	last    uint64 // the number of the newest event
+
+	store *server
+	// hosts are where nodes run, by name; they survive their processes. nodes are all processes there have been.
+	hosts []*host
+	nodes []*node
+	// current is the coroutine that is running; nil between coroutines.
+	current *routine
+
+	trace  trace
+	ledger ledger
+	// failure is the first invariant that did not hold; empty: all do.
+	failure string
+}
+
+// Options is what a world is like. The zero value is a calm world of fast messages.
+type Options struct {
+	Seed uint64
+	// Middleware is put around every Receive of every actor, and told on whose node.
+	Middleware func(node string) []actor.ReceiverMiddleware
+	// AnyClaim makes the store ignore the conditions of claims: a planted bug.
+	AnyClaim bool
+	// Replicas of each config, 0: 1.
+	Replicas int
+	// Pace is the greatest delay of whatever takes time inside of a node, Lag that of a message to the store or a peer. 0: 1 ms, 5 ms.
+	Pace, Lag time.Duration
+	// Reshard is the nodes' ReshardInterval, 0: 15 s.
+	Reshard time.Duration
+	// Garble loses, delays and doubles hints between actors.
+	Garble bool
+	// Trouble is the share of pipeline calls that fail.
+	Trouble float64
+}
+
+// NewWorld returns a world without nodes.
+func NewWorld(system System, o Options) *World {
+	if o.Pace == 0 {
+		o.Pace = time.Millisecond
+	}
+	if o.Lag == 0 {
+		o.Lag = 5 * time.Millisecond
+	}
+	if o.Reshard == 0 {
+		o.Reshard = 15 * time.Second
+	}
+	w := &World{options: o, rnd: rand.New(rand.NewPCG(o.Seed, 0x51)), system: system}
+	w.store = newServer(w)
+	w.ledger.units = map[string]*record{}
+	return w
+}
+
+// event is something that happens at a time, on a node or, if that is nil, outside of all nodes.
+type event struct {
+	at    time.Duration
+	order uint64
+	node  *node
+	f     func()
+	// fault: it begins or ends a fault, so it does not happen any more when there are no more faults.
+	fault bool
+}
+
+// queue is a heap of events by time. Those of one time are in random order.
+type queue []*event
+
+func (q queue) Len() int { return len(q) }
+func (q queue) Less(i, j int) bool {
+	return q[i].at < q[j].at || q[i].at == q[j].at && q[i].order < q[j].order
+}
+func (q queue) Swap(i, j int) { q[i], q[j] = q[j], q[i] }
+func (q *queue) Push(x any)   { *q = append(*q, x.(*event)) }
+func (q *queue) Pop() any {
+	old := *q
+	last := old[len(old)-1]
+	old[len(old)-1] = nil
+	*q = old[:len(old)-1]
+	return last
+}
+
+// after has f happen on the node once d has passed, unless the node crashes before. A nil f is a cancelled event.
+func (w *World) after(n *node, d time.Duration, f func()) *event {
+	w.last++
+	e := &event{at: w.now + max(d, 0), order: uint64(w.rnd.Uint32())<<32 | w.last&(1<<32-1), node: n, f: f}
+	w.push(e)
+	return e
+}
+
+// requeue puts the queue in order again.
+func (w *World) requeue() { heap.Init(&w.queue) }
+
+func (w *World) push(e *event) { heap.Push(&w.queue, e) }
+
+// upTo draws a duration from 0 up to d.
+func (w *World) upTo(d time.Duration) time.Duration {
+	if d <= 0 {
+		return 0
+	}
+	return time.Duration(w.rnd.Int64N(int64(d)))
+}
+
+// chance draws whether something happens.
+func (w *World) chance(p float64) bool { return p > 0 && w.rnd.Float64() < p }
+
+// Run lets time pass. It stops early when an invariant does not hold.
+func (w *World) Run(d time.Duration) {
+	until := w.now + d
+	for len(w.queue) > 0 && w.queue[0].at <= until && w.failure == "" {
+		w.step(heap.Pop(&w.queue).(*event))
+	}
+	w.now = until
+}
+
+// step lets one event happen.
+func (w *World) step(e *event) {
+	w.now = e.at
+	n := e.node
+	switch {
+	case e.f == nil, n != nil && n.dead:
+		return
+	case n != nil && n.stalled:
+		n.missed = append(n.missed, e)
+		return
+	}
+	w.trace.mix(uint64(e.at), uint64(w.last))
+	e.f()
+	if n != nil {
+		n.wakeReady()
+	}
+}
+
+// fail records the first invariant that does not hold.
+func (w *World) fail(format string, args ...any) {
+	if w.failure == "" {
+		w.failure = fmt.Sprintf(format, args...)
+		w.say("", "FAILED: %s", w.failure)
+	}
+}
+
+// Failure is the first invariant that did not hold; empty if all do.
+func (w *World) Failure() string { return w.failure }
+
+// Close ends every node, without any order.
+func (w *World) Close() {
+	for _, n := range w.nodes {
+		n.kill()
+	}
+	w.queue = nil
+}
