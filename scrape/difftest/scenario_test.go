@@ -12,7 +12,6 @@ import (
 
 	"github.com/prometheus/common/promslog"
 	promconfig "github.com/prometheus/prometheus/config"
-	"github.com/prometheus/prometheus/storage"
 )
 
 // quiet is the end of each interval in which nothing may be scraped: configs are reloaded and answers are changed then, and it
@@ -241,6 +240,9 @@ func (s scenario) diff(stock, own *trace) string {
 			a, b = withoutCache(a), withoutCache(b)
 		}
 		for i := range max(len(a), len(b)) {
+			if s.keepsCache {
+				forgiveEnds(at(a, i), at(b, i))
+			}
 			diffLines(&out, fmt.Sprintf("transaction %d of target %s", i, target), at(a, i), forgive(at(a, i), at(b, i)))
 		}
 	}
@@ -288,19 +290,26 @@ func diffOpen(out *strings.Builder, stock, own *trace) {
 	}
 }
 
-// withoutCache leaves out what depends on what a loop knows of earlier scrapes, and on when the series of a removed target end.
+// withoutCache leaves out what depends on what a loop knows of earlier scrapes.
 func withoutCache(transactions [][]string) [][]string {
 	var kept [][]string
 	for _, lines := range transactions {
-		lines = slices.DeleteFunc(slices.Clone(lines), func(line string) bool {
+		kept = append(kept, slices.DeleteFunc(slices.Clone(lines), func(line string) bool {
 			return strings.Contains(line, " 7ff0000000000002 (NaN) @") || strings.HasPrefix(line, `{__name__="scrape_series_added"`)
-		})
-		for i, line := range lines {
-			lines[i] = strings.TrimSuffix(line, " refused: "+storage.ErrOutOfOrderSample.Error()+afterEnd)
-		}
-		kept = append(kept, lines)
+		}))
 	}
 	return kept
+}
+
+// forgiveEnds leaves out what became of samples that one of the loops has appended after it had ended the series of a target that is
+// gone, which the other may do some seconds later.
+func forgiveEnds(a, b []string) {
+	for i := range min(len(a), len(b)) {
+		if strings.HasSuffix(a[i], afterEnd) || strings.HasSuffix(b[i], afterEnd) {
+			a[i], _, _ = strings.Cut(a[i], " refused: ")
+			b[i], _, _ = strings.Cut(b[i], " refused: ")
+		}
+	}
 }
 
 // forgive takes metadata away from own lines where Prometheus has none because it keeps the name of a protobuf family in a buffer
