@@ -82,7 +82,7 @@ func reachableIP(listener *net.TCPAddr, l config.Lifecycler, interfaces []networ
 	if ip, err := netip.ParseAddr(l.Address); err == nil {
 		return ip.Unmap()
 	}
-	if ip, ok := netip.AddrFromSlice(listener.IP); ok && !ip.IsUnspecified() {
+	if ip, ok := netip.AddrFromSlice(listener.IP); ok && !listener.IP.IsUnspecified() {
 		return ip.Unmap()
 	}
 	names := l.InterfaceNames

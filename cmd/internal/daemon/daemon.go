@@ -66,6 +66,7 @@ type daemon struct {
 	loads    *loadMetrics
 	configs  *cluster.Configs // nil without scraping service
 	cluster  *actors.Cluster  // nil if the node runs everything itself
+	memory   actors.Memory    // nil if nothing is kept for a start without the store
 	factory  *pipeline.Factory
 	listener net.Listener
 	tree     *tree
@@ -95,7 +96,7 @@ func Run(ctx context.Context, o Options) error {
 			started[i]()
 		}
 	}()
-	for _, part := range []func(context.Context) (stop func(), err error){d.listen, d.openStore, d.openGossip, d.openPipelines} {
+	for _, part := range []func(context.Context) (stop func(), err error){d.listen, d.openStore, d.openMemory, d.openGossip, d.openPipelines} {
 		stop, err := part(ctx)
 		if err != nil && ctx.Err() != nil {
 			return nil // it was called off
@@ -247,6 +248,7 @@ func (d *daemon) actorOptions(directory *actors.Directory) actors.Options {
 		ReshardInterval: m.ScrapingService.ReshardInterval,
 		RestartBackoff:  m.InstanceRestartBackoff,
 		Cluster:         d.cluster,
+		Memory:          d.memory,
 	}
 	if d.configs != nil {
 		o.Configs = d.configs

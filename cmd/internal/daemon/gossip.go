@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"time"
 
 	"go.uber.org/zap"
@@ -67,7 +68,12 @@ func (d *daemon) openGossip(context.Context) (func(), error) {
 func (d *daemon) closeGossip(g *gossip.Gossip) {
 	ctx, cancel := context.WithTimeout(context.Background(), leaveTimeout)
 	defer cancel()
-	if err := errors.Join(g.Leave(ctx), g.Close()); err != nil {
+	left := g.Leave(ctx)
+	alone := !slices.ContainsFunc(g.Peers(), func(p gossip.Peer) bool { return p.Alive })
+	if alone {
+		left = nil // nobody is there to hear it
+	}
+	if err := errors.Join(left, g.Close()); err != nil {
 		d.Logger.Warn("gossip did not end in order; others may take this node for dead", zap.Error(err))
 	}
 }
