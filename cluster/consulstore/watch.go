@@ -153,14 +153,13 @@ func (w *watch) take(l listing, revision int64, rewound bool) []cluster.Event {
 
 // beginning returns what the reader knows at the revision from which it watches, and false if nobody can tell.
 func (w *watch) beginning(l listing, revision int64) (map[string]int64, bool) {
-	switch w.after {
-	case 0:
+	if w.after == 0 {
 		return nil, true
-	case revision:
-		return l.keys(), true // nothing has happened since, anywhere
-	default:
-		return w.store.memory.recall(w.prefix, w.after)
 	}
+	if known, ok := w.store.memory.recall(w.prefix, w.after); ok {
+		return known, true
+	}
+	return l.keys(), w.after == revision // then nothing has happened since, anywhere
 }
 
 // difference returns what changed from known to l: first what was written, in the order of revisions, then what is gone, at

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"go.uber.org/zap"
 
 	"github.com/ringmaster-agent/ringmaster/cluster"
 	"github.com/ringmaster-agent/ringmaster/cluster/consulstore/consultest"
@@ -69,21 +70,26 @@ func TestForgottenTombstonesLoseNothing(t *testing.T) {
 	s := open(t)
 	put(t, s, "p/kept", "v")
 	put(t, s, "p/gone", "v")
-	after := revisionOf(t, s, "p/")
-	s.server.Stop()
-	events := s.Watch(t.Context(), "p/", after)
-	require.NoError(t, s.server.Resume())
-	// The watch of another client sees the same, without the deletion in between.
-	other := dial(t, s.server, Config{})
-	quiet := other.Watch(t.Context(), "p/", revisionOf(t, other, "p/"))
+	late := dial(t, s.server, Config{ACLToken: "late", Logger: zap.NewNop()})
+	after := revisionOf(t, late, "p/")
+	s.server.Intercept(func(w http.ResponseWriter, r *http.Request) bool {
+		away := r.Header.Get("X-Consul-Token") == "late"
+		if away {
+			http.Error(w, "away", http.StatusServiceUnavailable)
+		}
+		return away
+	})
+	events := late.Watch(t.Context(), "p/", after)
+	there := s.Watch(t.Context(), "p/", revisionOf(t, s, "p/"))
 	gone := remove(t, s, "p/gone")
-	require.Equal(t, deleted("p/gone", gone), next(t, quiet))
+	require.Equal(t, deleted("p/gone", gone), next(t, there))
 	s.server.ReapTombstones()
+	s.server.Intercept(nil)
 	ev := next(t, events)
-	require.Equal(t, cluster.EventDelete, ev.Kind)
+	require.Equal(t, deleted("p/gone", ev.Entry.Revision), ev, "it was listed, so it is known to be gone")
 	require.GreaterOrEqual(t, ev.Entry.Revision, gone)
-	for _, stream := range []<-chan cluster.Event{events, quiet} {
-		put(t, s, "p/new", time.Now().String())
+	for _, stream := range []<-chan cluster.Event{events, there} {
+		put(t, s, "p/new", "v")
 		require.Equal(t, cluster.EventPut, next(t, stream).Kind, "an index that went back for that is no reason to relist")
 	}
 }
