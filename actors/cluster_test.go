@@ -26,6 +26,8 @@ type ringWorld struct {
 	configs *cluster.Configs
 	admin   *memstore.Client
 	nodes   map[string]*node
+	// away: the store can't be reached by nodes that join.
+	away bool
 }
 
 type node struct {
@@ -56,6 +58,7 @@ func inRing(t *testing.T, play func(*ringWorld)) {
 func (w *ringWorld) join(name string, change func(*actors.Options)) *node {
 	w.Helper()
 	store := w.server.Connect()
+	store.SetUnreachable(w.away)
 	state := ring.Key(name)
 	n := &node{name: name, store: store}
 	n.world = newWorld(w.T, nil, func(o *actors.Options) {
@@ -281,7 +284,8 @@ func TestANodeThatIsRestartedWhileTheStoreIsAwayGoesOnWithWhatItHad(t *testing.T
 			n.store.SetUnreachable(true)
 		}
 		w.leave("b")
-		w.join("b", func(o *actors.Options) { remembering(o) }).store.SetUnreachable(true)
+		w.away = true
+		w.join("b", remembering)
 		w.pass(20 * time.Second)
 		for config, runner := range before {
 			if config != "app-00" {

@@ -16,6 +16,8 @@ import (
 const (
 	// writePause is the wait after claims could not be written.
 	writePause = 500 * time.Millisecond
+	// refusedPause is the wait after a write whose condition did not hold.
+	refusedPause = 100 * time.Millisecond
 	// leaveShare is the part of the time for a stop that handing over may take.
 	leaveShare = 0.7
 	// longestHandover bounds a handover when the stop has no bound.
@@ -218,17 +220,25 @@ func (s *supervisor) write(c actor.Context, writes []reshard.Write) {
 
 func (s *supervisor) recordsWritten(c actor.Context, w recordsWritten) {
 	s.remember(c)
-	for _, event := range w.events {
-		if event != nil {
-			s.foldRegistry(c, event)
-		}
-	}
-	if w.err == nil {
-		s.writeAgain(c, writeAgain{records: w.records})
+	if w.err != nil {
+		// Whether they were written will show; until then, and for a while, nothing is tried.
+		s.after(writePause, c.Self(), writeAgain{records: w.records})
 		return
 	}
-	// Whether they were written will show; until then, and for a while, nothing is tried.
-	s.after(writePause, c.Self(), writeAgain{records: w.records})
+	var done, refused []reshard.Record
+	for i, event := range w.events {
+		if event == nil {
+			refused = append(refused, w.records[i])
+			continue
+		}
+		done = append(done, w.records[i])
+		s.foldRegistry(c, event)
+	}
+	if len(refused) > 0 {
+		// Somebody has written them; the watch will say what.
+		s.after(refusedPause, c.Self(), writeAgain{records: refused})
+	}
+	s.writeAgain(c, writeAgain{records: done})
 }
 
 func (s *supervisor) writeAgain(c actor.Context, m writeAgain) {
@@ -300,8 +310,9 @@ func (s *supervisor) nothingToHandOver() bool {
 	if m.session == "" || !m.owners.others() {
 		return true
 	}
-	for _, claim := range m.registry.Claims() {
-		if claim.Node == s.Cluster.Node && claim.Session == m.session && claim.Held() {
+	for id, claim := range m.registry.Claims() {
+		// One that was released says which ticks were taken, and would go with the session.
+		if _, wanted := s.documents[id.Config]; wanted && claim.Node == s.Cluster.Node && claim.Session == m.session {
 			return false
 		}
 	}

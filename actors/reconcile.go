@@ -133,8 +133,11 @@ func (s *supervisor) spawn(c actor.Context, start reshard.Start) {
 	u.attempts++
 	u.generation, u.local, u.ordered = s.generation, d.Local, start.Version
 	u.asked, u.pending = messages.NotStopping, 0
+	if u.epoch != 0 || u.handover != "" {
+		u.resume, u.tookOverFrom = u.handover, ""
+	}
+	u.handover, u.quiet = "", false
 	u.prepared, u.epoch, u.permit = false, 0, &unitPermit{free: !start.Hold}
-	u.resume, u.tookOverFrom, u.handover, u.quiet = u.handover, "", "", false
 	u.terminated, u.told, u.silent, u.over = false, false, 0, make(chan struct{})
 	shared, unitID, generation, over := s.tree, u.Unit, u.generation, u.over
 	permit := u.permit.allowed

@@ -13,6 +13,9 @@ import (
 	"github.com/ringmaster-agent/ringmaster/messages"
 )
 
+// recordBytes is more than a claim needs besides its unit's name and its handover.
+const recordBytes = 512
+
 // lookInterval is how often the ring actor looks at its session and its peers.
 const lookInterval = 250 * time.Millisecond
 
@@ -175,7 +178,7 @@ func (r *ringActor) write(c actor.Context) {
 	if w.busy || len(w.waiting) == 0 {
 		return
 	}
-	batch := w.waiting[:min(len(w.waiting), cluster.MaxBatch)]
+	batch := w.waiting[:batchSize(w.waiting)]
 	w.waiting = w.waiting[len(batch):]
 	out := written{records: make([]reshard.Record, len(batch))}
 	requests := make([]cluster.RecordWrite, len(batch))
@@ -197,6 +200,18 @@ func (r *ringActor) write(c actor.Context) {
 		out.events, err = r.Registry.Write(ctx, node, p.session, now, requests)
 		return err
 	}, func(err error) any { out.err = err; return out })
+}
+
+// batchSize is how many of the writes the store takes in one step: at least one.
+func batchSize(waiting []reshard.Write) int {
+	bytes := 0
+	for i, w := range waiting {
+		bytes += 2*len(w.Handover) + len(w.Unit.Config) + recordBytes // JSON may escape what is handed over
+		if i > 0 && (i == cluster.MaxBatch || bytes > cluster.BatchBytes) {
+			return i
+		}
+	}
+	return len(waiting)
 }
 
 func recordWrite(w reshard.Write) cluster.RecordWrite {

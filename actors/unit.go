@@ -81,6 +81,10 @@ func (s *supervisor) foldInstance(c actor.Context, event messages.InstanceEvent)
 			u.ordered = u.running
 		}
 	case messages.InstanceDraining:
+		if u.epoch == 0 && s.membership != nil && !u.local {
+			// It was never let scrape, so what was left to it is left to the next.
+			u.quiet, u.handover, u.releaseBy = true, u.resume, s.now()
+		}
 		s.become(u, messages.PhaseDraining)
 	case messages.InstanceQuiet:
 		u.quiet, u.handover, u.releaseBy = true, e.Handover, s.now().Add(s.releaseAfter(u.Config))

@@ -35,7 +35,7 @@ type watcher struct {
 	busy, again bool
 	// watched: a stream is open.
 	watched bool
-	// revision is that of the newest listing. afresh: the store has said since that it is not the one it was.
+	// revision is that of the newest listing or event. afresh: the store has said since that it is not the one it was.
 	revision  int64
 	afresh    bool
 	failures  int
@@ -66,6 +66,7 @@ type (
 	// listed is the outcome of a listing.
 	listed struct {
 		number   uint64
+		afresh   bool
 		message  any
 		revision int64
 		err      error
@@ -128,12 +129,12 @@ func (w *watcher) list(c actor.Context) {
 	w.busy, w.again = true, false
 	w.listing++
 	stopTimer(w.next)
-	out, afresh := listed{number: w.listing}, w.afresh
+	out := listed{number: w.listing, afresh: w.afresh}
 	w.impatient = w.after(listPatience, c.Self(), notListed{number: w.listing})
 	w.do(c.Self(), func() (err error) {
 		ctx, cancel := w.Runtime.Timeout(w.ctx, listTimeout)
 		defer cancel()
-		out.message, out.revision, err = w.feed.list(ctx, afresh)
+		out.message, out.revision, err = w.feed.list(ctx, out.afresh)
 		return err
 	}, func(err error) any { out.err = err; return out })
 }
@@ -148,7 +149,10 @@ func (w *watcher) listed(c actor.Context, m listed) {
 	if w.failures > 0 {
 		w.Logger.Info("store answers again", zap.String("what", w.feed.what()), zap.Int("failures", w.failures))
 	}
-	w.failures, w.afresh, w.revision = 0, false, m.revision
+	w.failures, w.revision = 0, m.revision
+	if m.afresh {
+		w.afresh = false
+	}
 	w.tell(c, m.message)
 	if !w.watched {
 		w.stream(c, m.revision)
@@ -201,6 +205,7 @@ func (w *watcher) stream(c actor.Context, after int64) {
 
 func (w *watcher) event(c actor.Context, n news) {
 	if n.message != nil {
+		w.revision = max(w.revision, n.revision)
 		w.tell(c, n.message)
 		return
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -63,6 +64,8 @@ type Factory struct {
 	scrapes *scrape.Metrics
 	scraped *scrape.Shared
 	logs    *liveLogs
+	// looking is held while a log is opened only to see what is in it, and for reading while a pipeline opens one, which must not find it in use.
+	looking sync.RWMutex
 }
 
 // NewFactory makes a factory. Close it after the last pipeline was closed.

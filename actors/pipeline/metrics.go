@@ -62,6 +62,17 @@ func (m *liveLogs) remove(p *Pipeline) {
 	delete(m.pipelines, p)
 }
 
+// names are the keys of the units whose logs are open.
+func (m *liveLogs) names() map[string]bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	names := make(map[string]bool, len(m.pipelines))
+	for p := range m.pipelines {
+		names[p.name] = true
+	}
+	return names
+}
+
 // prune applies retention to every live log.
 func (m *liveLogs) prune() {
 	m.mu.Lock()

@@ -49,7 +49,7 @@ func (p *Pipeline) open(ctx context.Context) (err error) {
 		Metadata: p.metadata,
 		OnPanic:  p.failed,
 	})
-	if p.log, err = wal.Open(p.factory.directory(p.name), p.factory.logOptions(p)); err != nil {
+	if p.log, err = p.openLog(); err != nil {
 		return err
 	}
 	if p.scraper, err = scrape.New(p.factory.scrapeOptions(p)); err != nil {
@@ -66,6 +66,12 @@ func (p *Pipeline) open(ctx context.Context) (err error) {
 	}
 	p.warm(ctx)
 	return nil
+}
+
+func (p *Pipeline) openLog() (*wal.Log, error) {
+	p.factory.looking.RLock()
+	defer p.factory.looking.RUnlock()
+	return wal.Open(p.factory.directory(p.name), p.factory.logOptions(p))
 }
 
 // warm waits until the targets are known, so that none misses a tick after a move.

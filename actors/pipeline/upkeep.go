@@ -95,18 +95,16 @@ func (f *Factory) leftAlone(directory string) bool {
 
 // removeOrphan opens the log to be sure that nobody else has it, and to count what is lost with it.
 func (f *Factory) removeOrphan(directory string) error {
-	log, err := wal.Open(directory, wal.Options{Syncer: f.syncer})
+	f.looking.Lock()
+	defer f.looking.Unlock()
+	log, err := wal.Open(directory, wal.Options{FS: f.options.FS, Syncer: f.syncer})
 	if errors.Is(err, wal.ErrLocked) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	var unsent uint64
-	for _, cursor := range log.Cursors() {
-		unsent = max(unsent, log.End().Seq-cursor.Seq)
-	}
 	f.options.Logger.Warn("log of a config that is gone was removed", zap.String("directory", directory),
-		zap.Uint64("samples_lost", unsent), zap.Duration("age", f.options.OrphanAge))
+		zap.Uint64("samples_lost", unsentIn(log)), zap.Duration("age", f.options.OrphanAge))
 	return log.Remove()
 }
