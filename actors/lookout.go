@@ -21,7 +21,9 @@ type lookout struct {
 	// reason is the newest verdict's.
 	reason string
 	fenced bool
-	// lapsed: there was a time without permission since the store last renewed the session.
+	// until is when the permission ends that the newest look found. lapsed: there was a time without one since the store last renewed
+	// the session.
+	until  time.Time
 	lapsed bool
 	// status is what the node said last of itself, conflict what gossip said last of its name.
 	status   PeerStatus
@@ -43,7 +45,7 @@ type revoked struct {
 // wake notices that the process was paused.
 func (l *lookout) wake(now time.Time) {
 	if l.last.IsZero() || now.Sub(l.last) > lookInterval+pause {
-		l.awakeSince, l.lapsed = now, true
+		l.awakeSince = now
 	}
 	l.last = now
 }
@@ -58,7 +60,7 @@ func (r *ringActor) checkPermit(c actor.Context) {
 		Now: r.now(), TTL: r.SessionTTL, Renewed: p.session.LastRenewed(), Others: r.others(),
 		AwakeSince: r.watch.awakeSince, StopWhenIsolated: r.StopWhenIsolated,
 	}
-	v.Lapsed = r.watch.lapsed && v.Now.Sub(v.Renewed) >= fencing.Fresh
+	v.Lapsed = (r.watch.lapsed || v.Now.After(r.watch.until)) && v.Now.Sub(v.Renewed) >= fencing.Fresh
 	if r.Gossip != nil {
 		v.Contact = r.Gossip.LastContact()
 		for _, peer := range r.watch.peers {
@@ -79,7 +81,7 @@ func (r *ringActor) checkPermit(c actor.Context) {
 		r.watch.reason = verdict.Reason
 	}
 	until := verdict.Until
-	r.watch.lapsed = v.Lapsed || until.IsZero()
+	r.watch.lapsed, r.watch.until = v.Lapsed, until
 	p.until.Store(&until)
 	if verdict.Fenced {
 		p.void.Store(true)

@@ -7,8 +7,10 @@ const (
 	Fresh = 2500 * time.Millisecond
 	// Idle is how long a session must not have been renewed before another node ends it.
 	Idle = 3 * time.Second
-	// carry is how long a permission without evidence holds: until the node has looked again, four times over.
-	carry = time.Second
+	// carry is how long a permission holds that needs no evidence: so long that a process which is starved for a moment keeps it.
+	carry = 2 * time.Second
+	// composure is how long a node must have been awake to give its session up: the store has had its time to renew it.
+	composure = 2 * time.Second
 	// patience is how long a node looks, without having been paused itself, before it believes that it is isolated.
 	patience = 10 * time.Second
 )
@@ -73,7 +75,8 @@ func amongPeers(v View, stale time.Duration) Verdict {
 	limit := v.TTL / 2
 	switch {
 	case v.Lapsed && (v.Reaching > 0 || v.Now.Sub(v.AwakeSince) < patience):
-		return Verdict{Fenced: stale >= limit && v.Reaching > 0 && !v.Renewed.IsZero(), Reason: "peers answer, but others may have taken over before"}
+		fenced := stale >= limit && v.Reaching > 0 && !v.Renewed.IsZero() && v.Now.Sub(v.AwakeSince) >= composure
+		return Verdict{Fenced: fenced, Reason: "peers answer, but others may have taken over before"}
 	case v.Reaching == 0:
 		return Verdict{Until: v.Now.Add(carry), Reason: "no node reaches the store"}
 	case v.Renewed.IsZero():

@@ -25,14 +25,14 @@ func TestVerdicts(t *testing.T) {
 		fenced bool
 	}{
 		"a session that was just renewed is evidence":   {func(v *View) { v.Renewed = ago(time.Second) }, 1500 * time.Millisecond, false},
-		"an old one is none, and its node is isolated":  {func(*View) {}, time.Second, false},
+		"an old one is none, and its node is isolated":  {func(*View) {}, 2 * time.Second, false},
 		"an isolated node stops if it was told so":      {func(v *View) { v.StopWhenIsolated = true }, 0, true},
 		"a node that has just woken is not isolated":    {func(v *View) { v.AwakeSince = ago(time.Second) }, 0, false},
-		"a node alone goes on":                          {func(v *View) { v.Others = 0 }, time.Second, false},
-		"a node alone goes on when it was told to stop": {func(v *View) { v.Others, v.StopWhenIsolated = 0, true }, time.Second, false},
+		"a node alone goes on":                          {func(v *View) { v.Others = 0 }, 2 * time.Second, false},
+		"a node alone goes on when it was told to stop": {func(v *View) { v.Others, v.StopWhenIsolated = 0, true }, 2 * time.Second, false},
 		"when no node reaches the store all go on": {func(v *View) {
 			v.Contact, v.Alive = ago(time.Second), 2
-		}, time.Second, false},
+		}, 2 * time.Second, false},
 		"when others reach the store this node stops": {func(v *View) {
 			v.Contact, v.Alive, v.Reaching = ago(time.Second), 2, 1
 		}, 0, true},
@@ -62,13 +62,19 @@ func TestVerdicts(t *testing.T) {
 		}, 0, false},
 		"but after a while": {func(v *View) {
 			v.Contact, v.Alive, v.Lapsed = ago(0), 2, true
-		}, time.Second, false},
+		}, 2 * time.Second, false},
+		"a node that has just woken gives the store time to answer": {func(v *View) {
+			v.Renewed, v.Contact, v.Alive, v.Reaching, v.Lapsed, v.AwakeSince = ago(8*time.Second), ago(0), 2, 2, true, ago(time.Second)
+		}, 0, false},
+		"and then gives up": {func(v *View) {
+			v.Renewed, v.Contact, v.Alive, v.Reaching, v.Lapsed, v.AwakeSince = ago(8*time.Second), ago(0), 2, 2, true, ago(3*time.Second)
+		}, 0, true},
 		"without gossip the session of a node that was paused is no evidence": {func(v *View) {
 			v.Renewed, v.Contact, v.Lapsed, v.AwakeSince = ago(5*time.Second), time.Time{}, true, ago(time.Second)
 		}, 0, false},
 		"unless nobody can have taken over": {func(v *View) {
 			v.Renewed, v.Contact, v.Alive = time.Time{}, ago(0), 2
-		}, time.Second, false},
+		}, 2 * time.Second, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			v := base()
