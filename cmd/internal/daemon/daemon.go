@@ -242,6 +242,7 @@ func (d *daemon) actorOptions(directory *actors.Directory) actors.Options {
 		Local:           messages.NewList(localDocuments(d.settings.agent())...),
 		Parse:           d.settings.parse,
 		NewPipeline:     d.factory.New,
+		Leftovers:       d.factory.Leftovers,
 		Directory:       directory,
 		Logger:          d.Logger.Logger,
 		Registerer:      d.registry,
