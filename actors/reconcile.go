@@ -80,7 +80,11 @@ func (s *supervisor) view(now time.Time) reshard.View {
 		}
 	}
 	for id, u := range s.units {
-		v.Instances[id] = u.view()
+		instance := u.view()
+		if s.membership != nil && u.permit != nil && u.permit.current.Load() != s.membership.permit {
+			instance.Epoch = 0 // of another session, and revisions come again in a store that has lost its data
+		}
+		v.Instances[id] = instance
 	}
 	s.metrics.activeConfigs.Set(float64(valid))
 	return v
