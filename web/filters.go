@@ -35,7 +35,7 @@ func instanceFilter(quarantined string) (func(Instance) bool, error) {
 		return nil, err
 	}
 	return func(i Instance) bool {
-		return quarantined == "" || (i.Phase == PhaseQuarantined) == (quarantined == "true")
+		return quarantined == "" || i.Quarantined == (quarantined == "true")
 	}, nil
 }
 

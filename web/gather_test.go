@@ -118,7 +118,7 @@ func TestTargetsAreFilteredOnEveryNode(t *testing.T) {
 
 func TestInstancesOfAllNodesAreOneList(t *testing.T) {
 	net, _ := nodes(map[string]fakeInstances{
-		"a": {instances: []web.Instance{{Name: "x", Phase: "running"}, {Name: "z", Phase: "quarantined", LastError: "open wal"}}},
+		"a": {instances: []web.Instance{{Name: "x", Phase: "running"}, {Name: "z", Phase: "running", Quarantined: true, LastError: "open wal"}}},
 		"b": {instances: []web.Instance{{Name: "x", Phase: "preparing", Hold: "waiting for a"}}},
 	})
 	golden(t, "cluster_instances.json", indented(t, bodyOf(t, call(t, net["b:80"], "GET", instancesPath, ""))))

@@ -6,11 +6,8 @@ import (
 	"github.com/prometheus/prometheus/model/labels"
 )
 
-// Phases of an Instance that this package gives a meaning to; others are shown as they are.
-const (
-	PhaseRunning     = "running"
-	PhaseQuarantined = "quarantined"
-)
+// PhaseRunning is the phase of an Instance that scrapes; other phases are shown as they are.
+const PhaseRunning = "running"
 
 // Instance is how one instance is doing. Its JSON is data of GET /agent/api/v1/metrics/instances/status.
 type Instance struct {
@@ -26,6 +23,8 @@ type Instance struct {
 	Revision int64 `json:"revision"`
 	// Generation counts the starts of the instance in this process.
 	Generation uint64 `json:"generation"`
+	// Quarantined: it failed too often, and waits for a change or a retry. An older revision may be running meanwhile.
+	Quarantined bool `json:"quarantined,omitempty"`
 	// LastError is why it failed last, or why its newest config is refused. Empty: nothing is wrong.
 	LastError string `json:"last_error,omitempty"`
 	// Hold is why a start that is wanted has to wait. Empty: it doesn't.

@@ -15,6 +15,7 @@ import (
 // runtime shows what runs in this process to the HTTP API.
 type runtime struct {
 	tree *tree
+	// node is this node's name.
 	node string
 }
 
@@ -43,9 +44,11 @@ func (r runtime) describe(u messages.UnitDescription) web.Instance {
 		Since:      u.Since,
 		Revision:   u.RunningRevision,
 		Generation: u.Generation,
-		LastError:  firstOf(u.QuarantineReason, u.InvalidReason, u.LastError),
-		Hold:       u.Hold,
-		RetryAt:    u.NextAttempt,
+		// Its phase says so only if nothing runs.
+		Quarantined: u.Phase == messages.PhaseQuarantined || u.QuarantineReason != "",
+		LastError:   firstOf(u.QuarantineReason, u.InvalidReason, u.LastError),
+		Hold:        u.Hold,
+		RetryAt:     u.NextAttempt,
 	}
 	if p := r.pipeline(u.Unit.Key()); p != nil {
 		for _, endpoint := range p.Endpoints() {
