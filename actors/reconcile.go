@@ -15,8 +15,10 @@ import (
 const (
 	// reconcileGap is the least time between two decisions, so that a storm of events costs few of them.
 	reconcileGap = 20 * time.Millisecond
-	// reconcileShare bounds the part of its time that the supervisor spends on deciding to one in so many.
+	// reconcileShare bounds the part of its time that the supervisor spends on deciding to one in so many, as long as that makes nobody
+	// wait for more than longestGap, which a handover can bear. Time counts by the clock, also that in which the process was starved.
 	reconcileShare = 10
+	longestGap     = 100 * time.Millisecond
 )
 
 // reconciling is the state of the decisions.
@@ -57,11 +59,16 @@ func (s *supervisor) reconcile(c actor.Context) {
 	}
 	took := s.now().Sub(began)
 	s.metrics.reshardDuration.WithLabelValues(strconv.FormatBool(err == nil)).Observe(took.Seconds())
-	s.reconciling.notBefore = s.now().Add(max(reconcileGap, reconcileShare*took))
+	s.reconciling.notBefore = s.now().Add(gapAfter(took))
 	if s.membership != nil {
 		s.metrics.cluster.show(s)
 	}
 	s.endIfStopped(c)
+}
+
+// gapAfter is how long no decision is made after one that took so long.
+func gapAfter(took time.Duration) time.Duration {
+	return max(reconcileGap, min(reconcileShare*took, max(longestGap, took)))
 }
 
 func (s *supervisor) view(now time.Time) reshard.View {
