@@ -23,7 +23,7 @@ type record struct {
 	exemplar int64  // time of the latest exemplar, for the storage
 	stale    bool   // carries the staleness NaN, marker or not
 	outcome  error
-	afterEnd bool // it was refused because the series of its target had ended meanwhile
+	afterEnd bool // it was refused because a loop had ended the series meanwhile
 
 	// cacheKey says that the family of a report series was given with the invalid byte that Prometheus ends its cache's keys with.
 	cacheKey bool

@@ -301,8 +301,8 @@ func withoutCache(transactions [][]string) [][]string {
 	return kept
 }
 
-// forgiveEnds leaves out what became of samples that one of the loops has appended after it had ended the series of a target that is
-// gone, which the other may do some seconds later.
+// forgiveEnds leaves out what became of samples, with old timestamps of their own, that one of the loops has appended after it had ended
+// their series because of a reload, which the other does later or never.
 func forgiveEnds(a, b []string) {
 	for i := range min(len(a), len(b)) {
 		if strings.HasSuffix(a[i], afterEnd) || strings.HasSuffix(b[i], afterEnd) {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"slices"
 	"sync"
 	"time"
 
@@ -112,7 +111,7 @@ type memory struct {
 	lastValue string
 	known     bool // last and lastValue are set
 	lastStale bool
-	ended     bool  // by a marker that no scrape has written
+	ended     bool  // by a marker that a loop has made up
 	exemplar  int64 // latest, as the clock has it
 }
 
@@ -274,9 +273,8 @@ func (a *memAppender) Commit() error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.end("commit")
-	ending := !slices.ContainsFunc(a.records, func(r record) bool { return !r.marker })
 	for s, r := range a.pending {
-		s.ended = ending
+		s.ended = r.marker
 		s.last, s.lastValue, s.lastStale, s.known, s.exemplar = r.order, r.value, r.stale, true, r.exemplar
 	}
 	if len(a.records) > 0 {
