@@ -69,6 +69,7 @@ type daemon struct {
 	memory   actors.Memory    // nil if nothing is kept for a start without the store
 	factory  *pipeline.Factory
 	listener net.Listener
+	front    *front
 	tree     *tree
 	// reachable is the address by which other nodes reach this one; the zero value if it is not known, or there are none.
 	reachable netip.Addr
@@ -96,7 +97,7 @@ func Run(ctx context.Context, o Options) error {
 			started[i]()
 		}
 	}()
-	for _, part := range []func(context.Context) (stop func(), err error){d.listen, d.openStore, d.openMemory, d.openGossip, d.openPipelines} {
+	for _, part := range []func(context.Context) (stop func(), err error){d.listen, d.openFront, d.openStore, d.openMemory, d.openGossip, d.openPipelines} {
 		stop, err := part(ctx)
 		if err != nil && ctx.Err() != nil {
 			return nil // it was called off
@@ -112,7 +113,7 @@ func Run(ctx context.Context, o Options) error {
 // run starts what works on its own, and waits. What is added first is stopped first.
 func (d *daemon) run(ctx context.Context) error {
 	d.tree = d.spawnTree()
-	server := d.server()
+	d.front.answerWith(d.api())
 
 	var group run.Group
 	stopRequested, stopWaiting := context.WithCancel(ctx)
@@ -126,7 +127,7 @@ func (d *daemon) run(ctx context.Context) error {
 			d.linger() // in which the API still answers
 		}
 	})
-	group.Add(func() error { return d.serve(server) }, func(error) { d.shut(server) })
+	group.Add(d.front.wait, func(error) { d.front.shut() })
 	group.Add(func() error { return d.reloadOnRequest(stopRequested) }, func(error) { stopWaiting() })
 	group.Add(func() error {
 		d.factory.Upkeep(stopRequested, d.tree.knownUnits)

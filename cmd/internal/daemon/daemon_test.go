@@ -171,3 +171,26 @@ func TestAStartThatIsCalledOffIsNoFailure(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, Run(ctx, Options{Agent: config.Default(filepath.Join(t.TempDir(), "wal")), ListenAddress: "127.0.0.1:0", Logger: logger}))
 }
+
+func TestWhoAsksBeforeTheAgentIsPutTogetherGetsAnAnswer(t *testing.T) {
+	logger, err := logging.New(io.Discard, "error", logging.FormatLogfmt)
+	require.NoError(t, err)
+	d := &daemon{Options: Options{Agent: config.Default(t.TempDir()), ListenAddress: "127.0.0.1:0", Logger: logger}}
+	d.settings = newSettings(d.Agent)
+	closeListener, err := d.listen(t.Context())
+	require.NoError(t, err)
+	defer closeListener()
+	shut, err := d.openFront(t.Context())
+	require.NoError(t, err)
+	agent := &running{base: "http://" + d.listener.Addr().String()}
+	for path, want := range map[string]int{"/-/healthy": http.StatusOK, "/-/ready": http.StatusServiceUnavailable, "/": http.StatusServiceUnavailable} {
+		status, body := agent.request(t, http.MethodGet, path)
+		require.Equal(t, want, status, path)
+		require.Contains(t, body, "Agent is")
+	}
+	d.front.answerWith(http.NotFoundHandler())
+	status, _ := agent.request(t, http.MethodGet, "/-/ready")
+	require.Equal(t, http.StatusNotFound, status)
+	shut()
+	require.NoError(t, d.front.wait())
+}

@@ -1,22 +1,13 @@
 package daemon
 
 import (
-	"context"
-	"errors"
-	"fmt"
-	"log/slog"
 	"net/http"
-	"time"
-
-	webconfig "github.com/prometheus/exporter-toolkit/web"
-	"go.uber.org/zap"
-	"go.uber.org/zap/exp/zapslog"
 
 	"github.com/ringmaster-agent/ringmaster/web"
 )
 
-// server is the HTTP API with everything it shows.
-func (d *daemon) server() *http.Server {
+// api is the HTTP API with everything it shows.
+func (d *daemon) api() http.Handler {
 	service := d.settings.agent().Metrics.ScrapingService
 	node := nodeName(service.Lifecycler, d.Hostname)
 	view := d.clusterView(node)
@@ -39,37 +30,5 @@ func (d *daemon) server() *http.Server {
 		o.Configs = d.configs
 		o.Ring = view
 	}
-	return web.NewHTTPServer(web.New(o))
-}
-
-// serve answers requests until the server is shut.
-func (d *daemon) serve(server *http.Server) error {
-	logger := slog.New(zapslog.NewHandler(d.Logger.Core(), zapslog.WithName("web")))
-	noSystemd := false
-	err := webconfig.Serve(d.listener, server, &webconfig.FlagConfig{
-		WebListenAddresses: &[]string{d.ListenAddress}, WebSystemdSocket: &noSystemd, WebConfigFile: &d.WebConfigFile,
-	}, quiet(logger))
-	if errors.Is(err, http.ErrServerClosed) {
-		return nil
-	}
-	return fmt.Errorf("serve HTTP: %w", err)
-}
-
-// quiet drops what the library says at each start, which the agent says itself.
-func quiet(logger *slog.Logger) *slog.Logger { return slog.New(warningsOnly{logger.Handler()}) }
-
-type warningsOnly struct{ slog.Handler }
-
-func (w warningsOnly) Enabled(ctx context.Context, level slog.Level) bool {
-	return level >= slog.LevelWarn && w.Handler.Enabled(ctx, level)
-}
-
-// shut lets running requests end, but not for long.
-func (d *daemon) shut(server *http.Server) {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-	defer cancel()
-	if err := server.Shutdown(ctx); err != nil {
-		d.Logger.Warn("requests were cut off", zap.Error(err))
-		_ = server.Close()
-	}
+	return web.New(o)
 }
