@@ -106,10 +106,14 @@ func (p *presence) wanted() messages.MemberState {
 	}
 }
 
-// forgotten reports whether somebody has removed the record of this node, which is alive.
+// forgotten reports whether somebody has removed the record of this node, which is alive, or has written over it what nobody can read.
 func (r *ringActor) forgotten() bool {
-	_, there := r.registry.Members()[r.Node]
-	return !there && r.registry.Listed() && r.presence.record.Revision != 0 && r.registry.MemberLost(r.Node) > r.presence.record.Revision
+	p := &r.presence
+	if p.record.Revision == 0 || !r.registry.Listed() {
+		return false
+	}
+	record, there := r.registry.Members()[r.Node]
+	return there && record.Problem != "" && record.Revision > p.record.Revision || !there && r.registry.MemberLost(r.Node) > p.record.Revision
 }
 
 // openSession opens a session and registers with it, unless there is another node of this name, or one that this node can't agree with.
