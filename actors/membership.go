@@ -64,19 +64,27 @@ type ringOwners struct {
 	node string
 }
 
-// Owner implements reshard.Owners. Slices have places of their own; the replicas of one go to the members that follow.
+// Owner implements reshard.Owners.
 func (o *ringOwners) Owner(u messages.Unit) (string, reshard.Ownership) {
-	key := ring.Key(messages.Unit{Config: u.Config, Slice: u.Slice}.Key())
-	node, ok := "", false
-	if u.Replica == 0 {
-		node, ok = o.Ring.Owner(key)
-	} else if owners := o.Owners(key, u.Replica+1); len(owners) > u.Replica {
-		node, ok = owners[u.Replica], true
-	}
-	if ok && node == o.node {
+	node := OwnerOf(o.Ring, u)
+	if node == o.node {
 		return node, reshard.Owned
 	}
 	return node, reshard.NotOwned
+}
+
+// OwnerOf is the node that should run the unit, empty if the ring has too few. Slices have places of their own; the replicas of one go to the
+// members that follow.
+func OwnerOf(r *ring.Ring, u messages.Unit) string {
+	key := ring.Key(messages.Unit{Config: u.Config, Slice: u.Slice}.Key())
+	if u.Replica == 0 {
+		node, _ := r.Owner(key)
+		return node
+	}
+	if owners := r.Owners(key, u.Replica+1); len(owners) > u.Replica {
+		return owners[u.Replica]
+	}
+	return ""
 }
 
 // view is the cluster as the decision sees it.

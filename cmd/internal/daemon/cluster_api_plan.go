@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/ringmaster-agent/ringmaster/cluster"
+	"github.com/ringmaster-agent/ringmaster/actors"
 	"github.com/ringmaster-agent/ringmaster/cluster/ring"
 	"github.com/ringmaster-agent/ringmaster/messages"
 	"github.com/ringmaster-agent/ringmaster/web"
@@ -125,22 +126,9 @@ func someTokens(node string) []uint32 {
 func (p planning) owners(r *ring.Ring) []string {
 	owners := make([]string, len(p.units))
 	for i, u := range p.units {
-		owners[i] = ownerOf(r, u)
+		owners[i] = actors.OwnerOf(r, u)
 	}
 	return owners
-}
-
-// ownerOf has to be what the supervisor goes by: slices have places of their own, and the replicas of one go to the members that follow.
-func ownerOf(r *ring.Ring, u messages.Unit) string {
-	key := ring.Key(messages.Unit{Config: u.Config, Slice: u.Slice}.Key())
-	if u.Replica == 0 {
-		owner, _ := r.Owner(key)
-		return owner
-	}
-	if owners := r.Owners(key, u.Replica+1); len(owners) > u.Replica {
-		return owners[u.Replica]
-	}
-	return ""
 }
 
 // countByNode counts what each member owns before, and after on average over the draws.
