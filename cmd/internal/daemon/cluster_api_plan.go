@@ -7,8 +7,8 @@ import (
 	"math/rand/v2"
 	"slices"
 
-	"github.com/ringmaster-agent/ringmaster/cluster"
 	"github.com/ringmaster-agent/ringmaster/actors"
+	"github.com/ringmaster-agent/ringmaster/cluster"
 	"github.com/ringmaster-agent/ringmaster/cluster/ring"
 	"github.com/ringmaster-agent/ringmaster/messages"
 	"github.com/ringmaster-agent/ringmaster/web"
