@@ -157,7 +157,11 @@ func TestAUserMayBeAllowedHisPrefixOnly(t *testing.T) {
 	}
 
 	logger, lines := observe()
-	s := dial(t, Config{Endpoints: []string{server.listen}, Username: "agent", Password: "agent", Logger: logger})
+	s := dial(t, Config{
+		Endpoints: []string{server.listen}, Username: "agent", Password: "agent", Logger: logger,
+		// A login is slow on purpose, and with the race detector on a busy machine it has taken nine seconds.
+		DialTimeout: time.Minute,
+	})
 	events := s.Watch(t.Context(), "p/", 0)
 	put(t, s, "p/k")
 	require.Equal(t, "p/k", next(t, events).Entry.Key)
@@ -208,7 +212,7 @@ func TestAUserLogsInWhenTheServerAsksForIt(t *testing.T) {
 	_, err = admin.AuthEnable(t.Context())
 	require.NoError(t, err)
 
-	s := dial(t, Config{Endpoints: []string{server.listen}, Username: "root", Password: "right"})
+	s := dial(t, Config{Endpoints: []string{server.listen}, Username: "root", Password: "right", DialTimeout: time.Minute})
 	rev := put(t, s, "k")
 	require.Equal(t, "k", next(t, s.Watch(t.Context(), "", rev-1)).Entry.Key)
 	sess, err := s.OpenSession(t.Context(), time.Minute)
@@ -217,7 +221,7 @@ func TestAUserLogsInWhenTheServerAsksForIt(t *testing.T) {
 
 	for _, conf := range []Config{{Username: "root", Password: "wrong"}, {}} {
 		logger, lines := observe()
-		conf.Endpoints, conf.Logger = []string{server.listen}, logger
+		conf.Endpoints, conf.Logger, conf.DialTimeout = []string{server.listen}, logger, time.Minute
 		s := dial(t, conf)
 		const refusal = "authentication failed|user name is empty"
 		_, err := s.Get(t.Context(), "k")
