@@ -2,6 +2,7 @@ package actors
 
 import (
 	"math"
+	"slices"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -287,7 +288,7 @@ func (s *supervisor) unitsOf(name string) []messages.Unit {
 // leave takes the node out of the ring, if there is a cluster to leave, and has what runs here taken over by others.
 func (s *supervisor) leave(c actor.Context, within time.Duration) {
 	m := s.membership
-	if m == nil || m.ring == nil || s.Cluster.KeepClaims || m.session == "" || !m.owners.others() {
+	if m == nil || m.ring == nil || s.Cluster.KeepClaims || m.session == "" || !m.others(s.Cluster.Node) {
 		return
 	}
 	s.stopping.leaving = true
@@ -299,23 +300,20 @@ func (s *supervisor) leave(c actor.Context, within time.Duration) {
 	s.startTimer(c, "leave", bound, handedOver{})
 }
 
-// others reports whether the ring has other members.
-func (o *ringOwners) others() bool {
-	if o == nil {
-		return false
-	}
-	for _, m := range o.Members() {
-		if m.Name != o.node {
+// others reports whether there are other nodes to hand over to: in the ring, or about to get their part of it.
+func (m *membership) others(self string) bool {
+	for node, record := range m.registry.Members() {
+		if node != self && record.State == messages.Active && record.Problem == "" {
 			return true
 		}
 	}
-	return false
+	return m.owners != nil && slices.ContainsFunc(m.owners.Members(), func(member ring.Member) bool { return member.Name != self })
 }
 
 // nothingToHandOver reports whether this node holds no claim any more, or nobody is left to hand over to.
 func (s *supervisor) nothingToHandOver() bool {
 	m := s.membership
-	if m.session == "" || !m.owners.others() {
+	if m.session == "" || !m.others(s.Cluster.Node) {
 		return true
 	}
 	for id, claim := range m.registry.Claims() {

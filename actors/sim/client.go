@@ -132,6 +132,9 @@ func (c client) Batch(ctx context.Context, ops []cluster.Op) (results []cluster.
 func (c client) EndSession(ctx context.Context, id string) error {
 	return c.call(ctx, "end session", len(id), func() error {
 		c.writes++
+		if at, asked := c.node.idle[id]; asked && c.sessions[id] != nil && c.sessions[id].renewed > at {
+			return errReset // what was found idle is not any more: one step, as long as the actors take it for one
+		}
 		c.world.say(c.node.name, "ends session %s", id)
 		c.server.end(id)
 		return nil
@@ -146,6 +149,7 @@ func (c client) SessionIdle(ctx context.Context, id string) (idle time.Duration,
 			return cluster.ErrNotFound
 		}
 		idle = c.world.now - l.renewed
+		c.node.idle[id] = c.world.now
 		return nil
 	})
 	return idle, err

@@ -143,7 +143,7 @@ func (s *storm) isolate() {
 func (s *storm) slander() {
 	a, b := s.any(), s.any()
 	if a != nil && a != b {
-		a.gossip.slander(b.name, s.span()/4)
+		a.gossip.slander(b.name, s.span()/16)
 	}
 }
 

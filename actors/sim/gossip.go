@@ -90,6 +90,7 @@ func (g *gossip) round() {
 	}
 	for _, name := range slices.Sorted(maps.Keys(g.peers)) {
 		p := g.peers[name]
+		g.askOthers(name, p)
 		if p.alive && w.now-p.heard > deadAfter+w.upTo(time.Second) {
 			g.bury(name)
 		}
@@ -106,6 +107,22 @@ func (g *gossip) round() {
 				}
 			})
 		})
+	}
+}
+
+// askOthers hears of a silent peer from those who hear it: they pass on that it lives, as memberlist's indirect probes and its gossip do.
+func (g *gossip) askOthers(name string, about *peer) {
+	w := g.node.world
+	if w.now-about.heard < 2*gossipRound || w.now < about.slandered {
+		return
+	}
+	for _, other := range w.nodes {
+		if other == g.node || other.dead || other.stalled || g.node.host.silent(other.host) {
+			continue
+		}
+		if p := other.gossip.peers[name]; p != nil && p.alive && p.heard > about.heard && w.now-p.heard < 2*gossipRound {
+			about.heard, about.alive = p.heard, true
+		}
 	}
 }
 

@@ -51,7 +51,9 @@ type node struct {
 	supervisor *actor.PID
 	pids       []*actor.PID
 	parked     []*routine
-	pipelines  map[messages.Unit]*pipeline
+	// idle is when it asked how idle sessions are.
+	idle      map[string]time.Duration
+	pipelines map[messages.Unit]*pipeline
 	// generations are the newest of each unit.
 	generations map[messages.Unit]uint64
 
@@ -102,7 +104,7 @@ func (w *World) living() []*node {
 func (h *host) Start(o NodeOptions) *node {
 	w := h.world
 	h.lives++
-	n := &node{world: w, host: h, name: h.name, address: h.name + ":80", options: o, pipelines: map[messages.Unit]*pipeline{}, generations: map[messages.Unit]uint64{}}
+	n := &node{world: w, host: h, name: h.name, address: h.name + ":80", options: o, pipelines: map[messages.Unit]*pipeline{}, generations: map[messages.Unit]uint64{}, idle: map[string]time.Duration{}}
 	if o.Moved {
 		n.address = fmt.Sprintf("%s-%d:80", h.name, h.lives)
 	}

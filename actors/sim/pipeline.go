@@ -36,8 +36,10 @@ type pipeline struct {
 	interval time.Duration
 	offset   time.Duration
 	// next is the first tick that is not dealt with. taking: its scrape is running; it is cut off by counting attempts up.
-	next    int64
-	taking  bool
+	next   int64
+	taking bool
+	// barred: the last tick was not permitted.
+	barred  bool
 	attempt int
 	// stopper waits in StopScraping.
 	stopper *routine
@@ -168,7 +170,10 @@ func (p *pipeline) begin() {
 func (p *pipeline) later() {
 	w := p.node.world
 	if w.now+askAgain >= p.due(p.next)+time.Duration(patience*float64(p.interval)) {
-		w.say(p.node.name, "%v: tick %d is not permitted", p.unit, p.next)
+		if !p.barred {
+			w.say(p.node.name, "%v: tick %d is not permitted", p.unit, p.next)
+		}
+		p.barred = true
 		p.dealtWith()
 		return
 	}
@@ -189,6 +194,7 @@ func (p *pipeline) commit() {
 	}
 	p.node.world.takes(p, "commits")
 	p.node.world.commit(p)
+	p.barred = false
 	p.dealtWith()
 }
 

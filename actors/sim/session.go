@@ -52,7 +52,10 @@ func (s *session) renew() {
 		if !s.reachable(l) {
 			return
 		}
-		alive := s.server.renew(s.id)
+		alive, idle := s.server.renew(s.id)
+		if idle > deadAfter {
+			w.say(s.node.name, "session %s is renewed, %v after the last time", s.id, idle)
+		}
 		if w.chance(l.unanswered) {
 			return
 		}

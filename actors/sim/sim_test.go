@@ -12,9 +12,9 @@ import (
 )
 
 var (
-	seeds = flag.Uint64("seeds", 30, "how many seeds to play")                              //nolint:forbidigo // a flag of the test binary only
-	first = flag.Uint64("first", 0, "the first of them")                                    //nolint:forbidigo // a flag of the test binary only
-	only  = flag.Int64("seed", -1, "play this seed only, and print everything it did last") //nolint:forbidigo // a flag of the test binary only
+	seeds = flag.Uint64("seeds", 30, "how many seeds to play")                         //nolint:forbidigo // a flag of the test binary only
+	first = flag.Uint64("first", 0, "the first of them")                               //nolint:forbidigo // a flag of the test binary only
+	only  = flag.Int64("seed", -1, "play this seed only, and print everything it did") //nolint:forbidigo // a flag of the test binary only
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -43,7 +43,7 @@ func each(first, n uint64, play func(System, uint64) bool) {
 
 func TestWhateverHappensEachUnitIsScrapedOnceAndSoonAgain(t *testing.T) {
 	if *only >= 0 {
-		r := Play(NewSystem(), uint64(*only))
+		r := Play(NewSystem(), uint64(*only), func(o *Options) { o.Everything = true })
 		t.Logf("seed %d lasted %v: %d ticks\n%s", r.Seed, r.Lasted, r.Ticks, r.Trace)
 		require.Empty(t, r.Failure)
 		return

@@ -239,12 +239,13 @@ func (s *server) open(ttl time.Duration) string {
 	return l.id
 }
 
-func (s *server) renew(id string) bool {
+// renew reports whether there is such a session, and how long it was not renewed.
+func (s *server) renew(id string) (alive bool, idle time.Duration) {
 	l, ok := s.sessions[id]
 	if ok {
-		l.renewed = s.world.now
+		idle, l.renewed = s.world.now-l.renewed, s.world.now
 	}
-	return ok
+	return ok, idle
 }
 
 // expire ends the session when it has not been renewed for its time to live.

@@ -45,7 +45,10 @@ func Play(system System, seed uint64, planted ...Planted) Result {
 	for _, u := range s.ledger.units {
 		r.Ticks += len(u.taken)
 	}
-	if s.failure != "" {
+	switch {
+	case o.Everything:
+		r.Trace = s.Trace(len(s.trace.lines))
+	case s.failure != "":
 		r.Trace = s.Trace(60)
 	}
 	return r

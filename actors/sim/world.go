@@ -63,6 +63,8 @@ type Options struct {
 	Reshard time.Duration
 	// Garble loses, delays and doubles hints between actors.
 	Garble bool
+	// Everything: the trace forgets nothing.
+	Everything bool
 	// Trouble is the share of pipeline calls that fail.
 	Trouble float64
 }
@@ -79,6 +81,7 @@ func NewWorld(system System, o Options) *World {
 		o.Reshard = 15 * time.Second
 	}
 	w := &World{options: o, rnd: rand.New(rand.NewPCG(o.Seed, 0x51)), system: system}
+	w.trace.all = o.Everything
 	w.store = newServer(w)
 	w.ledger.units = map[string]*record{}
 	return w
