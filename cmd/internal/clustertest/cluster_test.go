@@ -38,20 +38,21 @@ type clusterUnderTest struct {
 	peers     []node.Peer       // of the embedded quorum
 	nodes     map[string]*node.Node
 
-	targets  *toy.Targets
-	ledger   *toy.Ledger
-	address  string // of both
-	configs  []string
-	interval time.Duration
-	began    time.Time
-	learned  map[string]schedules
+	metronome *metronome
+	targets   *toy.Targets
+	ledger    *toy.Ledger
+	address   string // of both
+	configs   []string
+	interval  time.Duration
+	began     time.Time
+	learned   map[string]schedules
 }
 
 // newCluster starts a store, the nodes called so, and what is around them.
 func newCluster(t *testing.T, names ...string) *clusterUnderTest {
 	t.Helper()
 	c := &clusterUnderTest{t: t, owner: t, directory: workDirectory(t), cables: map[string]*proxy{}, nodes: map[string]*node.Node{},
-		targets: &toy.Targets{}, ledger: &toy.Ledger{}, began: time.Now()}
+		metronome: startMetronome(t), targets: &toy.Targets{}, ledger: &toy.Ledger{}, began: time.Now()}
 	mux := http.NewServeMux()
 	mux.Handle(toy.TargetsPath, c.targets)
 	mux.Handle("/api/v1/write", c.ledger)

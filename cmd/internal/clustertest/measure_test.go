@@ -45,7 +45,9 @@ type measurement struct {
 	missed, doubled         int // at the targets
 	unreceived, receivedTwo int // at the receiver
 	moves                   []move
+	still                   []time.Duration // gaps between scrapes of one node that follow each other, of all configs
 	examples                []string
+	standstill              time.Duration // the longest in which this machine had no time
 }
 
 // move is that of a config from one node to another.
@@ -59,7 +61,7 @@ func (c *clusterUnderTest) measure(from time.Time, configs []string) measurement
 	c.t.Helper()
 	until := time.Now()
 	pause(c.interval + 2*time.Second)
-	var m measurement
+	m := measurement{standstill: c.metronome.longest(from)}
 	for _, name := range configs {
 		c.measureOne(&m, name, from, until)
 	}
@@ -81,9 +83,14 @@ func (c *clusterUnderTest) measureOne(m *measurement, name string, from, until t
 	m.receivedTwo += len(atReceiver.Doubled)
 	for i := 1; i < len(scrapes); i++ {
 		before, after := scrapes[i-1], scrapes[i]
-		if before.Node != after.Node && after.At.After(from) && before.At.Before(until) {
-			gap := arrivals[after.Number-1].Sub(arrivals[before.Number-1])
+		if after.At.Before(from) || before.At.After(until) {
+			continue
+		}
+		gap := arrivals[after.Number-1].Sub(arrivals[before.Number-1])
+		if before.Node != after.Node {
 			m.moves = append(m.moves, move{name, before.Node, after.Node, gap})
+		} else {
+			m.still = append(m.still, gap)
 		}
 	}
 	if len(atTarget.Missed)+len(atTarget.Doubled)+len(atReceiver.Missed)+len(atReceiver.Doubled) > 0 && len(m.examples) < 5 {
@@ -108,15 +115,31 @@ func describe(name string, learned schedules, atTarget, atReceiver toy.Ticks, sc
 	return text
 }
 
-// deviations is how much the time between two scrapes differs from the interval where a config has moved, sorted.
-func (m measurement) deviations(interval time.Duration) []time.Duration {
-	var all []time.Duration
+// deviations is how much the time between two scrapes differs from the interval where a config has moved, and where none has: what the machine does.
+func (m measurement) deviations(interval time.Duration) (moved, still spread) {
+	var gaps []time.Duration
 	for _, move := range m.moves {
-		all = append(all, (move.gap - interval).Abs())
+		gaps = append(gaps, move.gap)
 	}
-	slices.Sort(all)
-	return all
+	return spreadOf(gaps, interval), spreadOf(m.still, interval)
 }
+
+// spread is of how much gaps differ from what they should be.
+type spread struct{ median, most time.Duration }
+
+func spreadOf(gaps []time.Duration, interval time.Duration) spread {
+	if len(gaps) == 0 {
+		return spread{}
+	}
+	off := make([]time.Duration, len(gaps))
+	for i, gap := range gaps {
+		off[i] = (gap - interval).Abs()
+	}
+	slices.Sort(off)
+	return spread{off[len(off)/2], off[len(off)-1]}
+}
+
+func (s spread) String() string { return ms(s.median) + " median, " + ms(s.most) + " maximum" }
 
 // takenOver returns, of configs that a node had at an instant, how long it took until others had scraped them all, and how many they haven't.
 func (c *clusterUnderTest) takenOver(configs []string, from string, since time.Time) (longest time.Duration, never int) {

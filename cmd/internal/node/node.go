@@ -12,7 +12,11 @@ import (
 	"path/filepath"
 	"sync/atomic"
 	"syscall"
+	"time"
 )
+
+// stackPatience is how long a process may take to write its stacks.
+const stackPatience = 5 * time.Second
 
 // Node is an agent with a name, a directory and an address that it keeps over restarts.
 type Node struct {
@@ -126,7 +130,8 @@ func (n *Node) Signal(s os.Signal) error {
 	return nil
 }
 
-// Stop asks the process to end in order, and waits for it. When ctx is over it is killed, which is an error, as is a failure of the agent.
+// Stop asks the process to end in order, and waits for it. When ctx is over, the process has to write its stacks into its log and is killed, which
+// is an error, as is a failure of the agent.
 func (n *Node) Stop(ctx context.Context) error {
 	if !n.Running() {
 		return nil
@@ -138,6 +143,11 @@ func (n *Node) Stop(ctx context.Context) error {
 	select {
 	case <-p.exited:
 	case <-ctx.Done():
+		_ = n.Signal(syscall.SIGQUIT)
+		select {
+		case <-p.exited:
+		case <-time.After(stackPatience):
+		}
 		n.Kill()
 		return fmt.Errorf("stop node %s: %w", n.Name, ctx.Err())
 	}
