@@ -15,10 +15,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/asynkron/protoactor-go/actor"
 	"github.com/stretchr/testify/require"
+	"go.uber.org/zap"
 
+	"github.com/ringmaster-agent/ringmaster/actors"
 	"github.com/ringmaster-agent/ringmaster/cmd/internal/logging"
 	"github.com/ringmaster-agent/ringmaster/config"
+	"github.com/ringmaster-agent/ringmaster/messages"
 )
 
 const patience = 30 * time.Second
@@ -193,4 +197,19 @@ func TestWhoAsksBeforeTheAgentIsPutTogetherGetsAnAnswer(t *testing.T) {
 	require.Equal(t, http.StatusNotFound, status)
 	shut()
 	require.NoError(t, d.front.wait())
+}
+
+func TestATreeThatHangsDoesNotKeepTheProcess(t *testing.T) {
+	system := actors.NewSystem(nil)
+	stuck := &tree{
+		system: system, logger: zap.NewNop(), timeout: time.Second, grace: time.Millisecond,
+		pid: system.Root.Spawn(actor.PropsFromFunc(func(c actor.Context) {
+			if _, asked := c.Message().(messages.StopTree); asked {
+				c.Stop(c.Self())
+			}
+		})),
+		ended: make(chan struct{}), stopping: make(chan struct{}), hangs: make(chan struct{}),
+	}
+	stuck.stop()
+	require.ErrorIs(t, stuck.wait(), ErrTreeHangs)
 }

@@ -15,6 +15,12 @@ import (
 
 var errNotSure = errors.New("the set of configs is not known for sure")
 
+// ErrTreeHangs says that the supervisor did not end although it had to: a bug. Whatever it still does ends with the process.
+var ErrTreeHangs = errors.New("the supervisor does not end")
+
+// endTimeout is how long the tree may take to end when it was given up.
+const endTimeout = 5 * time.Second
+
 // tree is the supervisor and everything below it.
 type tree struct {
 	system    *actor.ActorSystem
@@ -27,6 +33,9 @@ type tree struct {
 	ended    <-chan struct{}
 	stopping chan struct{}
 	stopOnce sync.Once
+	// hangs is closed when the tree has not ended within grace after its stop.
+	hangs chan struct{}
+	grace time.Duration
 }
 
 func (d *daemon) spawnTree() *tree {
@@ -42,6 +51,8 @@ func (d *daemon) spawnTree() *tree {
 		timeout:   d.ShutdownTimeout,
 		ended:     watch(system, pid),
 		stopping:  make(chan struct{}),
+		hangs:     make(chan struct{}),
+		grace:     endTimeout,
 	}
 }
 
@@ -60,9 +71,13 @@ func watch(system *actor.ActorSystem, pid *actor.PID) <-chan struct{} {
 	return ended
 }
 
-// wait returns when the tree has ended: an error if nobody asked for it.
+// wait returns when the tree has ended: an error if nobody asked for it, or if it was asked and does not end.
 func (t *tree) wait() error {
-	<-t.ended
+	select {
+	case <-t.ended:
+	case <-t.hangs:
+		return ErrTreeHangs
+	}
 	select {
 	case <-t.stopping:
 		return nil
@@ -96,6 +111,11 @@ func (t *tree) stop() {
 		defer cancel()
 		if err := actors.Stop(ctx, t.system, t.pid); err != nil {
 			t.logger.Error("instances were not stopped in time; what they had not sent is on disk", zap.Error(err))
+		}
+		select {
+		case <-t.ended:
+		case <-time.After(t.grace):
+			close(t.hangs)
 		}
 	})
 }
