@@ -25,6 +25,8 @@ type lookout struct {
 	// the session.
 	until  time.Time
 	lapsed bool
+	// belief is which renewals of the session count.
+	belief belief
 	// status is what the node said last of itself, conflict what gossip said last of its name.
 	status   PeerStatus
 	conflict string
@@ -56,8 +58,9 @@ func (r *ringActor) checkPermit(c actor.Context) {
 	if p == nil {
 		return
 	}
+	r.watch.belief.believe(p, r.now())
 	v := fencing.View{
-		Now: r.now(), TTL: r.SessionTTL, Renewed: p.session.LastRenewed(), Others: r.others(),
+		Now: r.now(), TTL: r.SessionTTL, Renewed: p.lastRenewed(), Others: r.others(),
 		AwakeSince: r.watch.awakeSince, StopWhenIsolated: r.StopWhenIsolated,
 	}
 	v.Lapsed = (r.watch.lapsed || v.Now.After(r.watch.until)) && v.Now.Sub(v.Renewed) >= fencing.Fresh
@@ -87,7 +90,7 @@ func (r *ringActor) checkPermit(c actor.Context) {
 		p.void.Store(true)
 	}
 	r.watch.fenced = p.void.Load()
-	if p.void.Load() && v.Now.Sub(v.Renewed) < fencing.Fresh {
+	if p.void.Load() && v.Now.Sub(p.session.LastRenewed()) < fencing.Fresh {
 		r.replaceSession(c, p)
 	}
 }
@@ -177,7 +180,7 @@ func (r *ringActor) checkPeer(c actor.Context, peer Peer) {
 	r.watch.ending[m.Session] = true
 	out := revoked{node: peer.Node, session: m.Session, reason: "it has fenced itself"}
 	r.do(c.Self(), func() error {
-		ctx, cancel := r.Runtime.Timeout(r.ctx, storeTimeout)
+		ctx, cancel := r.Runtime.Timeout(r.ctx, revokeTimeout)
 		defer cancel()
 		if !fenced {
 			age, err := idle.SessionIdle(ctx, m.Session)

@@ -21,6 +21,8 @@ const (
 	refusedPause = 100 * time.Millisecond
 	// leaveShare is the part of the time for a stop that handing over may take.
 	leaveShare = 0.7
+	// leaveLook is how often handing over is looked at when nothing is heard.
+	leaveLook = 500 * time.Millisecond
 	// longestHandover bounds a handover when the stop has no bound.
 	longestHandover = time.Minute
 	// defaultReleaseAfter is how long a unit whose scrape interval is not known holds its claim while it sends what is left.
@@ -51,6 +53,8 @@ type (
 	respawnMembership struct{}
 	// writeAgain comes when records whose writing failed may be written again.
 	writeAgain struct{ records []reshard.Record }
+	// stillLeaving comes every now and then while the node hands over.
+	stillLeaving struct{}
 	// handedOver comes when handing over has had its time.
 	handedOver struct{}
 )
@@ -125,7 +129,7 @@ func (m *membership) terminated(who *actor.PID) bool {
 // takes its watcher with it.
 func (s *supervisor) spawnMembership(c actor.Context) {
 	m := s.membership
-	if m == nil {
+	if m == nil || s.stopping != nil {
 		return
 	}
 	guard := guardChild(s.Logger)
@@ -140,7 +144,9 @@ func (s *supervisor) spawnMembership(c actor.Context) {
 	if m.watcher == nil {
 		listeners := []*actor.PID{s.supervisor, m.ring}
 		m.watcher = c.SpawnPrefix(props(func() actor.Actor {
-			return newWatcher(s.tree, registryFeed{s.Cluster.Registry}, listeners...)
+			w := newWatcher(s.tree, registryFeed{s.Cluster.Registry}, listeners...)
+			w.afresh = true // what was remembered may be of another store
+			return w
 		}, guard, s.Options), "registry/")
 	}
 	s.tellReady()
@@ -170,8 +176,22 @@ func (s *supervisor) foldRegistry(c actor.Context, event messages.RegistryEvent)
 func (s *supervisor) sessionChanged(c actor.Context, m sessionChanged) {
 	s.membership.session, s.membership.permit = m.session, m.permit
 	s.metrics.cluster.current.Store(m.permit)
+	if m.session == "" {
+		s.lookAtStoreAgain(c)
+	}
 	s.remember(c)
 	s.reconcileSoon(c)
+}
+
+// lookAtStoreAgain has everything listed again: a store that has lost its data, and has written more since than it had, shows it by nothing but
+// sessions that are gone.
+func (s *supervisor) lookAtStoreAgain(c actor.Context) {
+	if s.watcher != nil {
+		c.Send(s.watcher, listNow{})
+	}
+	if s.membership.watcher != nil {
+		c.Send(s.membership.watcher, listAfresh{})
+	}
 }
 
 func (s *supervisor) ringChanged(c actor.Context, m ringChanged) {
@@ -298,6 +318,15 @@ func (s *supervisor) leave(c actor.Context, within time.Duration) {
 		bound = time.Duration(leaveShare * float64(within))
 	}
 	s.startTimer(c, "leave", bound, handedOver{})
+	s.lookAgain(c)
+}
+
+// lookAgain has the handing over looked at also when nothing is heard.
+func (s *supervisor) lookAgain(c actor.Context) {
+	if s.stopping != nil && s.stopping.leaving {
+		s.startTimer(c, "leaving", leaveLook, stillLeaving{})
+		s.reconcileSoon(c)
+	}
 }
 
 // others reports whether there are other nodes to hand over to: in the ring, or about to get their part of it.
@@ -310,10 +339,10 @@ func (m *membership) others(self string) bool {
 	return m.owners != nil && slices.ContainsFunc(m.owners.Members(), func(member ring.Member) bool { return member.Name != self })
 }
 
-// nothingToHandOver reports whether this node holds no claim any more, or nobody is left to hand over to.
+// nothingToHandOver reports whether this node holds no claim any more, or nobody is left to hand over to, or no way: the store is away.
 func (s *supervisor) nothingToHandOver() bool {
 	m := s.membership
-	if m.session == "" || !m.others(s.Cluster.Node) {
+	if m.ring == nil || m.session == "" || !m.others(s.Cluster.Node) || m.permit.storeAway() {
 		return true
 	}
 	for id, claim := range m.registry.Claims() {

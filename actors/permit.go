@@ -14,6 +14,8 @@ import (
 type permit struct {
 	now     func() time.Time
 	session cluster.Session
+	// renewed is the newest renewal of the session that is believed; see belief.
+	renewed atomic.Pointer[time.Time]
 	// void: the session is given up for good, whatever the store says.
 	void atomic.Bool
 	// until is what fencing.Decide allowed beyond the session's own evidence.
@@ -25,11 +27,44 @@ func (p *permit) allowed() bool {
 		return false
 	}
 	now := p.now()
-	if now.Sub(p.session.LastRenewed()) < fencing.Fresh {
-		return true
-	}
 	until := p.until.Load()
-	return until != nil && now.Before(*until)
+	return until != nil && now.Before(*until) || now.Sub(p.lastRenewed()) < fencing.Fresh
+}
+
+// lastRenewed is when the request of the newest believed renewal was sent; zero if there was none.
+func (p *permit) lastRenewed() time.Time {
+	if t := p.renewed.Load(); t != nil {
+		return *t
+	}
+	return time.Time{}
+}
+
+// storeAway reports whether the session has not been renewed for so long that nothing can be written by it.
+func (p *permit) storeAway() bool {
+	return p == nil || p.now().Sub(p.session.LastRenewed()) >= fencing.Idle
+}
+
+// belief is which renewals count as evidence. Another node that has seen the session idle may be about to end it, and a renewal that comes
+// between the two does not keep it from doing so. After a pause in which others can have seen it idle, the first renewal therefore counts for
+// nothing; the second was sent when whoever had seen the session idle had no time left to end it (revokeTimeout).
+type belief struct{ doubted time.Time }
+
+// believe takes note of the session's newest renewal. It is called several times between two renewals.
+func (b *belief) believe(p *permit, now time.Time) {
+	newest, before := p.session.LastRenewed(), p.lastRenewed()
+	if newest.IsZero() || newest.Equal(before) || newest.Equal(b.doubted) {
+		return
+	}
+	last := before
+	if !b.doubted.IsZero() {
+		last = b.doubted
+	}
+	if !last.IsZero() && now.Sub(last) >= fencing.Idle {
+		b.doubted = newest
+		return
+	}
+	b.doubted = time.Time{}
+	p.renewed.Store(&newest)
 }
 
 // ended reports whether the store has said that the session is over.

@@ -17,6 +17,9 @@ import (
 )
 
 const (
+	// revokeTimeout bounds asking how long another node's session has been idle and ending it, together: less than the time between two
+	// renewals of a session.
+	revokeTimeout = 900 * time.Millisecond
 	// storeTimeout bounds one call of the store.
 	storeTimeout = 5 * time.Second
 	// retryFirst and retryLongest bound the wait after a call of the store that failed.
@@ -226,7 +229,7 @@ func (r *ringActor) sessionOpened(c actor.Context, m sessionOpened) {
 		return
 	}
 	r.recovered(c)
-	p.permit, p.adopted = &permit{now: r.now, session: m.session}, false
+	p.permit, p.adopted, r.watch.belief = &permit{now: r.now, session: m.session}, false, belief{}
 	p.record = m.member
 	r.metrics.cluster.sessions.Inc()
 	r.Logger.Info("node has registered", zap.String("node", r.Node), zap.String("session", m.session.ID()), zap.Stringer("state", m.member.State))

@@ -85,6 +85,9 @@ func (s *supervisor) goByMemory(c actor.Context) {
 		return
 	}
 	s.memory.recalled = nil
+	if len(m.documents) == 0 && m.cluster.Session == "" {
+		return
+	}
 	s.Logger.Warn("store has not answered; going by the last known configs", zap.Int("configs", len(m.documents)), zap.Int("claims", len(m.cluster.Claims)))
 	s.foldChanges(c, s.catalog.Recall(m.documents))
 	if s.membership != nil && !s.membership.registry.Listed() && m.cluster.Session != "" {

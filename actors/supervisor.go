@@ -39,6 +39,8 @@ type supervisor struct {
 	reconciling reconciling
 	timers      map[string]Timer
 	stopping    *stopping
+	// over: the actor itself is stopping, and waits for its children. What comes now comes too late.
+	over bool
 }
 
 // Private messages of the supervisor to itself.
@@ -72,6 +74,9 @@ func newSupervisor(o Options) *supervisor {
 
 // Receive implements actor.Actor.
 func (s *supervisor) Receive(c actor.Context) {
+	if s.over {
+		return
+	}
 	switch m := c.Message().(type) {
 	case *actor.Started:
 		s.start(c)
@@ -125,6 +130,8 @@ func (s *supervisor) Receive(c actor.Context) {
 		s.leftoversFound(c, m)
 	case respawnMembership:
 		s.spawnMembership(c)
+	case stillLeaving:
+		s.lookAgain(c)
 	case handedOver:
 		s.stopInstances(c)
 	case timeIsUp:
@@ -148,6 +155,7 @@ func (s *supervisor) start(c actor.Context) {
 
 // stop runs when the actor stops, for whatever reason; protoactor stops the children after it.
 func (s *supervisor) stop() {
+	s.over = true
 	for _, t := range s.timers {
 		t.Stop()
 	}

@@ -33,8 +33,9 @@ type watcher struct {
 	listing, streaming uint64
 	// busy: a listing is under way. again: another was asked for meanwhile.
 	busy, again bool
-	// watched: a stream is open.
-	watched bool
+	// watched: a stream is open. endStream ends it.
+	watched   bool
+	endStream context.CancelFunc
 	// revision is that of the newest listing or event. afresh: the store has said since that it is not the one it was.
 	revision  int64
 	afresh    bool
@@ -73,6 +74,8 @@ type (
 	}
 	// listNow asks for a listing.
 	listNow struct{}
+	// listAfresh asks for a listing, because the store may not be the one it was.
+	listAfresh struct{}
 	// notListed says that a listing takes its time.
 	notListed struct{ number uint64 }
 	// streamed is one event of a stream.
@@ -89,13 +92,16 @@ type (
 
 func newWatcher(t *tree, f feed, to ...*actor.PID) *watcher {
 	ctx, cancel := context.WithCancel(context.Background())
-	return &watcher{tree: t, feed: f, to: to, ctx: ctx, cancel: cancel, afresh: true}
+	return &watcher{tree: t, feed: f, to: to, ctx: ctx, cancel: cancel}
 }
 
 // Receive implements actor.Actor.
 func (w *watcher) Receive(c actor.Context) {
 	switch m := c.Message().(type) {
 	case *actor.Started, listNow:
+		w.list(c)
+	case listAfresh:
+		w.afresh = true
 		w.list(c)
 	case *actor.Stopping:
 		w.cancel()
@@ -154,7 +160,7 @@ func (w *watcher) listed(c actor.Context, m listed) {
 		w.afresh = false
 	}
 	w.tell(c, m.message)
-	if !w.watched {
+	if !w.watched || m.afresh {
 		w.stream(c, m.revision)
 	}
 	if w.again {
@@ -194,9 +200,14 @@ func (w *watcher) tell(c actor.Context, message any) {
 func (w *watcher) stream(c actor.Context, after int64) {
 	w.watched = true
 	w.streaming++
+	if w.endStream != nil {
+		w.endStream()
+	}
+	var ctx context.Context
+	ctx, w.endStream = context.WithCancel(w.ctx)
 	number, self := w.streaming, c.Self()
 	w.do(self, func() error {
-		for n := range w.feed.watch(w.ctx, after) {
+		for n := range w.feed.watch(ctx, after) {
 			w.root.Send(self, streamed{number: number, news: n})
 		}
 		return errors.New("the stream of changes ended")

@@ -21,6 +21,9 @@ type ConfigDeleted struct {
 type ConfigsListed struct {
 	Documents List[Document]
 	Revision  int64
+	// Afresh: the store has said since the listing before that it is not the one it was (emptied, restored), so revisions known before
+	// mean nothing.
+	Afresh bool
 }
 
 // ConfigsUnavailable says that the store could not be listed or watched. It changes nothing that runs. The watcher goes on

@@ -18,7 +18,7 @@ type StartInstance struct {
 }
 
 // RunInstance lets an instance scrape that was started on hold. It is legal at any time; one that scrapes already ignores it.
-// Answered by InstanceRunning. If it is lost, the next decision sends it again.
+// Answered by InstanceRunning. Like StartInstance, it can't be lost without the instance being lost.
 type RunInstance struct {
 	Unit       Unit
 	Generation uint64

@@ -51,7 +51,7 @@ func Decide(v View) Verdict {
 	stale := v.Now.Sub(v.Renewed)
 	switch {
 	case !v.Renewed.IsZero() && stale < Fresh:
-		return Verdict{Until: v.Renewed.Add(Fresh), Reason: "the store renews the session"}
+		return Verdict{Until: v.whileRenewed(), Reason: "the store renews the session"}
 	case v.Others == 0:
 		return Verdict{Until: v.Now.Add(carry), Reason: "the store is away, and there is no other node"}
 	case !v.Contact.IsZero() && v.Now.Sub(v.Contact) < Fresh:
@@ -67,6 +67,20 @@ func Decide(v View) Verdict {
 		return Verdict{Fenced: true, Reason: "neither the store nor a peer answers: isolated, and told to stop then"}
 	default:
 		return Verdict{Until: v.Now.Add(carry), Reason: "neither the store nor a peer answers: isolated, and told to go on then"}
+	}
+}
+
+// whileRenewed is until when a node may scrape whose session is being renewed. It holds beyond the session's own evidence, if there will be
+// other, so that there is no gap between the two.
+func (v View) whileRenewed() time.Time {
+	until := v.Renewed.Add(Fresh)
+	switch {
+	case v.Contact.IsZero():
+		return later(until, v.Renewed.Add(v.TTL-Fresh))
+	case v.Now.Sub(v.Contact) < Fresh:
+		return later(until, earlier(v.Contact.Add(Fresh), v.Renewed.Add(v.TTL/2)))
+	default:
+		return until
 	}
 }
 
@@ -86,6 +100,13 @@ func amongPeers(v View, stale time.Duration) Verdict {
 	default:
 		return Verdict{Fenced: true, Reason: "other nodes reach the store and this one does not"}
 	}
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }
 
 func earlier(a, b time.Time) time.Time {

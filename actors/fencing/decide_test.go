@@ -24,7 +24,13 @@ func TestVerdicts(t *testing.T) {
 		until  time.Duration // from now; 0: no permission
 		fenced bool
 	}{
-		"a session that was just renewed is evidence":   {func(v *View) { v.Renewed = ago(time.Second) }, 1500 * time.Millisecond, false},
+		"a session that was just renewed is evidence": {func(v *View) { v.Renewed = ago(time.Second) }, 1500 * time.Millisecond, false},
+		"together with a peer's answer it is evidence for longer, without a gap between the two": {func(v *View) {
+			v.Renewed, v.Contact, v.Alive, v.Reaching = ago(2*time.Second), ago(0), 2, 2
+		}, 2500 * time.Millisecond, false},
+		"without gossip it is evidence until shortly before it can run out": {func(v *View) {
+			v.Renewed, v.Contact = ago(time.Second), time.Time{}
+		}, 6500 * time.Millisecond, false},
 		"an old one is none, and its node is isolated":  {func(*View) {}, 2 * time.Second, false},
 		"an isolated node stops if it was told so":      {func(v *View) { v.StopWhenIsolated = true }, 0, true},
 		"a node that has just woken is not isolated":    {func(v *View) { v.AwakeSince = ago(time.Second) }, 0, false},
