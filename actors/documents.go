@@ -62,6 +62,9 @@ func (s *supervisor) foldWatcher(c actor.Context, event messages.WatcherEvent) {
 	case messages.ConfigsListed:
 		doubt := s.catalog.Doubt()
 		s.storeProblem = ""
+		if e.Afresh {
+			s.catalog.Restored()
+		}
 		s.foldChanges(c, s.catalog.Listed(e.Documents, e.Revision))
 		if now := s.catalog.Doubt(); now != "" && now != doubt {
 			s.Logger.Warn("listing of configs is not believed", zap.String("reason", now), zap.Int64("revision", e.Revision))

@@ -13,7 +13,7 @@ type configFeed struct{ ConfigSource }
 
 func (configFeed) what() string { return "configs" }
 
-func (f configFeed) list(ctx context.Context, _ bool) (any, int64, error) {
+func (f configFeed) list(ctx context.Context, afresh bool) (any, int64, error) {
 	configs, revision, err := f.List(ctx)
 	if err != nil {
 		return nil, 0, err
@@ -22,7 +22,7 @@ func (f configFeed) list(ctx context.Context, _ bool) (any, int64, error) {
 	for i, stored := range configs {
 		documents[i] = documentOf(stored)
 	}
-	return messages.ConfigsListed{Documents: messages.NewList(documents...), Revision: revision}, revision, nil
+	return messages.ConfigsListed{Documents: messages.NewList(documents...), Revision: revision, Afresh: afresh}, revision, nil
 }
 
 func (f configFeed) watch(ctx context.Context, after int64) iter.Seq[news] {

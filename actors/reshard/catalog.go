@@ -38,7 +38,9 @@ type Catalog struct {
 	complete bool
 	// behind is the revision of a listing that was older than the one before it, 0 if the last was not.
 	behind int64
-	doubt  string
+	// restored: the store has said that it is not the one it was, and that is not taken into account yet.
+	restored bool
+	doubt    string
 }
 
 type stored struct {
@@ -111,6 +113,10 @@ func (c *Catalog) Delete(name string, revision int64) []Change {
 	return []Change{{Name: name, Kind: Deleted}}
 }
 
+// Restored notes that the store has said that it is not the one it was: it was emptied, or restored from a backup. So the next listing is
+// older than what is known, also if its revision is not, and is taken as such.
+func (c *Catalog) Restored() { c.restored, c.behind = c.complete, 0 }
+
 // Listed folds in a complete listing. What it holds is believed document by document; what it lacks is gone, unless
 //
 //   - it lacks more than half of four documents or more, or all of any number, or something that the listing before it
@@ -118,7 +124,7 @@ func (c *Catalog) Delete(name string, revision int64) []Change {
 //   - it is older than the listing before it (a store that answers from a lagging replica, or was restored from a backup): then
 //     nothing of it is believed until a second listing in a row, not older than this one, says the same.
 func (c *Catalog) Listed(docs messages.List[messages.Document], revision int64) []Change {
-	restored := revision < c.listed
+	restored := revision < c.listed || c.restored
 	if restored && (c.behind == 0 || revision < c.behind) {
 		c.behind = revision
 		c.doubt = fmt.Sprintf("the store answered with revision %d after revision %d; waiting for a second listing", revision, c.listed)
@@ -150,7 +156,7 @@ func (c *Catalog) Listed(docs messages.List[messages.Document], revision int64) 
 			delete(c.deleted, name)
 		}
 	}
-	c.listed, c.behind, c.complete = revision, 0, true
+	c.listed, c.behind, c.restored, c.complete = revision, 0, false, true
 	return changes
 }
 
