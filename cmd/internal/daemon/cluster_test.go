@@ -15,7 +15,9 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/ringmaster-agent/ringmaster/actors"
 	"github.com/ringmaster-agent/ringmaster/cluster"
+	"github.com/ringmaster-agent/ringmaster/cluster/gossip"
 	"github.com/ringmaster-agent/ringmaster/cluster/memstore"
 	"github.com/ringmaster-agent/ringmaster/cmd/internal/logging"
 	"github.com/ringmaster-agent/ringmaster/config"
@@ -169,19 +171,19 @@ func TestGossipThatCannotBeginIsAnErrorThatNamesTheSetting(t *testing.T) {
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer taken.Close()
-	gossip := func(settings string) *config.Agent {
+	with := func(settings string) *config.Agent {
 		return load(t, fmt.Sprintf("metrics: {wal_directory: %s, scraping_service: {enabled: true, gossip: {%s}}}", filepath.Join(t.TempDir(), "wal"), settings))
 	}
-	err = runRefused(t, gossip("listen_address: '"+taken.Addr().String()+"'"))
+	err = runRefused(t, with("listen_address: '"+taken.Addr().String()+"'"))
 	require.ErrorContains(t, err, taken.Addr().String())
 	require.ErrorContains(t, err, "metrics.scraping_service.gossip")
 
 	missing := filepath.Join(t.TempDir(), "missing")
-	require.ErrorContains(t, runRefused(t, gossip("encryption_key_file: "+missing)), "encryption_key_file")
+	require.ErrorContains(t, runRefused(t, with("encryption_key_file: "+missing)), "encryption_key_file")
 
 	weak := filepath.Join(t.TempDir(), "weak")
 	require.NoError(t, os.WriteFile(weak, []byte("secret"), 0o600))
-	err = runRefused(t, gossip("encryption_key_file: "+weak))
+	err = runRefused(t, with("encryption_key_file: "+weak))
 	require.ErrorContains(t, err, weak)
 	require.NotContains(t, err.Error(), "secret")
 }
@@ -278,4 +280,18 @@ func TestTheLastMetricsCanBeScrapedBeforeTheProcessEnds(t *testing.T) {
 	status, _ := agent.request(t, http.MethodGet, "/metrics")
 	require.Equal(t, http.StatusOK, status)
 	require.NoError(t, agent.end(t))
+}
+
+func TestAPeerThatHasLeftCountsOnlyIfItCouldNotEndItsSession(t *testing.T) {
+	now := time.Now()
+	require.Equal(t, []actors.Peer{
+		{Node: "a", Alive: true, Assured: now, Status: actors.PeerStatus{Session: "1", ReachesStore: true}},
+		{Node: "b", Status: actors.PeerStatus{Session: "2"}},
+		{Node: "d", Status: actors.PeerStatus{Session: "4", Fenced: true}},
+	}, present([]gossip.Peer{
+		{Node: "a", Alive: true, Assured: now, Status: gossip.Status{Session: "1", ReachesStore: true}},
+		{Node: "b", Status: gossip.Status{Session: "2"}},
+		{Node: "c", Left: true, Status: gossip.Status{Session: "3"}},
+		{Node: "d", Left: true, Status: gossip.Status{Session: "4", Fenced: true}},
+	}))
 }

@@ -20,8 +20,7 @@ import (
 // leaveTimeout bounds how long it may take to tell the peers that this node goes.
 const leaveTimeout = 2 * time.Second
 
-// peers is the gossip as the actors see it. A peer that has left in order is none any more: it is not dead, and it has ended its session
-// itself, or keeps it because it will be back.
+// peers is the gossip as the actors see it.
 type peers struct{ *gossip.Gossip }
 
 var _ actors.Gossip = peers{}
@@ -30,15 +29,18 @@ var _ actors.Gossip = peers{}
 func (p peers) SetStatus(s actors.PeerStatus) { p.Gossip.SetStatus(gossip.Status(s)) }
 
 // Peers implements actors.Gossip.
-func (p peers) Peers() []actors.Peer {
-	all := p.Gossip.Peers()
-	present := make([]actors.Peer, 0, len(all))
-	for _, one := range all {
-		if !one.Left {
-			present = append(present, actors.Peer{Node: one.Node, Alive: one.Alive, Assured: one.Assured, Status: actors.PeerStatus(one.Status)})
+func (p peers) Peers() []actors.Peer { return present(p.Gossip.Peers()) }
+
+// present are the peers that count. One that has left in order does not: it is not dead, and it has ended its session itself, or keeps it because it
+// will be back. But if its last word was that it has given the session up, it could not reach the store, and others may end it.
+func present(all []gossip.Peer) []actors.Peer {
+	out := make([]actors.Peer, 0, len(all))
+	for _, p := range all {
+		if !p.Left || p.Status.Fenced {
+			out = append(out, actors.Peer{Node: p.Node, Alive: p.Alive, Assured: p.Assured, Status: actors.PeerStatus(p.Status)})
 		}
 	}
-	return present
+	return out
 }
 
 // openGossip begins to gossip, if the node has somebody to gossip with. It comes before the tree and ends after it: what the others hear of this
