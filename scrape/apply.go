@@ -23,6 +23,9 @@ type Config struct {
 	// them, from 0, is scraped here. Of k slices, one more takes over one (k+1)-th of the targets, and none changes between the others. Up to 1: there
 	// is one slice. A target limit counts the targets of all slices. A target that moves to another slice leaves no staleness markers.
 	Slice, Slices int
+	// Earlier is how the targets are divided until Slices is in force, in the order of time; empty: it is at once. A tick is taken by the slice that its target
+	// is in when the tick is due, so that scrapers that are told of a change some time before it miss none and take none twice.
+	Earlier []Division
 	// Origin is what the slices of one config have in common, its name for example: scrapers with the same origin and the same Shared
 	// share their discoveries, if these have equal configs. Empty: none are shared. It stays as the first Apply has it.
 	Origin string
@@ -77,7 +80,7 @@ func (s *Scraper) apply(c *Config) error {
 		return err
 	}
 	s.failures.replace(logs)
-	s.adopt(jobs, slicing{c.Slice, c.Slices})
+	s.adopt(jobs, c.slicing())
 	s.discoveries.adopt(discovered, c.HostFilter)
 	return nil
 }
@@ -117,10 +120,12 @@ func (s *Scraper) releaseNew(jobs []*job) {
 }
 
 // adopt makes jobs the ones to scrape for.
-func (s *Scraper) adopt(jobs []*job, part slicing) {
+func (s *Scraper) adopt(jobs []*job, part *slicing) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.slicing = part
+	if !part.equal(s.slicing) {
+		s.slicing = part
+	}
 	m := s.options.Metrics.loops
 	wanted := make(map[string]bool, len(jobs))
 	for _, j := range jobs {
@@ -216,9 +221,13 @@ func await(ctx context.Context, running <-chan struct{}) bool {
 	}
 }
 
+func (c *Config) slicing() *slicing {
+	return &slicing{slice: c.Slice, slices: c.Slices, earlier: c.Earlier}
+}
+
 // equal compares deeply, secrets included.
 func (c *Config) equal(other *Config) bool {
-	return c.Slice == other.Slice && c.Slices == other.Slices &&
+	return c.slicing().equal(other.slicing()) &&
 		reflect.DeepEqual(c.Jobs, other.Jobs) && reflect.DeepEqual(c.HostFilter, other.HostFilter)
 }
 

@@ -24,7 +24,9 @@
 // # Slices
 //
 // The targets of a config can be divided into slices, each with a scraper of its own (slice.go). The scrapers of one origin in a process
-// share their discoveries (provider.go); each builds all targets and keeps its own. What discoveries count, each of them counts.
+// share their discoveries (provider.go); each builds all targets and keeps its own. What discoveries count, each of them counts. Another number of
+// slices can be told some time before an instant from which on it is in force: a tick that is due before is taken by the slice that the target leaves, and the
+// next one by the one that gets it, wherever these are.
 //
 // # What differs from Prometheus
 //

@@ -204,7 +204,11 @@ func (s *Scraper) handOver(ended []endingLoop, at time.Time) {
 func (l *loop) handOver(h *handover) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	h.add(l.target.id, l.schedule, l.untaken())
+	next := l.untaken()
+	if usual, more := l.division.first(l.schedule, l.schedule.latest(h.at)+1); !more || next == usual {
+		return // what is not of this slice is none of the successor's ticks either
+	}
+	h.add(l.target.id, l.schedule, next)
 }
 
 // untaken is the first tick that is not dealt with. It needs mu, and that no scrape is running.
@@ -229,14 +233,19 @@ func (s *Scraper) NextTick() time.Time {
 	return next
 }
 
-// nextTick returns when the loop's next tick is due, which is after the one that is being taken.
+// nextTick returns when the loop's next tick is due, which is after the one that is being taken; the zero time if it has none.
 func (l *loop) nextTick() time.Time {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	next := l.untaken()
 	if l.running != nil {
-		return l.schedule.at(l.tick + 1)
+		next = l.tick + 1
 	}
-	return l.schedule.at(l.untaken())
+	next, more := l.division.first(l.schedule, next)
+	if !more {
+		return time.Time{}
+	}
+	return l.schedule.at(next)
 }
 
 // earliest takes the zero time for none.

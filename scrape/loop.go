@@ -33,6 +33,7 @@ type loop struct {
 	forced     error   // instead of a scrape: the target limit
 	timer      *time.Timer
 	tick       int64              // that the timer is set for, or that is scraped, or the last one due when the schedule changed
+	division   division           // which ticks are this slice's
 	ended      bool               // no scrape starts any more
 	running    chan struct{}      // closed when the running scrape has ended; nil: none
 	cancel     context.CancelFunc // of the running scrape
@@ -73,7 +74,7 @@ func newLoop(s *Scraper, t *target, j *job, forced error) (*loop, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &loop{
+	l := &loop{
 		scraper:  s,
 		target:   t,
 		schedule: newSchedule(s.options.Seed, t.id, t.interval),
@@ -86,7 +87,9 @@ func newLoop(s *Scraper, t *target, j *job, forced error) (*loop, error) {
 		own:      t.own,
 		group:    t.group,
 		shown:    shownState{state: StateUnknown},
-	}, nil
+	}
+	l.division.adopt(s.slicing, t)
+	return l, nil
 }
 
 // start sets the timer for the first tick after those that another scraper has dealt with, which may be due.
@@ -96,10 +99,15 @@ func (l *loop) start(now time.Time, before *handover) {
 	l.wait(before.first(l.target.id, l.schedule, now), now)
 }
 
-// wait needs mu.
-func (l *loop) wait(tick int64, now time.Time) {
-	l.tick = tick
-	pause := l.schedule.at(tick).Sub(now)
+// wait sets the timer for the first tick, from one on, that is this slice's. It needs mu.
+func (l *loop) wait(next int64, now time.Time) {
+	tick, more := l.division.first(l.schedule, next)
+	l.tick, l.division.wanted, l.division.left = tick, next, !more
+	if !more {
+		l.stopTimer()
+		return
+	}
+	pause := l.schedule.at(l.tick).Sub(now)
 	if l.timer == nil {
 		l.timer = time.AfterFunc(pause, l.fire)
 	} else {
@@ -125,6 +133,7 @@ func (l *loop) carryOut(r *attempt) {
 		l.scraper.perform(r)
 		r = l.next(r)
 	}
+	l.scraper.dismissIfLeft(l)
 }
 
 // beginLast starts a scrape outside the schedule. The loop has ended, and none is running.
@@ -150,13 +159,23 @@ func (l *loop) begin(now time.Time) *attempt {
 	if l.ended || l.running != nil {
 		return nil
 	}
-	d := l.schedule.onTimer(l.tick, now)
-	l.scraper.options.Metrics.loops.skipped.Add(float64(d.skipped))
+	return l.obey(l.schedule.onTimer(l.tick, now), now)
+}
+
+// obey sets the timer, or starts the scrape of the newest tick that is this slice's. It needs mu.
+func (l *loop) obey(d decision, now time.Time) *attempt {
 	if d.wait {
 		l.wait(d.tick, now)
 		return nil
 	}
-	l.tick = d.tick
+	first := d.tick - d.skipped
+	tick, ours := l.division.newest(l.schedule, first, d.tick)
+	if !ours {
+		l.wait(d.tick+1, now)
+		return nil
+	}
+	l.scraper.options.Metrics.loops.skipped.Add(float64(tick - first))
+	l.tick = tick
 	return l.newRun(now)
 }
 
@@ -202,14 +221,7 @@ func (l *loop) next(r *attempt) *attempt {
 		}
 		l.scraper.options.Metrics.loops.ticksVetoed.Inc()
 	}
-	d := l.schedule.onEnd(l.tick, now)
-	l.scraper.options.Metrics.loops.skipped.Add(float64(d.skipped))
-	if d.wait {
-		l.wait(d.tick, now)
-		return nil
-	}
-	l.tick = d.tick
-	return l.newRun(now)
+	return l.obey(l.schedule.onEnd(l.tick, now), now)
 }
 
 // adopt makes j the job of the next scrapes. The schedule goes on.
@@ -265,14 +277,19 @@ func (l *loop) end() <-chan struct{} {
 	defer l.mu.Unlock()
 	if !l.ended {
 		l.ended = true
-		if l.timer != nil {
-			l.timer.Stop()
-		}
+		l.stopTimer()
 	}
 	if l.running == nil {
 		return nil
 	}
 	return l.running
+}
+
+// stopTimer needs mu.
+func (l *loop) stopTimer() {
+	if l.timer != nil {
+		l.timer.Stop()
+	}
 }
 
 // abort cuts the running scrape off; it commits nothing.

@@ -105,21 +105,27 @@ func (s *Scraper) plannedTargets(now time.Time) []planned {
 	var targets []planned
 	for _, p := range s.pools {
 		for _, l := range p.loops {
-			targets = append(targets, l.planned(now))
+			if planned, more := l.planned(now); more {
+				targets = append(targets, planned)
+			}
 		}
 	}
 	return targets
 }
 
-func (l *loop) planned(now time.Time) planned {
+// planned reports more if the target has a tick to come.
+func (l *loop) planned(now time.Time) (p planned, more bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	p := planned{next: l.schedule.at(l.tick), interval: l.schedule.interval, takes: l.shown.duration}
+	p = planned{interval: l.schedule.interval, takes: l.shown.duration}
+	next := l.tick
 	if l.running != nil {
-		p.next = l.schedule.at(l.tick + 1)
+		next++
 		p.busy = later(now, l.shown.began.Add(p.takes))
 	}
-	return p
+	next, more = l.division.first(l.schedule, next)
+	p.next = l.schedule.at(next)
+	return p, more
 }
 
 // endWithTick lets no further scrape begin, but that of a tick which is due: it is as good as taken.
@@ -133,13 +139,16 @@ func (l *loop) endWithTick(now time.Time) <-chan struct{} {
 	return l.end()
 }
 
-// untilNextTick limits ctx to the time that running scrapes have when a successor waits.
+// untilNextTick limits ctx to the time that running scrapes have when a successor waits, which it does not if no target has a next tick.
 func (s *Scraper) untilNextTick(ctx context.Context, ended []endingLoop, at time.Time) (context.Context, context.CancelFunc) {
 	var next time.Time
 	for _, e := range ended {
 		if e.why == stopping {
 			next = earliest(next, e.nextTick())
 		}
+	}
+	if next.IsZero() {
+		return context.WithCancel(ctx)
 	}
 	return context.WithDeadline(ctx, cutOff(at, next))
 }

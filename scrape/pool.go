@@ -50,7 +50,7 @@ func (s *Scraper) sync(found []jobTargets) {
 
 func (s *Scraper) syncPool(p *pool, found jobTargets, builder *labels.Builder, now time.Time) {
 	targets, failures := s.build(p, found, builder)
-	targets, others := s.slicing.divide(targets)
+	targets, others := s.slicing.divide(targets, now)
 	p.others = len(others)
 	before := len(p.loops)
 	p.reschedule(targets, now)
@@ -80,9 +80,15 @@ func (s *Scraper) syncPool(p *pool, found jobTargets, builder *labels.Builder, n
 	forced := p.forced(s.options.Metrics.loops)
 	for id, l := range p.loops {
 		l.update(kept[id], forced)
+		l.redivide(s.slicing, now)
 	}
 	for _, l := range fresh {
 		l.start(now, s.resume)
+	}
+	for id, l := range p.loops {
+		if l.hasLeft() {
+			s.dismiss(p, id, l)
+		}
 	}
 	m := p.job.metrics
 	m.targets.Add(float64(len(p.loops) - before))
@@ -91,6 +97,28 @@ func (s *Scraper) syncPool(p *pool, found jobTargets, builder *labels.Builder, n
 	took := time.Since(now).Seconds()
 	m.syncLength.Observe(took)
 	m.syncHistogram.Observe(took)
+}
+
+// dismissIfLeft removes a loop of which no tick is of this slice any more. Its series go on in another one.
+func (s *Scraper) dismissIfLeft(l *loop) {
+	if !l.hasLeft() {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	job, id := l.place()
+	if p := s.pools[job]; p != nil && p.loops[id] == l && l.hasLeft() {
+		s.dismiss(p, id, l)
+		p.job.metrics.targets.Dec()
+	}
+}
+
+// dismiss needs s.mu.
+func (s *Scraper) dismiss(p *pool, id uint64, l *loop) {
+	delete(p.loops, id)
+	s.resume.forget(id)
+	l.end()
+	l.retire()
 }
 
 // reschedule finds loops whose target is there again with another interval or timeout, and gives it to them.
@@ -141,7 +169,11 @@ func (s *Scraper) build(p *pool, found jobTargets, builder *labels.Builder) (tar
 // the target, if it only changed or comes back, has been scraped again, so that series that go on have newer samples then and don't end.
 // This is what Prometheus does. The series of a target that has moved to another slice don't end.
 func (s *Scraper) endLater(l *loop, now time.Time, moved bool) {
-	running := l.end()
+	end := l.end
+	if moved {
+		end = func() <-chan struct{} { return l.endWithTick(now) }
+	}
+	running := end()
 	next := l.schedule.latest(now) + 1
 	at := l.schedule.at(next)
 	s.ending[l] = time.AfterFunc(l.schedule.at(next+1).Add(l.target.interval/10).Sub(now), func() {

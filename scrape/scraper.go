@@ -87,7 +87,7 @@ type Scraper struct {
 
 	mu        sync.Mutex
 	ended     bool // no target is added any more
-	slicing   slicing
+	slicing   *slicing
 	pools     map[string]*pool
 	ending    map[*loop]*time.Timer // of targets that have gone
 	resume    *handover             // of the scraper before; nil: nothing is known
@@ -118,7 +118,7 @@ func New(o Options) (*Scraper, error) {
 			return nil, fmt.Errorf("create scraper: %w", err)
 		}
 	}
-	s := &Scraper{options: o, log: o.Logger, pools: map[string]*pool{}, ending: map[*loop]*time.Timer{}}
+	s := &Scraper{options: o, log: o.Logger, slicing: &slicing{}, pools: map[string]*pool{}, ending: map[*loop]*time.Timer{}}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.discoveries = newDiscoveries(bridge(o.Logger), o.Metrics, o.OnPanic, &o.Shared.discoverers)
 	o.Metrics.add(s.discoveries)

@@ -1,8 +1,12 @@
 package scrape
 
 import (
+	"context"
 	"fmt"
+	"math/rand/v2"
+	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -127,4 +131,151 @@ func TestATargetLimitIsThatOfAllSlices(t *testing.T) {
 		require.Empty(t, lastError(s, 0))
 		require.NoError(t, s.Stop(over(), KeepSeries))
 	})
+}
+
+func TestTheFirstAndTheNewestTickOfASliceAreThoseThatATwinFinds(t *testing.T) {
+	random := rand.New(rand.NewPCG(3, 4))
+	for range 5000 {
+		s := newSchedule(random.Uint64(), random.Uint64(), time.Duration(1+random.IntN(20))*time.Second)
+		d := division{kin: random.Uint64(), slicing: &slicing{slice: random.IntN(3), slices: random.IntN(4)}}
+		until := time.Unix(1_800_000_000, random.Int64N(1e9))
+		for range 1 + random.IntN(3) {
+			d.earlier = append(d.earlier, Division{Slices: random.IntN(4), Until: until})
+			until = until.Add(time.Duration(random.Int64N(30e9)))
+			if random.IntN(3) == 0 {
+				until = s.at(s.latest(until) + 1) // a tick is due at that very instant
+			}
+		}
+		from := s.latest(time.Unix(1_800_000_000-20, 0))
+		ours := map[int64]bool{}
+		for tick := from; tick < from+150; tick++ {
+			ours[tick] = d.has(d.kin, s.at(tick))
+		}
+		wanted, wantMore := from, false
+		for tick := from; tick < from+150 && !wantMore; tick++ {
+			if ours[tick] {
+				wanted, wantMore = tick, true
+			}
+		}
+		tick, more := d.first(s, from)
+		require.Equal(t, wantMore, more)
+		require.Equal(t, wanted, tick)
+		to := from + random.Int64N(100)
+		wanted, wantOurs := to, false
+		for tick := to; tick >= from && !wantOurs; tick-- {
+			if ours[tick] {
+				wanted, wantOurs = tick, true
+			}
+		}
+		tick, newest := d.newest(s, from, to)
+		require.Equal(t, wantOurs, newest)
+		require.Equal(t, wanted, tick)
+	}
+}
+
+// resharding is a config in slices whose number changes. Each slice has a scraper, which hears of a change when it likes.
+type resharding struct {
+	t       *testing.T
+	config  func(slice int, earlier []Division, slices int) *Config
+	dial    func(*Options)
+	random  *rand.Rand
+	slices  int
+	earlier []Division
+	running map[int]*Scraper
+}
+
+// lead is how long after a change it is in force.
+const lead = 10 * time.Second
+
+// change makes it k slices.
+func (r *resharding) change(k int) {
+	r.earlier = append(r.earlier, Division{Slices: r.slices, Until: time.Now().Add(lead)})
+	before := r.slices
+	r.slices = k
+	for slice := range max(before, k) {
+		earlier, delay := r.earlier, time.Duration(r.random.Int64N(int64(3*time.Second)))
+		<-time.After(delay)
+		s := r.running[slice]
+		if s == nil {
+			s = newScraper(r.t, newMemory(), r.dial)
+			r.running[slice] = s
+			run(r.t, s, r.config(slice, earlier, k))
+			continue
+		}
+		require.NoError(r.t, s.Apply(r.t.Context(), r.config(slice, earlier, k)))
+	}
+}
+
+// settle ends the slices that there are no more, at the moment from which on they have no ticks.
+func (r *resharding) settle() {
+	<-time.After(time.Until(r.earlier[len(r.earlier)-1].Until))
+	for slice, s := range r.running {
+		if slice >= r.slices {
+			require.NoError(r.t, s.Stop(context.Background(), HandOver))
+			delete(r.running, slice)
+		}
+	}
+}
+
+func TestWhenTheNumberOfSlicesChangesEachTickIsTakenOnce(t *testing.T) {
+	for what, quick := range map[string]bool{"and scrapes are quick": true, "and scrapes are slow": false} {
+		t.Run(what, func(t *testing.T) {
+			var mu sync.Mutex
+			scraped := map[string][]time.Time{}
+			serve := func(w http.ResponseWriter, r *http.Request) {
+				mu.Lock()
+				scraped[r.Host] = append(scraped[r.Host], time.Now())
+				mu.Unlock()
+				if !quick {
+					<-time.After(950 * time.Millisecond)
+				}
+				oneMetric(w, r)
+			}
+			inBubble(t, serve, func(t *testing.T, dial func(*Options)) {
+				var fast, slow []string
+				for i := range 40 {
+					fast, slow = append(fast, fmt.Sprintf(`"f%d:80"`, i)), append(slow, fmt.Sprintf(`"s%d:80"`, i))
+				}
+				jobs := configure(t, fmt.Sprintf(`[{job_name: a, scrape_interval: 1s, scrape_timeout: 1s, static_configs: [{targets: [%s]}]},
+					{job_name: b, scrape_interval: 15s, scrape_timeout: 2s, static_configs: [{targets: [%s]}]}]`,
+					strings.Join(fast, ", "), strings.Join(slow, ", "))).Jobs
+				r := &resharding{t: t, dial: dial, random: rand.New(rand.NewPCG(5, 6)), slices: 1, running: map[int]*Scraper{},
+					config: func(slice int, earlier []Division, slices int) *Config {
+						return &Config{Jobs: jobs, Slice: slice, Slices: slices, Earlier: earlier}
+					}}
+				r.running[0] = newScraper(t, newMemory(), dial)
+				run(t, r.running[0], r.config(0, nil, 1))
+				<-time.After(20 * time.Second)
+				for _, k := range []int{3, 2, 1, 4, 1} {
+					r.change(k)
+					r.settle()
+					<-time.After(10 * time.Second)
+					targets := 0
+					for _, s := range r.running {
+						targets += len(s.Targets())
+					}
+					require.Equal(t, 80, targets)
+				}
+				r.change(3) // and before that is so:
+				r.change(1)
+				r.settle()
+				<-time.After(20 * time.Second)
+				for _, s := range r.running {
+					require.NoError(t, s.Stop(t.Context(), HandOver))
+				}
+				<-time.After(time.Second) // what was cut off
+				mu.Lock()
+				defer mu.Unlock()
+				require.Len(t, scraped, 80)
+				for host, times := range scraped {
+					interval := map[byte]float64{'f': 1, 's': 15}[host[0]]
+					require.Greater(t, time.Since(times[0]).Seconds()/interval, 8.0)
+					require.Less(t, time.Since(times[len(times)-1]).Seconds(), interval+2)
+					for i := 1; i < len(times); i++ {
+						require.InDelta(t, interval, times[i].Sub(times[i-1]).Seconds(), 0.002, "%s, scrapes %d and %d of %d", host, i-1, i, len(times))
+					}
+				}
+			})
+		})
+	}
 }

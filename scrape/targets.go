@@ -68,11 +68,11 @@ func (s *Scraper) Targets() []Target {
 }
 
 // future are the targets that will be scraped. Those that can't be built are left out: they are logged once scraping starts.
-func future(found jobTargets, part slicing, builder *labels.Builder) []Target {
+func future(found jobTargets, part *slicing, builder *labels.Builder) []Target {
 	var described []Target
 	for _, group := range found.groups {
 		targets, _, _ := targetsOf(group, &job{config: found.config}, builder)
-		ours, _ := part.divide(targets)
+		ours, _ := part.divide(targets, time.Now())
 		for _, t := range ours {
 			described = append(described, describe(found.config, t, t.own, t.group, builder))
 		}
