@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 	"unicode/utf8"
 )
 
@@ -17,14 +18,15 @@ const maxConfigText = 16 << 20
 // gzipMagic is how every gzip stream begins (RFC 1952, section 2.3.1).
 const gzipMagic = "\x1f\x8b"
 
-// encodeConfig is the stored form of a config's text: gzip, with no name and no time in it, so that equal texts are
-// equal values.
-func encodeConfig(text string) ([]byte, error) {
+// encodeConfig is the stored form of a config's text: gzip, with the time of writing in its header, to the second. Other readers of
+// gzip, and the retired scraping service is one, don't mind.
+func encodeConfig(text string, written time.Time) ([]byte, error) {
 	if len(text) > maxConfigText {
 		return nil, fmt.Errorf("the config has %d bytes, the limit is %d", len(text), maxConfigText)
 	}
 	var buf bytes.Buffer
 	w := gzip.NewWriter(&buf)
+	w.ModTime = written
 	// Writing to a bytes.Buffer can't fail.
 	_, _ = io.WriteString(w, text)
 	_ = w.Close()
@@ -38,27 +40,31 @@ type configDecoder struct {
 	gz gzip.Reader
 }
 
-func (d *configDecoder) decode(value []byte) (string, error) {
+// decode returns the text, and when it was written, by the clock of who wrote it: zero if he has not said so.
+func (d *configDecoder) decode(value []byte) (text string, written time.Time, err error) {
 	if len(value) == 0 {
-		return "", errors.New("the value is empty; a config is stored as gzip of its YAML")
+		return "", written, errors.New("the value is empty; a config is stored as gzip of its YAML")
 	}
 	if !bytes.HasPrefix(value, []byte(gzipMagic)) {
-		return "", fmt.Errorf("the value is not gzip (it begins with %q); a config is stored as gzip of its YAML, "+
+		return "", written, fmt.Errorf("the value is not gzip (it begins with %q); a config is stored as gzip of its YAML, "+
 			"use the API or agentctl config-sync to write it", value[:min(len(value), 24)])
 	}
 	d.in.Reset(value)
 	if err := d.gz.Reset(&d.in); err != nil {
-		return "", fmt.Errorf("read gzip header: %w", err)
+		return "", written, fmt.Errorf("read gzip header: %w", err)
 	}
-	var text strings.Builder
-	n, err := io.Copy(&text, io.LimitReader(&d.gz, maxConfigText+1))
+	if at := d.gz.ModTime; !at.IsZero() {
+		written = at.UTC() // equal times have to be equal values
+	}
+	var b strings.Builder
+	n, err := io.Copy(&b, io.LimitReader(&d.gz, maxConfigText+1))
 	switch {
 	case err != nil:
-		return "", fmt.Errorf("the gzip is damaged after %d bytes of text: %w", n, err)
+		return "", time.Time{}, fmt.Errorf("the gzip is damaged after %d bytes of text: %w", n, err)
 	case n > maxConfigText:
-		return "", fmt.Errorf("the value expands to more than %d bytes", maxConfigText)
-	case !utf8.ValidString(text.String()):
-		return "", errors.New("the text is not UTF-8")
+		return "", time.Time{}, fmt.Errorf("the value expands to more than %d bytes", maxConfigText)
+	case !utf8.ValidString(b.String()):
+		return "", time.Time{}, errors.New("the text is not UTF-8")
 	}
-	return text.String(), nil
+	return b.String(), written, nil
 }

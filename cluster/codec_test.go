@@ -5,27 +5,35 @@ import (
 	"compress/gzip"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
 
 func compress(t testing.TB, text string) []byte {
 	t.Helper()
-	value, err := encodeConfig(text)
+	value, err := encodeConfig(text, time.Time{})
 	require.NoError(t, err)
 	return value
 }
 
 func TestTextSurvivesTheStoreByteForByte(t *testing.T) {
 	for _, text := range []string{"", "name: a\n", "# комментарий\r\n\tname: ' a '", strings.Repeat("x", maxConfigText)} {
-		got, err := new(configDecoder).decode(compress(t, text))
+		got, _, err := new(configDecoder).decode(compress(t, text))
 		require.NoError(t, err)
 		require.Equal(t, text, got)
 	}
 }
 
-func TestEqualTextsAreEqualValues(t *testing.T) {
-	require.Equal(t, compress(t, "name: a"), compress(t, "name: a"))
+func TestAValueTellsWhenItWasWritten(t *testing.T) {
+	for _, at := range []time.Time{{}, time.Unix(1_800_000_000, 0).UTC(), time.Unix(1<<32-1, 0).UTC()} {
+		value, err := encodeConfig("name: a", at)
+		require.NoError(t, err)
+		text, written, err := new(configDecoder).decode(value)
+		require.NoError(t, err)
+		require.Equal(t, "name: a", text)
+		require.True(t, written == at, "documents are compared as values")
+	}
 }
 
 func TestGzipOfOtherWritersIsUnderstood(t *testing.T) {
@@ -36,13 +44,13 @@ func TestGzipOfOtherWritersIsUnderstood(t *testing.T) {
 	_, err = w.Write([]byte("name: a"))
 	require.NoError(t, err)
 	require.NoError(t, w.Close())
-	got, err := new(configDecoder).decode(buf.Bytes())
+	got, _, err := new(configDecoder).decode(buf.Bytes())
 	require.NoError(t, err)
 	require.Equal(t, "name: a", got)
 }
 
 func TestTextThatIsTooLongIsRefused(t *testing.T) {
-	_, err := encodeConfig(strings.Repeat("x", maxConfigText+1))
+	_, err := encodeConfig(strings.Repeat("x", maxConfigText+1), time.Time{})
 	require.ErrorContains(t, err, "limit")
 }
 
@@ -76,10 +84,11 @@ func TestUndecodableValuesSayWhy(t *testing.T) {
 		{"text that is not UTF-8", compress(t, "name: \xff"), "UTF-8"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			text, err := decoder.decode(test.value)
+			text, written, err := decoder.decode(test.value)
 			require.ErrorContains(t, err, test.want)
 			require.Empty(t, text)
-			text, err = decoder.decode(whole)
+			require.Zero(t, written)
+			text, _, err = decoder.decode(whole)
 			require.NoError(t, err)
 			require.Equal(t, "name: a\nscrape_configs: []\n", text)
 		})
@@ -93,13 +102,13 @@ func FuzzDecodeConfig(f *testing.F) {
 	f.Add([]byte("name: a"))
 	f.Add([]byte{})
 	f.Fuzz(func(t *testing.T, value []byte) {
-		text, err := new(configDecoder).decode(value)
+		text, _, err := new(configDecoder).decode(value)
 		if err != nil {
 			require.Empty(t, text)
 			return
 		}
 		require.LessOrEqual(t, len(text), maxConfigText)
-		again, err := new(configDecoder).decode(compress(t, text))
+		again, _, err := new(configDecoder).decode(compress(t, text))
 		require.NoError(t, err)
 		require.Equal(t, text, again)
 	})

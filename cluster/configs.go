@@ -6,6 +6,7 @@ import (
 	"iter"
 	"strings"
 	"sync"
+	"time"
 )
 
 // Configs is the repository of instance configs in a Store: <prefix><name> → gzip of the YAML as the user wrote it. The
@@ -23,6 +24,9 @@ type StoredConfig struct {
 	Text string
 	// Revision is the store's revision at which the config was last written, or deleted.
 	Revision int64
+	// Changed is when a config that existed was written again, to the second, by the clock of who wrote it; what all nodes see alike. Zero if it is new, or if who
+	// wrote it has not said so, as the retired scraping service.
+	Changed time.Time
 	// Err says why the value could not be decoded; Text is empty then. It concerns this config only.
 	Err error
 }
@@ -72,7 +76,7 @@ func (c *Configs) Put(ctx context.Context, name, text string, cond Condition) (P
 	if name == "" {
 		return PutResult{}, fmt.Errorf("put config: the name is empty")
 	}
-	value, err := encodeConfig(text)
+	value, err := encodeConfig(text, time.Now())
 	if err != nil {
 		return PutResult{}, fmt.Errorf("put config %q: %w", name, err)
 	}
@@ -123,9 +127,12 @@ func (c *Configs) name(e Entry) string { return strings.TrimPrefix(e.Key, c.pref
 func (c *Configs) decode(e Entry) StoredConfig {
 	d := c.decoders.Get().(*configDecoder)
 	defer c.decoders.Put(d)
-	text, err := d.decode(e.Value)
+	text, written, err := d.decode(e.Value)
 	if err != nil {
 		err = fmt.Errorf("decode stored config %q: %w", c.name(e), err)
 	}
-	return StoredConfig{Name: c.name(e), Text: text, Revision: e.Revision, Err: err}
+	if e.Created == e.Revision {
+		written = time.Time{}
+	}
+	return StoredConfig{Name: c.name(e), Text: text, Revision: e.Revision, Changed: written, Err: err}
 }

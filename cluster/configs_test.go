@@ -1,10 +1,13 @@
 package cluster_test
 
 import (
+	"bytes"
+	"compress/gzip"
 	"context"
 	"errors"
 	"iter"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
@@ -45,6 +48,40 @@ func TestAConfigComesBackAsItWasWritten(t *testing.T) {
 	require.Equal(t, cluster.StoredConfig{Name: "team/a b", Text: "name: x # kept\n", Revision: rev}, got)
 	_, err = store.Get(t.Context(), "configurations/team/a b")
 	require.NoError(t, err, "prefix and name are concatenated")
+}
+
+func TestOnlyAConfigThatExistedTellsWhenItWasWritten(t *testing.T) {
+	configs, store := newConfigs(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	next, stop := iter.Pull(configs.Watch(ctx, 0))
+	defer stop()
+	changed := func() time.Time {
+		t.Helper()
+		got, err := configs.Get(t.Context(), "a")
+		require.NoError(t, err)
+		event, _ := next()
+		require.Equal(t, got, event.Config)
+		return got.Changed
+	}
+	putConfig(t, configs, "a", "1")
+	require.Zero(t, changed(), "it is new")
+	before := time.Now().Truncate(time.Second)
+	putConfig(t, configs, "a", "2")
+	at := changed()
+	require.False(t, at.Before(before) || at.After(time.Now()))
+
+	var value bytes.Buffer
+	w := gzip.NewWriter(&value)
+	_, err := w.Write([]byte("3"))
+	require.NoError(t, err)
+	require.NoError(t, w.Close())
+	putRaw(t, store, prefix+"a", value.String())
+	require.Zero(t, changed(), "it was written by something that does not tell")
+	require.NoError(t, configs.Delete(t.Context(), "a", cluster.Condition{}))
+	_, _ = next()
+	putConfig(t, configs, "a", "4")
+	require.Zero(t, changed(), "it is new again")
 }
 
 func TestAConfigThatIsNotThereIsNotFound(t *testing.T) {
