@@ -17,6 +17,9 @@ func (p *Plan) takeOver(v View, unit messages.Unit, i Instance) {
 		p.holdForClaim(unit, claim)
 	case v.Cluster.taken(claim):
 		p.Stop = append(p.Stop, Stop{Unit: unit, Reason: messages.Fenced})
+	case i.Epoch != 0:
+		// Somebody has written what nobody can read over the claim by which it runs. Who removes that would leave the unit to the next.
+		p.claim(v, unit, i, claim)
 	default:
 		p.holdForClaim(unit, claim)
 	}

@@ -74,6 +74,15 @@ type NodeOptions struct {
 	Isolated bool
 	// JoinAfter is how long it waits before it joins.
 	JoinAfter time.Duration
+	// Remembers: it keeps what it knows of the store on disk.
+	Remembers bool
+}
+
+func (o NodeOptions) memory(h *host) actors.Memory {
+	if !o.Remembers {
+		return nil
+	}
+	return &h.known
 }
 
 // Host adds a place for a node to run.
@@ -116,7 +125,7 @@ func (h *host) Start(o NodeOptions) *node {
 	n.supervisor = w.system.Root.Spawn(actors.Props(actors.Options{
 		Configs: configs{store}, Parse: parse, NewPipeline: n.open, Logger: zap.New(core{LevelEnabler: zapcore.InfoLevel, node: n}),
 		ReshardInterval: w.options.Reshard, RestartBackoff: 500 * time.Millisecond, FlushDeadline: 5 * time.Second, ConcurrentOpens: 1000,
-		Jitter: jitter, Memory: &h.known, Runtime: n.runtime(), Middleware: n.middleware(),
+		Jitter: jitter, Memory: o.memory(h), Runtime: n.runtime(), Middleware: n.middleware(),
 		Cluster: &actors.Cluster{
 			Node: n.name, Address: n.address, Scheme: "http", Zone: h.zone, Version: "sim", Settings: "same", Tokens: h.tokens,
 			Registry: registry{Registry: cluster.NewRegistry(store, registryPrefix), client: store}, Sessions: store, Gossip: n.gossip,
