@@ -151,7 +151,7 @@ func TestAnOutageOfTheStoreStopsNothing(t *testing.T) {
 		c.logf("etcd killed")
 		pause(justAway)
 		restarted := time.Now()
-		c.stop("c")
+		ended := c.tryStop("c")
 		c.start("c")
 		pause(time.Until(down.Add(outage)))
 		stopped := c.notScrapedSince(time.Now().Add(-3 * c.interval))
@@ -162,6 +162,7 @@ func TestAnOutageOfTheStoreStopsNothing(t *testing.T) {
 		back, never := c.scrapedAgain(own, restarted)
 		r.measured = fmt.Sprintf("%d of %d configs not scraped at the end of the outage; the two others: %d ticks, %s; the restarted one: all %d configs scraped again after %s, %s",
 			len(stopped), len(c.configs), m.due, m.ticks(), len(own), sec(back), whole.ticks())
+		r.wants(ended == nil, "%v", ended)
 		r.wants(len(stopped) == 0 && never == 0, "%d configs stopped", len(stopped))
 		m.wantsWhole(r)
 		whole.wantsNoneDoubled(r)
