@@ -25,6 +25,8 @@ type lookout struct {
 	// the session.
 	until  time.Time
 	lapsed bool
+	// reachingSince is since when peers have said that they reach the store.
+	reachingSince time.Time
 	// belief is which renewals of the session count.
 	belief belief
 	// status is what the node said last of itself, conflict what gossip said last of its name.
@@ -75,6 +77,13 @@ func (r *ringActor) checkPermit(c actor.Context) {
 			}
 		}
 	}
+	switch {
+	case v.Reaching == 0:
+		r.watch.reachingSince = time.Time{}
+	case r.watch.reachingSince.IsZero():
+		r.watch.reachingSince = v.Now
+	}
+	v.ReachingSince = r.watch.reachingSince
 	verdict := fencing.Decide(v)
 	if verdict.Reason != r.watch.reason {
 		if r.watch.reason != "" {

@@ -11,6 +11,9 @@ const (
 	carry = 2 * time.Second
 	// composure is how long a node must have been awake to give its session up: the store has had its time to renew it.
 	composure = 2 * time.Second
+	// grace is how long others may reach the store before a node that goes on without it counts as cut off: when a store comes back, it
+	// does not come back for all nodes at once, and nobody can have taken over from those who are a little later.
+	grace = 4 * time.Second
 	// patience is how long a node looks, without having been paused itself, before it believes that it is isolated.
 	patience = 10 * time.Second
 )
@@ -26,6 +29,8 @@ type View struct {
 	Contact time.Time
 	// Alive is how many peers gossip sees alive, Reaching how many of them say that they reach the store.
 	Alive, Reaching int
+	// ReachingSince is since when some have said so without interruption; zero if none does.
+	ReachingSince time.Time
 	// Others is how many other members there were when the store last told.
 	Others int
 	// Lapsed: since the session was last renewed there was a time without evidence, in which others may have taken over.
@@ -61,7 +66,7 @@ func Decide(v View) Verdict {
 	case v.Contact.IsZero() && !v.Renewed.IsZero() && stale < v.TTL-Fresh:
 		// Nobody can end the session early: gossip has never worked.
 		return Verdict{Until: v.Renewed.Add(v.TTL - Fresh), Reason: "the store is away, and there is no gossip; the session can't have run out yet"}
-	case v.Now.Sub(v.AwakeSince) < patience:
+	case min(v.Now.Sub(v.AwakeSince), stale, v.Now.Sub(v.Contact)) < patience:
 		return Verdict{Reason: "neither the store nor a peer answers"}
 	case v.StopWhenIsolated:
 		return Verdict{Fenced: true, Reason: "neither the store nor a peer answers: isolated, and told to stop then"}
@@ -97,6 +102,8 @@ func amongPeers(v View, stale time.Duration) Verdict {
 		return Verdict{Reason: "other nodes reach the store"}
 	case stale < limit:
 		return Verdict{Until: earlier(v.Contact.Add(Fresh), v.Renewed.Add(limit)), Reason: "the store is away, and peers answer"}
+	case v.Now.Sub(v.ReachingSince) < grace:
+		return Verdict{Until: earlier(v.Contact.Add(Fresh), v.ReachingSince.Add(grace)), Reason: "the store has come back for other nodes"}
 	default:
 		return Verdict{Fenced: true, Reason: "other nodes reach the store and this one does not"}
 	}

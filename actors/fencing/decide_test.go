@@ -42,6 +42,15 @@ func TestVerdicts(t *testing.T) {
 		"when others reach the store this node stops": {func(v *View) {
 			v.Contact, v.Alive, v.Reaching = ago(time.Second), 2, 1
 		}, 0, true},
+		"when the store comes back for others first, this node goes on for a while": {func(v *View) {
+			v.Contact, v.Alive, v.Reaching, v.ReachingSince = ago(0), 2, 1, ago(2*time.Second)
+		}, 2 * time.Second, false},
+		"and stops when it does not come back for it": {func(v *View) {
+			v.Contact, v.Alive, v.Reaching, v.ReachingSince = ago(0), 2, 1, ago(4*time.Second)
+		}, 0, true},
+		"a blip is not isolation": {func(v *View) {
+			v.Renewed, v.Contact, v.StopWhenIsolated = ago(4*time.Second), ago(3*time.Second), true
+		}, 0, false},
 		"a short absence of the store is no reason to stop": {func(v *View) {
 			v.Renewed, v.Contact, v.Alive, v.Reaching = ago(3*time.Second), ago(time.Second), 2, 2
 		}, 1500 * time.Millisecond, false},

@@ -159,7 +159,7 @@ func (c *Config) newClient(endpoints []*url.URL, tlsConfig *tls.Config, logger *
 		DialKeepAliveTimeout: 3 * time.Second,
 		DialOptions: []grpc.DialOption{grpc.WithConnectParams(grpc.ConnectParams{
 			// gRPC would wait up to two minutes between attempts, and so long a restarted etcd would go unnoticed.
-			Backoff:           backoff.Config{BaseDelay: 100 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 2 * time.Second},
+			Backoff:           backoff.Config{BaseDelay: 100 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: time.Second},
 			MinConnectTimeout: c.DialTimeout,
 		})},
 	}
