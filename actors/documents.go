@@ -180,7 +180,11 @@ func (s *supervisor) foldParsed(c actor.Context, m parsed) {
 		case o.config == nil:
 			s.invalid(d, errors.New("the parser returned neither a config nor an error"))
 		default:
-			d.config, d.problem = o.config, ""
+			now, changed := s.now(), o.document.Changed
+			if d.Local {
+				changed = now // nobody else has it
+			}
+			d.config, d.problem = succeed(d.config, o.config, changed, now), ""
 			d.valid = reshard.Version{Revision: d.Revision, Digest: messages.Digest(o.config.Digest())}
 		}
 	}

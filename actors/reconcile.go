@@ -81,7 +81,7 @@ func (s *supervisor) view(now time.Time) reshard.View {
 	valid := 0
 	for name, d := range s.documents {
 		_, vanished, _ := s.catalog.Get(name)
-		v.Documents[name] = reshard.Document{Local: d.Local, Vanished: vanished && !d.Local, Slices: d.slices(), Valid: d.valid, Problem: d.problem}
+		v.Documents[name] = reshard.Document{Local: d.Local, Vanished: vanished && !d.Local, Slices: d.slices(), Redivided: d.redivided(), Valid: d.valid, Problem: d.problem}
 		if d.config != nil {
 			valid++
 		}

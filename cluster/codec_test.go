@@ -32,7 +32,7 @@ func TestAValueTellsWhenItWasWritten(t *testing.T) {
 		text, written, err := new(configDecoder).decode(value)
 		require.NoError(t, err)
 		require.Equal(t, "name: a", text)
-		require.True(t, written == at, "documents are compared as values")
+		require.Equal(t, at, written)
 	}
 }
 

@@ -39,8 +39,17 @@ type Instance struct {
 	WriteStaleOnShutdown bool
 	// Slices is into how many parts its targets are divided, 1 to maxSlices.
 	Slices int
+	// Earlier is how its targets are divided before Slices is in force, in the order of time. It is no part of the text: who puts a changed instance in force sets it,
+	// in a copy.
+	Earlier []Division
 
 	digest Digest
+}
+
+// Division is into how many slices targets are divided until an instant.
+type Division struct {
+	Slices int
+	Until  time.Time
 }
 
 // maxSlices is more than there is use for: each slice of a config is scheduled and stored like a config.

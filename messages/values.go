@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"iter"
 	"slices"
+	"time"
 )
 
 // List is an immutable list. The zero value is empty.
@@ -69,6 +70,9 @@ type Document struct {
 	Text Text
 	// Revision is the store's revision at which the document was last written. It has no meaning for a local one.
 	Revision int64
+	// Changed is when a stored document that existed was written again, to the second, by the clock of who wrote it; all nodes see the same. Zero: it is new, or it
+	// is not known. It is in UTC: documents are compared as values.
+	Changed time.Time
 	// Problem says why the stored value could not be decoded. Such a document changes nothing that runs.
 	Problem string
 }

@@ -172,6 +172,9 @@ func (f *Factory) scrapeOptions(p *Pipeline) scrape.Options {
 
 func (f *Factory) scrapeConfig(u messages.Unit, c *config.Instance) *scrape.Config {
 	applied := &scrape.Config{Jobs: c.ScrapeConfigs, Slice: u.Slice, Slices: c.Slices, Origin: c.Name}
+	for _, d := range c.Earlier {
+		applied.Earlier = append(applied.Earlier, scrape.Division(d))
+	}
 	if c.HostFilter {
 		applied.HostFilter = &scrape.HostFilter{Host: f.options.Host, Relabel: c.HostFilterRelabelConfigs}
 	}

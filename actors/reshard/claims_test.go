@@ -268,6 +268,13 @@ func TestWhatIsNotWantedAnyMore(t *testing.T) {
 			plan(holds(NotListed, ""), stops(messages.Fenced))},
 		{"A slice that its config has no longer moves", scene{but: sliced(Document{Valid: one})},
 			Plan{Stop: []Stop{{Unit: slice, Reason: messages.Moved}}}},
+		{"A slice that its config has no longer, and that has targets yet, goes on by the new config", scene{but: sliced(Document{Valid: two, Redivided: now.Add(time.Second)})},
+			Plan{Reload: []Reload{{Unit: slice, Version: two}}, Wake: now.Add(time.Second),
+				Hold: []Hold{{Unit: slice, Cause: StillHasTargets, Until: now.Add(time.Second)}}}},
+		{"A slice that knows its last ticks goes on until then", scene{but: sliced(Document{Valid: one, Redivided: now.Add(time.Second)})},
+			Plan{Wake: now.Add(time.Second), Hold: []Hold{{Unit: slice, Cause: StillHasTargets, Until: now.Add(time.Second)}}}},
+		{"A slice that had its last ticks moves", scene{but: sliced(Document{Valid: one, Redivided: now})},
+			Plan{Stop: []Stop{{Unit: slice, Reason: messages.Moved}}}},
 		{"A slice that its config has goes on until its owner is prepared", scene{but: sliced(Document{Valid: one, Slices: 2})},
 			Plan{Hold: []Hold{{Unit: slice, Cause: SuccessorNotReady, Detail: "other"}}}},
 		{"A slice of a config of which no version is valid goes on", scene{but: sliced(Document{Problem: "no"})},
@@ -321,7 +328,7 @@ func TestEachReplicaIsAUnit(t *testing.T) {
 
 func TestEveryWriteAndEveryHoldHasWords(t *testing.T) {
 	seen := map[string]bool{}
-	for c := InvalidConfig; c <= SlicesUnknown; c++ {
+	for c := InvalidConfig; c <= StillHasTargets; c++ {
 		words := Hold{Cause: c, Detail: "node-7"}.String()
 		require.NotContains(t, words, "cause")
 		require.False(t, seen[words])

@@ -99,6 +99,11 @@ func (p *Plan) decideUnwanted(v View, unit messages.Unit, i Instance) {
 	case exists && doc.Valid.Digest.IsZero():
 		p.hold(unit, SlicesUnknown)
 		p.goOn(v, unit, i)
+	case exists && v.Now.Before(doc.Redivided) && i.Phase == messages.PhaseRunning:
+		p.Hold = append(p.Hold, Hold{Unit: unit, Cause: StillHasTargets, Until: doc.Redivided})
+		p.wakeAt(doc.Redivided)
+		p.startOrReload(v, unit, i, doc) // by its new config it knows which ticks are its last ones
+		p.goOn(v, unit, i)
 	case exists:
 		// Its targets are another unit's now, so their series go on.
 		p.Stop = append(p.Stop, Stop{Unit: unit, Reason: messages.Moved})

@@ -124,13 +124,15 @@ const (
 	SuccessorNotReady
 	// SlicesUnknown: no version of the config has been looked at, so it is not known whether it has this slice.
 	SlicesUnknown
+	// StillHasTargets: the config has no such slice any more, but until Hold.Until it has targets.
+	StillHasTargets
 )
 
 // Hold is one reason to wait.
 type Hold struct {
 	Unit  messages.Unit
 	Cause Cause
-	// Until goes with InBackoff.
+	// Until goes with InBackoff and StillHasTargets.
 	Until time.Time
 	// Detail goes with InvalidConfig (what is wrong), ClaimedByAnother and SuccessorNotReady (the node), ClaimUnreadable.
 	Detail string
@@ -165,6 +167,8 @@ func (h Hold) String() string {
 		return "goes on here until node " + h.Detail + ", which should run this, is ready"
 	case SlicesUnknown:
 		return "no version of the config is valid, so it is not known how many slices it has"
+	case StillHasTargets:
+		return "its targets go to other slices of the config at " + h.Until.UTC().Format(time.RFC3339)
 	default:
 		return fmt.Sprintf("cause %d", h.Cause)
 	}

@@ -63,6 +63,8 @@ type Document struct {
 	Vanished bool
 	// Slices is how many slices the valid version has, 0 as 1.
 	Slices int
+	// Redivided is when that is in force; before, targets are divided otherwise. Zero: it is.
+	Redivided time.Time
 	// Valid is the newest version that could be decoded and validated; zero if there is none, or not yet.
 	Valid Version
 	// Problem says why a version newer than Valid is not valid; empty if it is, or if it has not been looked at yet.
