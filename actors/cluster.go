@@ -86,6 +86,8 @@ type PeerStatus struct {
 	ReachesStore bool
 	// Fenced: the node has given its session up; whoever reads this may end it.
 	Fenced bool
+	// AwaySince is, to the millisecond, since when at the latest the store has not answered the node; zero if it does, or never has.
+	AwaySince time.Time
 }
 
 // Peer is another node as gossip sees it.

@@ -12,6 +12,9 @@ import (
 	"github.com/ringmaster-agent/ringmaster/messages"
 )
 
+// renewalTime is how long after a renewal the next one has been answered, while the store is there.
+const renewalTime = time.Second
+
 // pause is how much later than due a look must come for the process to have been paused.
 const pause = time.Second
 
@@ -46,6 +49,21 @@ type revoked struct {
 	err           error
 }
 
+// awaySince is since when at the latest no living peer has reached the store; zero if one does, or does not say.
+func (l *lookout) awaySince() time.Time {
+	var latest time.Time
+	for _, peer := range l.peers {
+		switch {
+		case !peer.Alive:
+		case peer.Status.ReachesStore || peer.Status.AwaySince.IsZero():
+			return time.Time{}
+		case peer.Status.AwaySince.After(latest):
+			latest = peer.Status.AwaySince
+		}
+	}
+	return latest
+}
+
 // wake notices that the process was paused.
 func (l *lookout) wake(now time.Time) {
 	if l.last.IsZero() || now.Sub(l.last) > lookInterval+pause {
@@ -65,7 +83,7 @@ func (r *ringActor) checkPermit(c actor.Context) {
 		Now: r.now(), TTL: r.SessionTTL, Renewed: p.lastRenewed(), Others: r.others(),
 		AwakeSince: r.watch.awakeSince, StopWhenIsolated: r.StopWhenIsolated,
 	}
-	v.Lapsed = (r.watch.lapsed || v.Now.After(r.watch.until)) && v.Now.Sub(v.Renewed) >= fencing.Fresh
+	v.Lapsed = (r.watch.lapsed || r.presence.adopted || v.Now.After(r.watch.until)) && v.Now.Sub(v.Renewed) >= fencing.Fresh
 	if r.Gossip != nil {
 		v.Contact = r.Gossip.LastContact()
 		for _, peer := range r.watch.peers {
@@ -76,6 +94,7 @@ func (r *ringActor) checkPermit(c actor.Context) {
 				v.Reaching++
 			}
 		}
+		v.AwaySince = r.watch.awaySince()
 	}
 	switch {
 	case v.Reaching == 0:
@@ -141,7 +160,7 @@ func (r *ringActor) checkPeers(c actor.Context) {
 	if r.Gossip == nil {
 		return
 	}
-	r.sayStatus()
+	r.sayStatus(c)
 	addresses := make(map[string]string, len(r.registry.Members()))
 	for node, m := range r.registry.Members() {
 		if node != r.Node && m.Gossip != "" {
@@ -163,16 +182,27 @@ func (r *ringActor) checkPeers(c actor.Context) {
 	}
 }
 
-func (r *ringActor) sayStatus() {
+func (r *ringActor) sayStatus(c actor.Context) {
 	status := PeerStatus{Fenced: r.watch.fenced}
 	if p := r.presence.permit; p != nil {
 		status.Session = p.session.ID()
-		status.ReachesStore = r.now().Sub(p.session.LastRenewed()) < fencing.Fresh
+		renewed := p.session.LastRenewed()
+		status.ReachesStore = r.now().Sub(renewed) < fencing.Fresh
+		if r.presence.adopted {
+			renewed = p.lastRenewed()
+		}
+		if !status.ReachesStore && !renewed.IsZero() {
+			status.AwaySince = renewed.Add(renewalTime).Round(0).Truncate(time.Millisecond)
+		}
 	}
-	if status != r.watch.status {
-		r.watch.status = status
-		r.Gossip.SetStatus(status)
+	if status == r.watch.status {
+		return
 	}
+	if !status.AwaySince.IsZero() && r.watch.status.AwaySince.IsZero() && !r.presence.adopted {
+		c.Send(r.supervisor, storeAway{renewed: r.presence.permit.session.LastRenewed()})
+	}
+	r.watch.status = status
+	r.Gossip.SetStatus(status)
 }
 
 // checkPeer ends the peer's session if it is dead, or says that it has given the session up.

@@ -39,6 +39,8 @@ type membership struct {
 	owners  *ringOwners
 	session string
 	permit  *permit
+	// renewed is when the session was renewed last, if the store has not answered since.
+	renewed time.Time
 	writing map[reshard.Record]bool
 	ready   bool
 	problem string
@@ -174,7 +176,7 @@ func (s *supervisor) foldRegistry(c actor.Context, event messages.RegistryEvent)
 }
 
 func (s *supervisor) sessionChanged(c actor.Context, m sessionChanged) {
-	s.membership.session, s.membership.permit = m.session, m.permit
+	s.membership.session, s.membership.permit, s.membership.renewed = m.session, m.permit, time.Time{}
 	s.metrics.cluster.current.Store(m.permit)
 	if m.session == "" {
 		s.lookAtStoreAgain(c)

@@ -86,16 +86,16 @@ type unitPermit struct {
 
 func (u *unitPermit) allowed() bool { return u.free || u.current.Load().allowed() }
 
-// earlierSession is the session of a process that has ended. Nothing is known of it but its name.
-type earlierSession string
+// earlierSession is the session of a process that has ended. Nothing is known of it any more but its name.
+type earlierSession struct{ id string }
 
 // ID implements cluster.Session.
-func (s earlierSession) ID() string { return string(s) }
+func (s earlierSession) ID() string { return s.id }
 
 // Done implements cluster.Session: nobody will tell.
 func (earlierSession) Done() <-chan struct{} { return nil }
 
-// LastRenewed implements cluster.Session: nobody knows.
+// LastRenewed implements cluster.Session: nobody renews it.
 func (earlierSession) LastRenewed() time.Time { return time.Time{} }
 
 // Close implements cluster.Session. The session runs out by itself.

@@ -242,12 +242,15 @@ func (r *ringActor) sessionOpened(c actor.Context, m sessionOpened) {
 
 // adoptSession goes on by the session of the process before, for as long as fencing allows: nobody else can have taken over if no node reaches
 // the store.
-func (r *ringActor) adoptSession(c actor.Context, id string) {
+func (r *ringActor) adoptSession(c actor.Context, m adoptSession) {
 	if r.presence.permit != nil {
 		return
 	}
-	r.presence.permit, r.presence.adopted = &permit{now: r.now, session: earlierSession(id)}, true
-	c.Send(r.supervisor, sessionChanged{session: id, permit: r.presence.permit})
+	r.presence.permit, r.presence.adopted = &permit{now: r.now, session: earlierSession{id: m.id}}, true
+	if !m.renewed.IsZero() {
+		r.presence.permit.renewed.Store(&m.renewed)
+	}
+	c.Send(r.supervisor, sessionChanged{session: m.id, permit: r.presence.permit})
 	r.checkPermit(c)
 }
 

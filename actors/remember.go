@@ -97,7 +97,7 @@ func (s *supervisor) goByMemory(c actor.Context) {
 		s.foldRegistry(c, listing)
 		if s.membership.ring != nil {
 			c.Send(s.membership.ring, listing)
-			c.Send(s.membership.ring, adoptSession{id: m.cluster.Session})
+			c.Send(s.membership.ring, adoptSession{id: m.cluster.Session, renewed: m.cluster.Renewed})
 		}
 	}
 	s.reconcileSoon(c)
@@ -169,7 +169,7 @@ func (s *supervisor) knownCluster() *lastknown.Cluster {
 	if m == nil || m.session == "" {
 		return nil
 	}
-	out := &lastknown.Cluster{Session: m.session}
+	out := &lastknown.Cluster{Session: m.session, Renewed: m.renewed.Round(0)}
 	for _, member := range m.registry.Members() {
 		out.Members = append(out.Members, member)
 		out.Revision = max(out.Revision, member.Revision)

@@ -45,7 +45,10 @@ type (
 	// leaveRing asks for the node to be taken out of the ring. What it runs it keeps until it is taken over.
 	leaveRing struct{}
 	// adoptSession says which session the node had before it was restarted, while the store does not answer.
-	adoptSession struct{ id string }
+	adoptSession struct {
+		id      string
+		renewed time.Time
+	}
 	// endSession asks for the session to be ended. Answered by sessionEnded.
 	endSession struct{}
 )
@@ -67,6 +70,8 @@ type (
 	}
 	// clusterProblem says why the node can't take its place; empty if it can.
 	clusterProblem struct{ reason string }
+	// storeAway says that the store does not answer any more, and when the session was renewed last.
+	storeAway struct{ renewed time.Time }
 	// sessionEnded answers endSession.
 	sessionEnded struct{}
 )
@@ -105,7 +110,7 @@ func (r *ringActor) Receive(c actor.Context) {
 		r.beMember(c)
 		r.membersChanged(c)
 	case adoptSession:
-		r.adoptSession(c, m.id)
+		r.adoptSession(c, m)
 	case endSession:
 		r.endSession(c)
 	case sessionClosed:

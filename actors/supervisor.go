@@ -98,6 +98,9 @@ func (s *supervisor) Receive(c actor.Context) {
 		s.recordsWritten(c, m)
 	case writeAgain:
 		s.writeAgain(c, m)
+	case storeAway:
+		s.membership.renewed = m.renewed
+		s.remember(c)
 	case clusterProblem:
 		s.membership.problem = m.reason
 	case sessionEnded:

@@ -23,7 +23,7 @@ type View struct {
 	Now time.Time
 	// TTL is the session's time to live.
 	TTL time.Duration
-	// Renewed is the newest proof that the session was alive; zero if there is none.
+	// Renewed is the newest proof that the session was alive; zero if there is none. It may be of an earlier process, which is a lapse.
 	Renewed time.Time
 	// Contact is when the newest ping that a peer has answered was sent; zero if there was none.
 	Contact time.Time
@@ -31,6 +31,8 @@ type View struct {
 	Alive, Reaching int
 	// ReachingSince is since when some have said so without interruption; zero if none does.
 	ReachingSince time.Time
+	// AwaySince is since when at the latest the store has not answered any of the peers; zero if that is not known.
+	AwaySince time.Time
 	// Others is how many other members there were when the store last told.
 	Others int
 	// Lapsed: since the session was last renewed there was a time without evidence, in which others may have taken over.
@@ -93,13 +95,13 @@ func (v View) whileRenewed() time.Time {
 func amongPeers(v View, stale time.Duration) Verdict {
 	limit := v.TTL / 2
 	switch {
-	case v.Lapsed && (v.Reaching > 0 || v.Now.Sub(v.AwakeSince) < patience):
+	case v.Reaching == 0 && v.frozen():
+		return Verdict{Until: v.Now.Add(carry), Reason: "no node reaches the store"}
+	case v.Lapsed || v.Renewed.IsZero():
 		fenced := stale >= limit && v.Reaching > 0 && !v.Renewed.IsZero() && v.Now.Sub(v.AwakeSince) >= composure
 		return Verdict{Fenced: fenced, Reason: "peers answer, but others may have taken over before"}
 	case v.Reaching == 0:
 		return Verdict{Until: v.Now.Add(carry), Reason: "no node reaches the store"}
-	case v.Renewed.IsZero():
-		return Verdict{Reason: "other nodes reach the store"}
 	case stale < limit:
 		return Verdict{Until: earlier(v.Contact.Add(Fresh), v.Renewed.Add(limit)), Reason: "the store is away, and peers answer"}
 	case v.Now.Sub(v.ReachingSince) < grace:
@@ -107,6 +109,12 @@ func amongPeers(v View, stale time.Duration) Verdict {
 	default:
 		return Verdict{Fenced: true, Reason: "other nodes reach the store and this one does not"}
 	}
+}
+
+// frozen reports whether nobody can have taken over, whatever this node did meanwhile: the store went away for all before the session could
+// have been ended.
+func (v View) frozen() bool {
+	return !v.AwaySince.IsZero() && !v.Renewed.IsZero() && v.AwaySince.Before(v.Renewed.Add(Idle))
 }
 
 func later(a, b time.Time) time.Time {

@@ -75,9 +75,15 @@ func TestVerdicts(t *testing.T) {
 		"nor is it that no node reaches the store, at first": {func(v *View) {
 			v.Renewed, v.Contact, v.Alive, v.Lapsed, v.AwakeSince = ago(4*time.Second), ago(0), 2, true, ago(time.Second)
 		}, 0, false},
-		"but after a while": {func(v *View) {
+		"nor after a while": {func(v *View) {
 			v.Contact, v.Alive, v.Lapsed = ago(0), 2, true
+		}, 0, false},
+		"unless the store went away for all before anybody could have taken over": {func(v *View) {
+			v.Contact, v.Alive, v.Lapsed, v.AwaySince = ago(0), 2, true, v.Renewed.Add(2*time.Second)
 		}, 2 * time.Second, false},
+		"if it went away later they may have": {func(v *View) {
+			v.Contact, v.Alive, v.Lapsed, v.AwaySince = ago(0), 2, true, v.Renewed.Add(3*time.Second)
+		}, 0, false},
 		"a node that has just woken gives the store time to answer": {func(v *View) {
 			v.Renewed, v.Contact, v.Alive, v.Reaching, v.Lapsed, v.AwakeSince = ago(8*time.Second), ago(0), 2, 2, true, ago(time.Second)
 		}, 0, false},
@@ -87,9 +93,6 @@ func TestVerdicts(t *testing.T) {
 		"without gossip the session of a node that was paused is no evidence": {func(v *View) {
 			v.Renewed, v.Contact, v.Lapsed, v.AwakeSince = ago(5*time.Second), time.Time{}, true, ago(time.Second)
 		}, 0, false},
-		"unless nobody can have taken over": {func(v *View) {
-			v.Renewed, v.Contact, v.Alive = time.Time{}, ago(0), 2
-		}, 2 * time.Second, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			v := base()

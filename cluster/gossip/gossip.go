@@ -171,7 +171,13 @@ func (g *Gossip) Address() string { return g.address }
 
 // SetStatus sets what this node says of itself; others know in about 0.3 s. It does not block.
 func (g *Gossip) SetStatus(s Status) {
-	if g.announce(func(a *announcement) { a.Session, a.ReachesStore, a.Fenced = s.Session, s.ReachesStore, s.Fenced }) {
+	away := int64(0)
+	if !s.AwaySince.IsZero() {
+		away = s.AwaySince.UnixMilli()
+	}
+	if g.announce(func(a *announcement) {
+		a.Session, a.ReachesStore, a.Fenced, a.AwaySince = s.Session, s.ReachesStore, s.Fenced, away
+	}) {
 		hint(g.spread)
 	}
 }

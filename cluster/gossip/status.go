@@ -3,6 +3,7 @@ package gossip
 import (
 	"encoding/json"
 	"fmt"
+	"time"
 
 	"github.com/hashicorp/memberlist"
 )
@@ -13,6 +14,8 @@ type Status struct {
 	Session      string // of the node in the store; empty: none. At most 256 bytes
 	ReachesStore bool   // the node could talk to the store lately
 	Fenced       bool   // the node has stopped scraping what it claims: its session may be revoked
+	// AwaySince is, to the millisecond and by the node's clock, since when at the latest the store has not answered it; zero if it does, or never has.
+	AwaySince time.Time
 }
 
 const (
@@ -27,6 +30,7 @@ type announcement struct {
 	Session      string `json:"s,omitempty"`
 	ReachesStore bool   `json:"r,omitempty"`
 	Fenced       bool   `json:"f,omitempty"`
+	AwaySince    int64  `json:"a,omitempty"` // Unix milliseconds
 	Leaving      bool   `json:"l,omitempty"` // memberlist does not tell its callbacks a leave from a death
 }
 
@@ -59,7 +63,11 @@ func decodeAnnouncement(meta []byte) (announcement, error) {
 }
 
 func (a announcement) status() Status {
-	return Status{Session: a.Session, ReachesStore: a.ReachesStore, Fenced: a.Fenced}
+	s := Status{Session: a.Session, ReachesStore: a.ReachesStore, Fenced: a.Fenced}
+	if a.AwaySince != 0 {
+		s.AwaySince = time.UnixMilli(a.AwaySince)
+	}
+	return s
 }
 
 // marshal is for values that always can be.

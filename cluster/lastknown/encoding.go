@@ -27,6 +27,7 @@ func decodeDocument(name string, value []byte) (messages.Document, bool) {
 // clusterValue is Cluster as JSON.
 type clusterValue struct {
 	Session  string        `json:"session"`
+	Renewed  time.Time     `json:"renewed,omitzero"`
 	Revision int64         `json:"revision"`
 	Members  []memberValue `json:"members"`
 	Claims   []claimValue  `json:"claims"`
@@ -56,7 +57,7 @@ type claimValue struct {
 }
 
 func encodeCluster(c Cluster) clusterValue {
-	out := clusterValue{Session: c.Session, Revision: c.Revision}
+	out := clusterValue{Session: c.Session, Renewed: c.Renewed.UTC(), Revision: c.Revision}
 	for _, m := range c.Members {
 		tokens := make([]uint32, 0, m.Tokens.Len())
 		for t := range m.Tokens.All() {
@@ -81,7 +82,7 @@ func decodeCluster(value []byte) Cluster {
 	if json.Unmarshal(value, &in) != nil {
 		return Cluster{}
 	}
-	out := Cluster{Session: in.Session, Revision: in.Revision}
+	out := Cluster{Session: in.Session, Renewed: in.Renewed, Revision: in.Revision}
 	for _, m := range in.Members {
 		if m.Node == "" || m.State > uint8(messages.Leaving) {
 			continue

@@ -46,6 +46,9 @@ type Change struct {
 type Cluster struct {
 	// Session is what the node's claims were bound to.
 	Session string
+	// Renewed is when the session was renewed last, by the node's clock, if the store had not answered since; zero if it had: then
+	// nothing is known of what came after.
+	Renewed time.Time
 	Members []messages.Member
 	// Claims are the node's own.
 	Claims []messages.Claim

@@ -32,7 +32,7 @@ func TestWhatWasKnownIsThereAfterARestart(t *testing.T) {
 
 	since := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	known := Cluster{
-		Session: "7f", Revision: 12,
+		Session: "7f", Revision: 12, Renewed: since,
 		Members: []messages.Member{{
 			Node: "a", Address: "a:80", Scheme: "http", Gossip: "a:7946", Zone: "z", State: messages.Active, Tokens: messages.NewList[uint32](1, 1<<31),
 			Settings: "s", Version: "v", Since: since, Session: "7f", Revision: 3,
