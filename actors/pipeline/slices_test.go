@@ -1,0 +1,160 @@
+package pipeline
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/zap"
+
+	"github.com/ringmaster-agent/ringmaster/actors"
+	"github.com/ringmaster-agent/ringmaster/cluster"
+	"github.com/ringmaster-agent/ringmaster/cluster/memstore"
+	"github.com/ringmaster-agent/ringmaster/cluster/ring"
+	"github.com/ringmaster-agent/ringmaster/config"
+	"github.com/ringmaster-agent/ringmaster/messages"
+	"github.com/ringmaster-agent/ringmaster/scrape/scrapetest"
+)
+
+// metronome is forty targets, of which half are scraped each second and half every fifteen, and remembers when they were.
+type metronome struct {
+	mu      sync.Mutex
+	scraped map[string][]time.Time
+	takes   time.Duration
+}
+
+func (m *metronome) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	m.mu.Lock()
+	m.scraped[r.Host] = append(m.scraped[r.Host], time.Now())
+	m.mu.Unlock()
+	<-time.After(m.takes)
+	w.Header().Set("Content-Type", "text/plain; version=0.0.4")
+	fmt.Fprint(w, "metric 1\n")
+}
+
+func (m *metronome) config(slices int) string {
+	var often, rarely []string
+	for i := range 20 {
+		often, rarely = append(often, fmt.Sprintf("'often%d:80'", i)), append(rarely, fmt.Sprintf("'rarely%d:80'", i))
+	}
+	return fmt.Sprintf(`slices: %d
+scrape_configs:
+- {job_name: often, scrape_interval: 1s, scrape_timeout: 1s, static_configs: [{targets: [%s]}]}
+- {job_name: rarely, scrape_interval: 15s, scrape_timeout: 10s, static_configs: [{targets: [%s]}]}
+`, slices, strings.Join(often, ", "), strings.Join(rarely, ", "))
+}
+
+// requireEachTickOnce needs that scraping has just ended.
+func (m *metronome) requireEachTickOnce(t *testing.T, atLeast time.Duration) {
+	t.Helper()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	require.Len(t, m.scraped, 40)
+	for target, times := range m.scraped {
+		interval := 15 * time.Second
+		if strings.HasPrefix(target, "often") {
+			interval = time.Second
+		}
+		require.GreaterOrEqual(t, times[len(times)-1].Sub(times[0]), atLeast-2*interval)
+		for i := 1; i < len(times); i++ {
+			require.InDelta(t, interval.Seconds(), times[i].Sub(times[i-1]).Seconds(), 0.1, "%s, scrapes %d and %d at %v", target, i-1, i, times[i])
+		}
+	}
+}
+
+// member is a host that shares the configs of a store with others.
+func newMember(t *testing.T, name string, network *scrapetest.Network, store *memstore.Client) *host {
+	t.Helper()
+	factory, err := NewFactory(Options{WALDirectory: filepath.Join(t.TempDir(), "wal"), Host: name, DialContext: network.Dial})
+	require.NoError(t, err)
+	h := &host{t: t, factory: factory, system: actors.NewSystem(zap.NewNop()), directory: actors.NewDirectory()}
+	state := ring.Key(name)
+	h.pid = h.system.Root.Spawn(actors.Props(actors.Options{
+		NewPipeline: factory.New, Directory: h.directory, Configs: cluster.NewConfigs(store, "configurations/"),
+		Parse: func(d messages.Document) (*config.Instance, error) {
+			return config.ParseInstance(d.Name, string(d.Text), config.InstanceOptions{})
+		},
+		Cluster: &actors.Cluster{
+			Node: name, Address: name + ":80", Registry: cluster.NewRegistry(store, "collectors/"), Sessions: store,
+			Tokens: ring.NewTokens(128, nil, func() uint32 { state = ring.Key(fmt.Sprint(name, state)); return state }),
+		},
+	}))
+	h.client = actors.NewClient(h.system, h.pid)
+	return h
+}
+
+func TestWhenTheNumberOfSlicesChangesEachTickIsTakenOnce(t *testing.T) {
+	for what, takes := range map[string]time.Duration{"quick scrapes": 0, "slow scrapes": 900 * time.Millisecond} {
+		t.Run(what, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				targets := &metronome{scraped: map[string][]time.Time{}, takes: takes}
+				network := scrapetest.NewNetwork()
+				defer network.Serve(targets)()
+				server := memstore.NewServer(nil)
+				var hosts []*host
+				var stores []*memstore.Client
+				for _, name := range []string{"a", "b", "c"} {
+					store := server.Connect()
+					stores, hosts = append(stores, store), append(hosts, newMember(t, name, network, store))
+				}
+				<-time.After(10 * time.Second)
+				configs := cluster.NewConfigs(stores[0], "configurations/")
+				runners := map[string]bool{}
+				began := time.Now()
+				for _, slices := range []int{1, 3, 2, 1, 4} {
+					_, err := configs.Put(t.Context(), "one", targets.config(slices), cluster.Condition{})
+					require.NoError(t, err)
+					<-time.After(40*time.Second + 300*time.Millisecond)
+					synctest.Wait()
+					units, found := 0, 0
+					for i, h := range hosts {
+						for _, entry := range h.directory.All() {
+							runners[fmt.Sprint(entry.Unit.Slice, " on ", i)] = true
+							units, found = units+1, found+len(entry.Pipeline.(*Pipeline).Targets())
+						}
+					}
+					require.Equal(t, slices, units)
+					require.Equal(t, 40, found)
+				}
+				require.Greater(t, len(runners), 3, "%v", runners)
+				lasted := time.Since(began)
+				for _, h := range hosts {
+					require.NoError(t, actors.Stop(context.Background(), h.system, h.pid))
+					h.factory.Close()
+				}
+				targets.requireEachTickOnce(t, lasted)
+				for _, store := range stores {
+					require.NoError(t, store.Close())
+				}
+				<-time.After(2 * time.Second) // protoactor's throttle of its log about dead letters holds a goroutine for a second
+			})
+		})
+	}
+}
+
+func TestALocalConfigIsDividedOtherwiseWithoutMissingATick(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		targets := &metronome{scraped: map[string][]time.Time{}}
+		network := scrapetest.NewNetwork()
+		defer network.Serve(targets)()
+		h := newHost(t, "a", network)
+		began := time.Now()
+		for _, slices := range []int{1, 3, 1} {
+			h.client.ReplaceLocal(messages.Document{Name: "one", Local: true, Text: messages.Text(targets.config(slices))})
+			<-time.After(40 * time.Second)
+			synctest.Wait()
+			require.Len(t, h.directory.All(), slices)
+		}
+		lasted := time.Since(began)
+		h.stop()
+		targets.requireEachTickOnce(t, lasted)
+		<-time.After(2 * time.Second) // see above
+	})
+}
