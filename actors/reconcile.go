@@ -19,6 +19,8 @@ const (
 	// wait for more than longestGap, which a handover can bear. Time counts by the clock, also that in which the process was starved.
 	reconcileShare = 10
 	longestGap     = 100 * time.Millisecond
+	// leastShare bounds it to one in a few however long decisions take.
+	leastShare = 4
 )
 
 // reconciling is the state of the decisions.
@@ -68,7 +70,7 @@ func (s *supervisor) reconcile(c actor.Context) {
 
 // gapAfter is how long no decision is made after one that took so long.
 func gapAfter(took time.Duration) time.Duration {
-	return max(reconcileGap, min(reconcileShare*took, max(longestGap, took)))
+	return max(reconcileGap, min(reconcileShare*took, max(longestGap, leastShare*took)))
 }
 
 func (s *supervisor) view(now time.Time) reshard.View {

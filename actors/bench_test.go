@@ -1,0 +1,59 @@
+package actors
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/ringmaster-agent/ringmaster/actors/reshard"
+	"github.com/ringmaster-agent/ringmaster/cluster/ring"
+	"github.com/ringmaster-agent/ringmaster/config"
+	"github.com/ringmaster-agent/ringmaster/messages"
+)
+
+// BenchmarkDecision is one decision of a node of three on a quiet cluster: the view, the plan and the metrics.
+func BenchmarkDecision(b *testing.B) {
+	for _, configs := range []int{300, 10_000} {
+		b.Run(fmt.Sprintf("configs=%d", configs), func(b *testing.B) {
+			s := quietSupervisor(configs)
+			b.ReportAllocs()
+			for b.Loop() {
+				plan := reshard.Decide(s.view(s.now()))
+				if !plan.Quiet() {
+					b.Fatal(plan)
+				}
+				s.metrics.cluster.show(s)
+			}
+		})
+	}
+}
+
+func quietSupervisor(configs int) *supervisor {
+	s := newSupervisor(Options{Configs: nil, Cluster: &Cluster{Node: "a"}}.withDefaults())
+	state := uint32(1)
+	var members []ring.Member
+	for _, name := range []string{"a", "b", "c"} {
+		members = append(members, ring.Member{Name: name, Tokens: ring.NewTokens(128, nil, func() uint32 { state = ring.Key(fmt.Sprint(state)); return state })})
+	}
+	m := s.membership
+	m.session, m.owners = "1", &ringOwners{Ring: ring.New(members, ring.Options{}), node: "a"}
+	var claims []messages.Claim
+	digest := messages.Digest{1}
+	for i := range configs {
+		name := fmt.Sprintf("app-%05d", i)
+		s.documents[name] = &document{
+			Document: messages.Document{Name: name, Revision: 1}, config: &config.Instance{Name: name, Slices: 1},
+			valid: reshard.Version{Revision: 1, Digest: digest},
+		}
+		id := messages.WholeConfig(name)
+		node := OwnerOf(m.owners.Ring, id)
+		claims = append(claims, messages.Claim{Unit: id, Node: node, Session: map[string]string{"a": "1", "b": "2", "c": "3"}[node], Revision: int64(i + 1), Since: time.Unix(1, 0)})
+		if node == "a" {
+			u := s.unit(id)
+			u.generation, u.phase, u.ordered.Digest, u.prepared, u.epoch = 1, messages.PhaseRunning, digest, true, int64(i+1)
+			u.permit = &unitPermit{}
+		}
+	}
+	m.registry.Fold(messages.RegistryListed{Claims: messages.NewList(claims...), Revision: int64(configs + 1)})
+	return s
+}
