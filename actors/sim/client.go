@@ -89,13 +89,13 @@ func (s *server) reachable(l *link) bool { return !l.cut && !s.down }
 
 // Get implements cluster.Store.
 func (c client) Get(ctx context.Context, key string) (e cluster.Entry, err error) {
-	err = c.call(ctx, "get", len(key), func() (err error) { e, err = c.server.get(key); return err })
+	err = c.call(ctx, "get", len(key), func() (err error) { e, err = c.get(key); return err })
 	return e, err
 }
 
 // List implements cluster.Store.
 func (c client) List(ctx context.Context, prefix string) (l cluster.Listing, err error) {
-	err = c.call(ctx, "list", len(prefix), func() error { l = c.server.list(prefix); return nil })
+	err = c.call(ctx, "list", len(prefix), func() error { l = c.list(prefix); return nil })
 	return l, err
 }
 
@@ -122,7 +122,7 @@ func (c client) Batch(ctx context.Context, ops []cluster.Op) (results []cluster.
 	}
 	err = c.call(ctx, "write", size, func() (err error) {
 		c.writes++
-		results, err = c.server.batch(ops)
+		results, err = c.batch(ops)
 		return err
 	})
 	return results, err
@@ -136,7 +136,7 @@ func (c client) EndSession(ctx context.Context, id string) error {
 			return errReset // what was found idle is not any more: one step, as long as the actors take it for one
 		}
 		c.world.say(c.node.name, "ends session %s", id)
-		c.server.end(id)
+		c.end(id)
 		return nil
 	})
 }

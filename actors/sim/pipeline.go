@@ -39,8 +39,10 @@ type pipeline struct {
 	next   int64
 	taking bool
 	// barred: the last tick was not permitted.
-	barred  bool
-	attempt int
+	barred bool
+	// session is what it last scraped by, vetoedBy what it was when the next tick was not permitted.
+	session, vetoedBy string
+	attempt           int
 	// stopper waits in StopScraping.
 	stopper *routine
 }
@@ -156,6 +158,12 @@ func (p *pipeline) begin() {
 		p.later()
 		return
 	}
+	if by := p.node.gossip.status.Session; p.vetoedBy != "" && p.vetoedBy != by {
+		p.vetoedBy = ""
+		p.dealtWith() // with another session it could have been taken elsewhere meanwhile
+		return
+	}
+	p.vetoedBy = ""
 	w.takes(p, "begins")
 	p.taking = true
 	attempt := p.attempt
@@ -169,6 +177,9 @@ func (p *pipeline) begin() {
 // later tries the tick again while it is worth it.
 func (p *pipeline) later() {
 	w := p.node.world
+	if p.vetoedBy == "" {
+		p.vetoedBy = p.session
+	}
 	if w.now+askAgain >= p.due(p.next)+time.Duration(patience*float64(p.interval)) {
 		if !p.barred {
 			w.say(p.node.name, "%v: tick %d is not permitted", p.unit, p.next)
@@ -194,12 +205,12 @@ func (p *pipeline) commit() {
 	}
 	p.node.world.takes(p, "commits")
 	p.node.world.commit(p)
-	p.barred = false
+	p.barred, p.session = false, p.node.gossip.status.Session
 	p.dealtWith()
 }
 
 func (p *pipeline) dealtWith() {
-	p.taking = false
+	p.taking, p.vetoedBy = false, ""
 	p.next++
 	p.wait()
 	if p.stopper != nil {

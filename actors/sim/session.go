@@ -25,7 +25,7 @@ func (c client) OpenSession(ctx context.Context, ttl time.Duration) (cluster.Ses
 	s := &session{client: c, renewed: c.node.clock(), done: make(chan struct{})}
 	err := c.call(ctx, "open session", 0, func() error {
 		c.writes++
-		s.id = c.server.open(ttl)
+		s.id = c.open(ttl)
 		c.world.say(c.node.name, "has session %s", s.id)
 		return nil
 	})

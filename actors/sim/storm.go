@@ -118,7 +118,7 @@ func (s *storm) play() {
 	}
 }
 
-func (s *storm) join() *host {
+func (s *storm) join() {
 	s.names++
 	h := s.Host(string(rune('a' + s.names - 1)))
 	h.zone = []string{"", "north", "south"}[s.rnd.IntN(3)]
@@ -126,7 +126,6 @@ func (s *storm) join() *host {
 		h.skew = time.Duration(1-2*s.rnd.IntN(2)) * time.Hour
 	}
 	h.Start(s.start())
-	return h
 }
 
 func (s *storm) start() NodeOptions {

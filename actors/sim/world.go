@@ -158,7 +158,7 @@ func (w *World) step(e *event) {
 		n.missed = append(n.missed, e)
 		return
 	}
-	w.trace.mix(uint64(e.at), uint64(w.last))
+	w.trace.mix(uint64(e.at), w.last)
 	e.f()
 	if n != nil {
 		n.wakeReady()
