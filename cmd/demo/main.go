@@ -3,28 +3,35 @@ package main
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
-	"io"
-	"net"
 	"os"
-	"path/filepath"
-	"syscall"
 	"time"
 
 	"github.com/oklog/run"
 
-	"github.com/ringmaster-agent/ringmaster/cmd/internal/daemon"
-	"github.com/ringmaster-agent/ringmaster/cmd/internal/logging"
-	"github.com/ringmaster-agent/ringmaster/config"
 	_ "github.com/ringmaster-agent/ringmaster/scrape/sd/light"
 )
 
-const (
-	configs     = 3
-	reportEvery = 2 * time.Second
-)
+const reportEvery = 2 * time.Second
+
+// agentCommand is the first argument of a process that is one agent of a cluster.
+const agentCommand = "agent"
 
 func main() {
+	if len(os.Args) > 1 && os.Args[1] == agentCommand {
+		os.Exit(runAgent(os.Args[2:]))
+	}
+	nodes := flag.Int("nodes", 1, "how many agents: 1 in this process, or 3 or 5 as a cluster of processes, one of which can be killed")
+	flag.Parse()
+	if flag.NArg() > 0 || *nodes != 1 && *nodes != 3 && *nodes != 5 {
+		fmt.Fprintln(os.Stderr, "demo: -nodes is 1, 3 or 5, and there are no arguments")
+		os.Exit(2)
+	}
+	show := showSingle
+	if *nodes > 1 {
+		show = clusterOf(*nodes).show
+	}
 	err := show(context.Background(), os.Stdout)
 	var signal run.SignalError
 	if err != nil && !errors.As(err, &signal) {
@@ -32,98 +39,4 @@ func main() {
 		os.Exit(1)
 	}
 	fmt.Println("Everything is stopped.")
-}
-
-// show runs the demo until a signal comes, ctx is over or something fails.
-func show(ctx context.Context, out io.Writer) error {
-	directory, err := os.MkdirTemp("", "ringmaster-demo-")
-	if err != nil {
-		return fmt.Errorf("make a directory for the demo: %w", err)
-	}
-	defer os.RemoveAll(directory)
-	toys, err := newWorld(configs)
-	if err != nil {
-		return err
-	}
-	agent, err := agentOptions(directory)
-	if err != nil {
-		return err
-	}
-	serving := make(chan net.Addr, 1)
-	agent.Serving = func(address net.Addr) { serving <- address }
-
-	var group run.Group
-	ctx, cancel := context.WithCancel(ctx)
-	group.Add(run.SignalHandler(ctx, os.Interrupt, syscall.SIGTERM))
-	agentCtx, stopAgent := context.WithCancel(context.Background())
-	agentStopped := make(chan struct{})
-	group.Add(func() error {
-		defer close(agentStopped)
-		return daemon.Run(agentCtx, agent)
-	}, func(error) {
-		stopAgent()
-		<-agentStopped // the toys outlive the agent, so that it can send what is left
-	})
-	group.Add(func() error { return narrate(ctx, out, toys, serving) }, func(error) { cancel() })
-	toys.addTo(&group)
-	return group.Run()
-}
-
-// agentOptions is the agent as it runs without any flag, but in a directory and on a port of its own.
-func agentOptions(directory string) (daemon.Options, error) {
-	logger, err := logging.New(os.Stderr, "warn", logging.FormatLogfmt)
-	if err != nil {
-		return daemon.Options{}, err
-	}
-	settings := config.Default(filepath.Join(directory, "wal"))
-	return daemon.Options{
-		Agent:           settings,
-		ListenAddress:   "127.0.0.1:0",
-		ShutdownTimeout: 10 * time.Second,
-		Logger:          logger,
-	}, nil
-}
-
-// narrate uploads the configs once the agent serves, and tells what happens to their samples.
-func narrate(ctx context.Context, out io.Writer, toys *world, serving <-chan net.Addr) error {
-	var agent *client
-	select {
-	case <-ctx.Done():
-		return nil
-	case address := <-serving:
-		agent = newClient(address.String())
-	}
-	for i, target := range toys.targetURLs {
-		if err := agent.putConfig(ctx, fmt.Sprintf("toy-%d", i+1), instanceConfig(target, toys.receiverURL)); err != nil {
-			return err
-		}
-	}
-	fmt.Fprintf(out, "An agent runs %d configs here:  %s/\nIt scrapes %d toy targets every second and sends to a toy receiver. Ctrl-C ends it.\n\n",
-		configs, agent.base, len(toys.targetURLs))
-	ticker := time.NewTicker(reportEvery)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-ticker.C:
-			if err := report(ctx, out, agent, toys); err != nil {
-				return err
-			}
-		}
-	}
-}
-
-func report(ctx context.Context, out io.Writer, agent *client, toys *world) error {
-	account, err := agent.account(ctx)
-	if errors.Is(err, context.Canceled) {
-		return nil // the demo is ending
-	}
-	if err != nil {
-		return err
-	}
-	received := toys.receiver.Totals()
-	fmt.Fprintf(out, "scrapes %5d   samples scraped %6.0f   sent %6.0f   pending %4.0f   received %6d in %d series\n",
-		toys.scrapes(), account.scraped, account.sent, account.pending, received.Samples, received.Series)
-	return nil
 }

@@ -1,0 +1,228 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/oklog/run"
+
+	"github.com/ringmaster-agent/ringmaster/cmd/internal/node"
+	"github.com/ringmaster-agent/ringmaster/cmd/internal/toy"
+)
+
+const (
+	configsPerNode = 8
+	interval       = time.Second
+	readyPatience  = time.Minute
+	leavePatience  = 20 * time.Second // for one that hands over
+	endPatience    = 4 * time.Second  // for all of them, in the end
+)
+
+// clusterOf is how many nodes there are: 3 or 5, so that the store outlives the loss of one or two.
+type clusterOf int
+
+// cluster is what runs.
+type cluster struct {
+	out     io.Writer
+	nodes   []*node.Node
+	address string // of the demo itself: targets, receiver, commands
+	configs []string
+	ticks   *ticks
+	// commands come from keys and over HTTP, and are carried out one by one.
+	commands chan command
+}
+
+// show runs the cluster until a signal comes or something fails.
+func (n clusterOf) show(ctx context.Context, out io.Writer) error {
+	directory, err := os.MkdirTemp("", "ringmaster-demo-")
+	if err != nil {
+		return fmt.Errorf("make a directory for the demo: %w", err)
+	}
+	defer os.RemoveAll(directory)
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return fmt.Errorf("listen for targets, receiver and commands: %w", err)
+	}
+	c := &cluster{out: out, address: listener.Addr().String(), commands: make(chan command)}
+	for i := range int(n) * configsPerNode {
+		c.configs = append(c.configs, fmt.Sprintf("toy-%02d", i+1))
+	}
+	c.ticks = newTicks(c.configs)
+	if err := c.prepare(int(n), directory); err != nil {
+		return errors.Join(err, listener.Close())
+	}
+
+	ctx, forgetSignals := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	defer forgetSignals() // not before: a second Ctrl-C would leave the directory behind
+	ctx, stopNarrating := context.WithCancel(ctx)
+	var group run.Group
+	group.Add(func() error {
+		<-ctx.Done()
+		return nil
+	}, func(error) { stopNarrating() })
+	narrated := make(chan struct{})
+	group.Add(func() error {
+		defer close(narrated)
+		defer c.end()
+		return c.narrate(ctx)
+	}, func(error) {
+		stopNarrating()
+		<-narrated // the receiver outlives the agents, so that they can send what is left
+	})
+	server := &http.Server{Handler: c.handler(ctx), ReadHeaderTimeout: 10 * time.Second}
+	group.Add(func() error {
+		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			return fmt.Errorf("serve the toys: %w", err)
+		}
+		return nil
+	}, func(error) { _ = server.Close() })
+	go c.readKeys(ctx, os.Stdin)
+	return group.Run()
+}
+
+// prepare makes the nodes, named a, b, c …, which form a quorum of embedded stores.
+func (c *cluster) prepare(count int, directory string) error {
+	self, err := os.Executable()
+	if err != nil {
+		return fmt.Errorf("find the demo's own program: %w", err)
+	}
+	var peers []node.Peer
+	for i := range count {
+		address, err := node.FreeAddress()
+		if err != nil {
+			return err
+		}
+		peers = append(peers, node.Peer{Name: string(rune('a' + i)), Address: address})
+	}
+	for _, p := range peers {
+		address, err := node.FreeAddress()
+		if err != nil {
+			return err
+		}
+		settings := node.Settings{Name: p.Name, Receiver: "http://" + c.address + receiverPath, Peers: peers}
+		n, err := node.New(settings, filepath.Join(directory, p.Name), address, self, agentCommand)
+		if err != nil {
+			return err
+		}
+		c.nodes = append(c.nodes, n)
+	}
+	return nil
+}
+
+// narrate starts everything, and tells what happens to the ticks.
+func (c *cluster) narrate(ctx context.Context) error {
+	if err := c.begin(ctx); err != nil {
+		if ctx.Err() != nil {
+			return nil // called off
+		}
+		return err
+	}
+	c.welcome()
+	ticker := time.NewTicker(reportEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case ordered := <-c.commands:
+			ordered.answer <- c.carryOut(ordered)
+		case now := <-ticker.C:
+			fmt.Fprintln(c.out, c.ticks.report(now, c.running()))
+		}
+	}
+}
+
+// begin starts the nodes, and uploads the configs once they are ready.
+func (c *cluster) begin(ctx context.Context) error {
+	fmt.Fprintf(c.out, "Starting %d agents …\n", len(c.nodes))
+	for _, n := range c.nodes {
+		if err := n.Start(); err != nil {
+			return err
+		}
+	}
+	limited, cancel := context.WithTimeout(ctx, readyPatience)
+	defer cancel()
+	for _, n := range c.nodes {
+		if err := awaitReady(limited, n); err != nil {
+			return err
+		}
+	}
+	for i, name := range c.configs {
+		if err := c.nodes[i%len(c.nodes)].Put(ctx, name, c.config(name)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func awaitReady(ctx context.Context, n *node.Node) error {
+	poll := time.NewTicker(200 * time.Millisecond)
+	defer poll.Stop()
+	for !n.Ready(ctx) {
+		if !n.Running() {
+			log, _ := os.ReadFile(n.LogFile())
+			return fmt.Errorf("agent %s has ended:\n%s", n.Name, log)
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("agent %s does not get ready: %w", n.Name, ctx.Err())
+		case <-poll.C:
+		}
+	}
+	return nil
+}
+
+// config is what a user would write into a file. The receiver is in agent.yaml.
+func (c *cluster) config(name string) string {
+	return fmt.Sprintf("scrape_configs:\n  - job_name: %s\n    metrics_path: %s%s\n    scrape_interval: %s\n    static_configs:\n      - targets: [%q]\n",
+		name, toy.TargetsPath, name, interval, c.address)
+}
+
+func (c *cluster) welcome() {
+	fmt.Fprintf(c.out, "\n%d agents share %d configs, each with one target that is scraped every second:\n", len(c.nodes), len(c.configs))
+	for _, n := range c.nodes {
+		fmt.Fprintf(c.out, "  %s  %s/\n", n.Name, n.URL())
+	}
+	fmt.Fprintf(c.out, `
+k + Enter kills one of them (kill -9), r + Enter starts it again; s + Enter stops one in order. Or name it: k b. The same over HTTP:
+  curl -X POST 'http://%s/kill?node=b'     also /start and /stop
+Ctrl-C ends it all. A tick is one scrape of one target; it is missed if nobody took it, doubled if two did.
+
+`, c.address)
+}
+
+// running says which nodes there are, in order.
+func (c *cluster) running() (names []string) {
+	for _, n := range c.nodes {
+		if n.Running() {
+			names = append(names, n.Name)
+		}
+	}
+	return names
+}
+
+// end stops all agents at once, and leaves no process.
+func (c *cluster) end() {
+	fmt.Fprintf(c.out, "Stopping %s …\n", strings.Join(c.running(), ", "))
+	ctx, cancel := context.WithTimeout(context.Background(), endPatience)
+	defer cancel()
+	var ended sync.WaitGroup
+	for _, n := range c.nodes {
+		ended.Go(func() {
+			_ = n.Stop(ctx) // at the end of all nobody takes over, and what is unsent is not missed
+			n.Kill()
+		})
+	}
+	ended.Wait()
+}

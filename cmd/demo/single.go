@@ -1,0 +1,116 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/oklog/run"
+
+	"github.com/ringmaster-agent/ringmaster/cmd/internal/daemon"
+	"github.com/ringmaster-agent/ringmaster/cmd/internal/logging"
+	"github.com/ringmaster-agent/ringmaster/config"
+)
+
+// configs is how many the agent of a single node runs.
+const configs = 3
+
+// showSingle runs one agent in this process until a signal comes, ctx is over or something fails.
+func showSingle(ctx context.Context, out io.Writer) error {
+	directory, err := os.MkdirTemp("", "ringmaster-demo-")
+	if err != nil {
+		return fmt.Errorf("make a directory for the demo: %w", err)
+	}
+	defer os.RemoveAll(directory)
+	toys, err := newWorld(configs)
+	if err != nil {
+		return err
+	}
+	agent, err := agentOptions(directory)
+	if err != nil {
+		return err
+	}
+	serving := make(chan net.Addr, 1)
+	agent.Serving = func(address net.Addr) { serving <- address }
+
+	var group run.Group
+	ctx, cancel := context.WithCancel(ctx)
+	group.Add(run.SignalHandler(ctx, os.Interrupt, syscall.SIGTERM))
+	agentCtx, stopAgent := context.WithCancel(context.Background())
+	agentStopped := make(chan struct{})
+	group.Add(func() error {
+		defer close(agentStopped)
+		return daemon.Run(agentCtx, agent)
+	}, func(error) {
+		stopAgent()
+		<-agentStopped // the toys outlive the agent, so that it can send what is left
+	})
+	group.Add(func() error { return narrate(ctx, out, toys, serving) }, func(error) { cancel() })
+	toys.addTo(&group)
+	return group.Run()
+}
+
+// agentOptions is the agent as it runs without any flag, but in a directory and on a port of its own.
+func agentOptions(directory string) (daemon.Options, error) {
+	logger, err := logging.New(os.Stderr, "warn", logging.FormatLogfmt)
+	if err != nil {
+		return daemon.Options{}, err
+	}
+	settings := config.Default(filepath.Join(directory, "wal"))
+	return daemon.Options{
+		Agent:           settings,
+		ListenAddress:   "127.0.0.1:0",
+		ShutdownTimeout: 10 * time.Second,
+		Logger:          logger,
+	}, nil
+}
+
+// narrate uploads the configs once the agent serves, and tells what happens to their samples.
+func narrate(ctx context.Context, out io.Writer, toys *world, serving <-chan net.Addr) error {
+	var agent *client
+	select {
+	case <-ctx.Done():
+		return nil
+	case address := <-serving:
+		agent = newClient(address.String())
+	}
+	for i, target := range toys.targetURLs {
+		if err := agent.putConfig(ctx, fmt.Sprintf("toy-%d", i+1), instanceConfig(target, toys.receiverURL)); err != nil {
+			return err
+		}
+	}
+	fmt.Fprintf(out, "An agent runs %d configs here:  %s/\nIt scrapes %d toy targets every second and sends to a toy receiver. Ctrl-C ends it.\n\n",
+		configs, agent.base, len(toys.targetURLs))
+	ticker := time.NewTicker(reportEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticker.C:
+			if err := report(ctx, out, agent, toys); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+func report(ctx context.Context, out io.Writer, agent *client, toys *world) error {
+	account, err := agent.account(ctx)
+	if errors.Is(err, context.Canceled) {
+		return nil // the demo is ending
+	}
+	if err != nil {
+		return err
+	}
+	received := toys.receiver.Totals()
+	fmt.Fprintf(out, "scrapes %5d   samples scraped %6.0f   sent %6.0f   pending %4.0f   received %6d in %d series\n",
+		toys.scrapes(), account.scraped, account.sent, account.pending, received.Samples, received.Series)
+	return nil
+}
