@@ -119,6 +119,7 @@ func (s *Scraper) dismiss(p *pool, id uint64, l *loop) {
 	s.resume.forget(id)
 	l.end()
 	l.retire()
+	s.options.OnLeft()
 }
 
 // reschedule finds loops whose target is there again with another interval or timeout, and gives it to them.

@@ -36,6 +36,9 @@ type Options struct {
 	// OnPanic is told, with the stack, that a scrape (once) or a discovery panicked. The scraper commits nothing more after
 	// a panic of the appendable and has to be stopped. Any goroutine may call it; it must not call back. nil: not reported.
 	OnPanic func(error)
+	// OnLeft is told that the last tick of a target was dealt with that goes to another slice; see Config.Earlier. Any goroutine may call it; it must not
+	// block, nor call back. nil: nobody wants to know.
+	OnLeft func()
 
 	// DialContext connects to targets. A scraper that has one shares nothing with others. nil: the operating system's network.
 	DialContext func(ctx context.Context, network, address string) (net.Conn, error)
@@ -107,6 +110,9 @@ func New(o Options) (*Scraper, error) {
 	}
 	if o.OnPanic == nil {
 		o.OnPanic = func(error) {}
+	}
+	if o.OnLeft == nil {
+		o.OnLeft = func() {}
 	}
 	if o.Shared == nil || o.DialContext != nil {
 		o.Shared = NewShared()

@@ -124,6 +124,7 @@ func (f *Factory) New(ctx context.Context, spec actors.PipelineSpec) (actors.Pip
 		permit:  spec.Permit,
 		logger:  f.options.Logger.With(zap.String("instance", spec.Unit.Key())),
 	}
+	p.haste.send = func(ctx context.Context) { _, _ = p.queue.Drain(ctx) } // what it could not send is sent later
 	if err := p.open(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("open pipeline: %w", err), p.Close(false))
 	}
@@ -162,6 +163,7 @@ func (f *Factory) scrapeOptions(p *Pipeline) scrape.Options {
 		Permit:                p.permit,
 		Appendable:            p.log,
 		OnPanic:               p.failed,
+		OnLeft:                p.haste.make,
 		DialContext:           f.options.DialContext,
 		HTTPDisableKeepAlives: f.options.HTTPDisableKeepAlives,
 		HTTPIdleConnTimeout:   f.options.HTTPIdleConnTimeout,

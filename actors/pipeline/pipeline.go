@@ -36,6 +36,7 @@ type Pipeline struct {
 	log     *wal.Log
 	queue   *remotewrite.Queue
 	scraper *scrape.Scraper
+	haste   haste
 }
 
 // open opens the log first, then the endpoints, so that every endpoint has its cursor before the first sample is committed. The
@@ -184,6 +185,7 @@ func (p *Pipeline) Close(remove bool) error {
 	if p.scraper != nil {
 		err = p.scraper.Stop(alreadyOver(), scrape.KeepSeries)
 	}
+	p.haste.end()
 	pending := p.queue.Pending()
 	p.queue.Close()
 	if p.log == nil {

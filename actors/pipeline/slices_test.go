@@ -158,3 +158,56 @@ func TestALocalConfigIsDividedOtherwiseWithoutMissingATick(t *testing.T) {
 		<-time.After(2 * time.Second) // see above
 	})
 }
+
+func TestWhatGoesToAnotherSliceIsSentWithoutWaitingForABatch(t *testing.T) {
+	w := newWorld(t)
+	var groups []string
+	for i := range 30 {
+		groups = append(groups, fmt.Sprintf("{targets: [%q], labels: {n: '%d'}}", w.target.Listener.Addr(), i))
+	}
+	divided := func(slices int) *config.Instance {
+		return w.parse(fmt.Sprintf(`slices: %d
+scrape_configs: [{job_name: j, scrape_interval: 100ms, scrape_timeout: 100ms, static_configs: [%s]}]
+remote_write: [{url: %s, queue_config: {batch_send_deadline: 1h, max_samples_per_send: 1000000}}]
+`, slices, strings.Join(groups, ", "), w.remote.URL))
+	}
+	n := &node{t: t, factory: w.factory}
+	n.permit.Store(true)
+	p := n.open(messages.Unit{Config: "one", Slice: 1}, divided(2))
+	defer func() { require.NoError(t, p.Close(false)) }()
+	require.NoError(t, p.Start(t.Context(), ""))
+	w.eventually(func() bool { return p.log.End().Seq > 0 }, "scrapes")
+	require.Zero(t, w.receiver.samples.Load(), "the batch is not full")
+
+	whole := divided(1)
+	whole.Earlier = []config.Division{{Slices: 2, Until: time.Now().Add(time.Second)}}
+	require.NoError(t, p.Reload(t.Context(), whole))
+	require.NotEmpty(t, p.Targets(), "it has them yet")
+	w.eventually(func() bool { return len(p.Targets()) == 0 }, "the targets go")
+	w.eventually(func() bool { return w.receiver.samples.Load() == int64(p.log.End().Seq) }, "everything is sent")
+	require.Zero(t, w.receiver.stale.Load())
+}
+
+func TestHasteEndsWithItsPipeline(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		sent := 0
+		h := &haste{send: func(ctx context.Context) {
+			sent++
+			<-ctx.Done()
+		}}
+		h.make()
+		h.make() // while it is sending
+		h.make()
+		<-time.After(3 * hasteTime)
+		synctest.Wait()
+		require.Equal(t, 2, sent)
+		h.make()
+		synctest.Wait()
+		began := time.Now()
+		h.end()
+		require.Zero(t, time.Since(began), "it does not wait for what can't be sent")
+		h.make()
+		h.end()
+		require.Equal(t, 3, sent)
+	})
+}
