@@ -85,8 +85,8 @@ func (r *Registry) Listed() bool { return r.listed }
 // Members are the members' records by node. The map must not be changed, and is only valid until the next Fold.
 func (r *Registry) Members() map[string]messages.Member { return r.members.known }
 
-// MemberLost is the revision at which the node's record went, 0 if that is not remembered.
-func (r *Registry) MemberLost(node string) int64 { return r.members.lost[node] }
+// MemberLost is the newest revision at which the record of a node that is not among the members is known not to have been there.
+func (r *Registry) MemberLost(node string) int64 { return max(r.members.lost[node], r.members.listed) }
 
 // Claims are the claims by unit. The map must not be changed, and is only valid until the next Fold.
 func (r *Registry) Claims() map[messages.Unit]messages.Claim { return r.claims.known }
