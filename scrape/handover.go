@@ -23,6 +23,8 @@ const (
 	handoverAge = 10 * time.Minute
 	// handoverVersion begins each handover.
 	handoverVersion = "1."
+	// maxSlices is more than there ever are.
+	maxSlices = 1 << 16
 )
 
 var errGarbledHandover = errors.New("it is garbled")
@@ -35,6 +37,10 @@ type handover struct {
 	ahead  map[uint64]struct{} // targets whose first tick after it was
 	// unknown are targets about which the handover has nothing to say any more, because they have gone since.
 	unknown map[uint64]struct{}
+	// slices is how many the targets are divided into, once earlier divisions are over. A successor that was not there when the number
+	// changed does not know of these.
+	slices  int
+	earlier []Division
 }
 
 func newHandover(at time.Time) *handover {
@@ -95,6 +101,11 @@ func (h *handover) encode() (text string, lost int) {
 			data = binary.LittleEndian.AppendUint64(data, target)
 		}
 	}
+	data = binary.AppendUvarint(data, uint64(h.slices))
+	for _, d := range h.earlier {
+		data = binary.AppendUvarint(data, uint64(d.Slices))
+		data = binary.AppendVarint(data, d.Until.UnixNano())
+	}
 	data = binary.LittleEndian.AppendUint32(data, crc32.Checksum(data, crc32.MakeTable(crc32.Castagnoli)))
 	return handoverVersion + base64.RawURLEncoding.EncodeToString(data), max(0, exceptions-maxExceptions)
 }
@@ -129,10 +140,38 @@ func decodeHandover(text string) (*handover, error) {
 			return nil, errGarbledHandover
 		}
 	}
-	if len(data) > 0 {
+	if !h.decodeDivisions(data) {
 		return nil, errGarbledHandover
 	}
 	return h, nil
+}
+
+func (h *handover) decodeDivisions(data []byte) (ok bool) {
+	if h.slices, data, ok = decodeSlices(data); !ok {
+		return false
+	}
+	for len(data) > 0 {
+		var d Division
+		if d.Slices, data, ok = decodeSlices(data); !ok {
+			return false
+		}
+		until, n := binary.Varint(data)
+		if n <= 0 || until < 0 {
+			return false
+		}
+		d.Until, data = time.Unix(0, until), data[n:]
+		h.earlier = append(h.earlier, d)
+	}
+	return true
+}
+
+// decodeSlices takes a number of slices off data.
+func decodeSlices(data []byte) (slices int, rest []byte, ok bool) {
+	n, size := binary.Uvarint(data)
+	if size <= 0 || n > maxSlices {
+		return 0, nil, false
+	}
+	return int(n), data[size:], true
 }
 
 // decodeTargets takes a list off data.
@@ -178,12 +217,16 @@ func (s *Scraper) Resume(handover string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.resume, s.handedOver = h, handover
+	if own := s.slicing; len(own.earlier) == 0 && own.slices == h.slices {
+		s.slicing = &slicing{slice: own.slice, slices: own.slices, earlier: h.earlier}
+	}
 	return nil
 }
 
 // handOver remembers what the loops have taken that were ended at an instant. None of their scrapes is running.
 func (s *Scraper) handOver(ended []endingLoop, at time.Time) {
 	h := newHandover(at)
+	h.slices, h.earlier = s.slicing.slices, s.slicing.after(at)
 	var next time.Time
 	for _, e := range ended {
 		if e.why == stopping {

@@ -21,14 +21,17 @@ func TestAHandoverSurvivesItsText(t *testing.T) {
 	h.add(1, s, usual)
 	h.add(2, newSchedule(7, 2, 15*time.Second), 5)
 	h.add(3, s, usual+1)
+	h.slices, h.earlier = 3, []Division{{Slices: 1, Until: time.Unix(1_800_000_001, 0)}}
 	text, lost := h.encode()
 	require.Zero(t, lost)
-	require.Less(t, len(text), 60)
+	require.Less(t, len(text), 75)
 	again, err := decodeHandover(text)
 	require.NoError(t, err)
 	require.True(t, again.at.Equal(h.at))
 	require.Equal(t, map[uint64]struct{}{2: {}}, again.behind)
 	require.Equal(t, map[uint64]struct{}{3: {}}, again.ahead)
+	require.Equal(t, 3, again.slices)
+	require.Equal(t, h.earlier, again.earlier)
 }
 
 func TestATargetBeginsWhereTheScraperBeforeHasEnded(t *testing.T) {
@@ -98,6 +101,7 @@ func TestAHandoverThatIsNotUnderstoodTellsNothing(t *testing.T) {
 func FuzzDecodeHandover(f *testing.F) {
 	h := newHandover(time.Unix(1_800_000_000, 5))
 	h.ahead[7], h.behind[8], h.behind[9] = struct{}{}, struct{}{}, struct{}{}
+	h.slices, h.earlier = 3, []Division{{Slices: 1, Until: time.Unix(1_800_000_001, 0)}}
 	text, _ := h.encode()
 	f.Add(text)
 	f.Add("")

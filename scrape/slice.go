@@ -27,6 +27,16 @@ func (s *slicing) equal(other *slicing) bool {
 	})
 }
 
+// after are the divisions that are in force after an instant.
+func (s *slicing) after(at time.Time) (divisions []Division) {
+	for _, d := range s.earlier {
+		if d.Until.After(at) {
+			divisions = append(divisions, d)
+		}
+	}
+	return divisions
+}
+
 // divide returns the targets that are in this slice now or later, and of the others the kin.
 func (s *slicing) divide(targets []*target, now time.Time) (ours []*target, others map[uint64]struct{}) {
 	if s.undivided() {
