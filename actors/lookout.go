@@ -28,6 +28,8 @@ type lookout struct {
 	// the session.
 	until  time.Time
 	lapsed bool
+	// permitted is until when there was permission last.
+	permitted time.Time
 	// reachingSince is since when peers have said that they reach the store.
 	reachingSince time.Time
 	// belief is which renewals of the session count.
@@ -113,6 +115,9 @@ func (r *ringActor) checkPermit(c actor.Context) {
 	}
 	until := verdict.Until
 	r.watch.lapsed, r.watch.until = v.Lapsed, until
+	if until.After(r.watch.permitted) {
+		r.watch.permitted = until
+	}
 	p.until.Store(&until)
 	if verdict.Fenced {
 		p.void.Store(true)
@@ -233,10 +238,17 @@ func (r *ringActor) checkPeer(c actor.Context, peer Peer) {
 	}, func(err error) any { out.err = err; return out })
 }
 
-// credible reports whether what this node thinks of others is worth something: it has not been paused lately, and the store answers it.
+// credible reports whether what this node thinks of others is worth something: it has not been paused lately, the store answers it, and
+// at least half of the nodes are together with it.
 func (r *ringActor) credible() bool {
 	p, now := r.presence.permit, r.now()
-	return p != nil && now.Sub(r.watch.awakeSince) >= fencing.Idle && now.Sub(p.session.LastRenewed()) < fencing.Fresh
+	together := 1
+	for _, peer := range r.watch.peers {
+		if _, registered := r.registry.Members()[peer.Node]; registered && peer.Alive {
+			together++
+		}
+	}
+	return 2*together >= r.others()+1 && p != nil && now.Sub(r.watch.awakeSince) >= fencing.Idle && now.Sub(p.session.LastRenewed()) < fencing.Fresh
 }
 
 func (r *ringActor) revoked(m revoked) {

@@ -181,6 +181,11 @@ func (s *supervisor) sessionChanged(c actor.Context, m sessionChanged) {
 	if m.session == "" {
 		s.lookAtStoreAgain(c)
 	}
+	if m.lapsed {
+		for _, u := range s.units {
+			u.lapsed = u.epoch != 0
+		}
+	}
 	s.remember(c)
 	s.reconcileSoon(c)
 }

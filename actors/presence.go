@@ -234,7 +234,8 @@ func (r *ringActor) sessionOpened(c actor.Context, m sessionOpened) {
 	r.metrics.cluster.sessions.Inc()
 	r.Logger.Info("node has registered", zap.String("node", r.Node), zap.String("session", m.session.ID()), zap.Stringer("state", m.member.State))
 	r.registry.Fold(messages.MemberPut{Member: m.member})
-	c.Send(r.supervisor, sessionChanged{session: m.session.ID(), permit: p.permit})
+	lapsed := !r.watch.permitted.IsZero() && r.now().Sub(r.watch.permitted) >= fencing.Idle
+	c.Send(r.supervisor, sessionChanged{session: m.session.ID(), permit: p.permit, lapsed: lapsed})
 	r.checkPermit(c)
 	r.beMember(c)
 	r.membersChanged(c)

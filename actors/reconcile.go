@@ -141,7 +141,7 @@ func (s *supervisor) perform(c actor.Context, p reshard.Plan) {
 func (s *supervisor) spawn(c actor.Context, start reshard.Start) {
 	d := s.documents[start.Unit.Config]
 	u := s.unit(start.Unit)
-	u.leftover, u.drains = false, start.Drain
+	u.leftover, u.drains, u.lapsed = false, start.Drain, false
 	s.generation++
 	u.attempts++
 	u.generation, u.local, u.ordered = s.generation, d.Local, start.Version

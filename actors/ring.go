@@ -59,6 +59,8 @@ type (
 	sessionChanged struct {
 		session string
 		permit  *permit
+		// lapsed: before, the node was without permission for so long that others may have run its units.
+		lapsed bool
 	}
 	// ringChanged brings the settled ring.
 	ringChanged struct{ ring *ring.Ring }

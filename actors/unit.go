@@ -33,6 +33,8 @@ type unit struct {
 	quiet            bool
 	releaseBy        time.Time
 	handover, resume messages.Handover
+	// lapsed: since it was let scrape, others may have run the unit. It has not scraped, and what it remembers of its ticks is out of date.
+	lapsed bool
 	// leftover: there is a log with something in it that was not sent, and another node runs the unit. drains: the newest generation
 	// is there to send it.
 	leftover, drains bool
@@ -199,7 +201,7 @@ func (s *supervisor) settleSilent() {
 func (u *unit) view() reshard.Instance {
 	return reshard.Instance{
 		Generation: u.generation, Phase: u.phase, Local: u.local, Ordered: u.ordered.Digest, Asked: u.asked,
-		Leftover: u.leftover, Drains: u.drains, Prepared: u.prepared, Epoch: u.epoch, Quiet: u.quiet, Handover: u.handover, ReleaseBy: u.releaseBy,
+		Lapsed: u.lapsed, Leftover: u.leftover, Drains: u.drains, Prepared: u.prepared, Epoch: u.epoch, Quiet: u.quiet, Handover: u.handover, ReleaseBy: u.releaseBy,
 		FailedDigest: u.failures.Digest, NotBefore: u.failures.NotBefore, Quarantined: u.failures.Quarantined,
 	}
 }

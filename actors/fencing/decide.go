@@ -39,7 +39,8 @@ type View struct {
 	Lapsed bool
 	// AwakeSince is since when the node has been looking without a pause.
 	AwakeSince time.Time
-	// StopWhenIsolated: a node that sees neither the store nor a peer stops. Otherwise it goes on: duplicates are safer than gaps.
+	// StopWhenIsolated: a node that sees neither the store nor a peer stops, also if there was none: one may have joined since. Otherwise it
+	// goes on: duplicates are safer than gaps.
 	StopWhenIsolated bool
 }
 
@@ -59,9 +60,9 @@ func Decide(v View) Verdict {
 	switch {
 	case !v.Renewed.IsZero() && stale < Fresh:
 		return Verdict{Until: v.whileRenewed(), Reason: "the store renews the session"}
-	case v.Others == 0:
+	case v.Others == 0 && !v.StopWhenIsolated:
 		return Verdict{Until: v.Now.Add(carry), Reason: "the store is away, and there is no other node"}
-	case !v.Contact.IsZero() && v.Now.Sub(v.Contact) < Fresh:
+	case v.inContact():
 		return amongPeers(v, stale)
 	case v.Lapsed && v.Now.Sub(v.AwakeSince) < patience:
 		return Verdict{Reason: "the node was paused, and the store has not renewed its session since"}
@@ -84,7 +85,7 @@ func (v View) whileRenewed() time.Time {
 	switch {
 	case v.Contact.IsZero():
 		return later(until, v.Renewed.Add(v.TTL-Fresh))
-	case v.Now.Sub(v.Contact) < Fresh:
+	case v.inContact():
 		return later(until, earlier(v.Contact.Add(Fresh), v.Renewed.Add(v.TTL/2)))
 	default:
 		return until
@@ -109,6 +110,12 @@ func amongPeers(v View, stale time.Duration) Verdict {
 	default:
 		return Verdict{Fenced: true, Reason: "other nodes reach the store and this one does not"}
 	}
+}
+
+// inContact reports whether peers' answers are evidence: they are recent, and more than half of the nodes are together. Who ends another's session
+// needs half of them, so the two can't be on different sides.
+func (v View) inContact() bool {
+	return !v.Contact.IsZero() && v.Now.Sub(v.Contact) < Fresh && 2*(v.Alive+1) > v.Others+1
 }
 
 // frozen reports whether nobody can have taken over, whatever this node did meanwhile: the store went away for all before the session could

@@ -51,6 +51,9 @@ func TestVerdicts(t *testing.T) {
 		"a blip is not isolation": {func(v *View) {
 			v.Renewed, v.Contact, v.StopWhenIsolated = ago(4*time.Second), ago(3*time.Second), true
 		}, 0, false},
+		"half of the nodes together are no evidence": {func(v *View) {
+			v.Renewed, v.Contact, v.Alive, v.Reaching, v.Others = ago(3*time.Second), ago(0), 1, 1, 3
+		}, 0, false},
 		"a short absence of the store is no reason to stop": {func(v *View) {
 			v.Renewed, v.Contact, v.Alive, v.Reaching = ago(3*time.Second), ago(time.Second), 2, 2
 		}, 1500 * time.Millisecond, false},
@@ -116,7 +119,7 @@ func TestNoPermissionOutlastsTheSession(t *testing.T) {
 		for _, contact := range ages {
 			for _, never := range []bool{false, true} {
 				v := base()
-				v.Renewed, v.Contact, v.Alive, v.Reaching, v.StopWhenIsolated = ago(renewed), ago(contact), 1, 1, true
+				v.Renewed, v.Contact, v.Alive, v.Reaching, v.StopWhenIsolated = ago(renewed), ago(contact), 2, 1, true
 				if never {
 					v.Contact = time.Time{}
 				}

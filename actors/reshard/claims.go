@@ -87,6 +87,9 @@ func (p *Plan) claim(v View, unit messages.Unit, i Instance, claim messages.Clai
 		}
 	case !v.Cluster.Known || v.Cluster.Session == "":
 		p.hold(unit, ClaimUnknown)
+	case i.Lapsed && i.Phase == messages.PhaseRunning:
+		// It starts anew, without what it remembers of ticks that another node may have taken.
+		p.Stop = append(p.Stop, Stop{Unit: unit, Reason: messages.Fenced})
 	default:
 		p.write(v, Write{Unit: unit, Kind: ClaimUnit, Revision: claim.Revision})
 	}

@@ -91,6 +91,8 @@ type Instance struct {
 	Handover messages.Handover
 	// ReleaseBy is when the claim of a quiet instance is released although not everything has been sent.
 	ReleaseBy time.Time
+	// Lapsed: it has not scraped for a while, for lack of permission, and others may have run the unit meanwhile.
+	Lapsed bool
 	// Leftover: there is a log with samples that were not sent. Drains: the generation is there to send them.
 	Leftover, Drains bool
 	// FailedDigest is the config that the next two fields are about. They don't hold back another one.
