@@ -39,8 +39,7 @@ type View struct {
 	Lapsed bool
 	// AwakeSince is since when the node has been looking without a pause.
 	AwakeSince time.Time
-	// StopWhenIsolated: a node that sees neither the store nor a peer stops, also if there was none: one may have joined since. Otherwise it
-	// goes on: duplicates are safer than gaps.
+	// StopWhenIsolated: a node that sees neither the store nor a peer stops. Otherwise it goes on: duplicates are safer than gaps.
 	StopWhenIsolated bool
 }
 
@@ -60,7 +59,7 @@ func Decide(v View) Verdict {
 	switch {
 	case !v.Renewed.IsZero() && stale < Fresh:
 		return Verdict{Until: v.whileRenewed(), Reason: "the store renews the session"}
-	case v.Others == 0 && !v.StopWhenIsolated:
+	case v.Others == 0:
 		return Verdict{Until: v.Now.Add(carry), Reason: "the store is away, and there is no other node"}
 	case v.inContact():
 		return amongPeers(v, stale)
