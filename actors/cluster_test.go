@@ -336,3 +336,36 @@ func TestALogThatWasLeftBehindIsSentAndTheUnitStaysWhereItRuns(t *testing.T) {
 		require.Positive(t, sent)
 	})
 }
+
+func TestWhatASliceThatIsNoMoreHasLeftUnsentIsSent(t *testing.T) {
+	inRing(t, func(w *ringWorld) {
+		surplus := messages.Unit{Config: "app", Slice: 1}
+		left := false
+		a := w.join("a", func(o *actors.Options) {
+			o.Leftovers = func(asked []messages.Unit) []messages.Unit {
+				if left && slices.Contains(asked, surplus) {
+					left = false
+					return []messages.Unit{surplus}
+				}
+				return nil
+			}
+		})
+		put := func(text string) {
+			_, err := w.configs.Put(context.Background(), "app", text, cluster.Condition{})
+			require.NoError(t, err)
+		}
+		put("slices: 2\n" + valid(1))
+		w.pass(5 * time.Second)
+		require.Len(t, a.directory.All(), 2)
+		put(valid(1))
+		w.pass(5 * time.Second)
+		require.Len(t, a.directory.All(), 2, "its last ticks are to come")
+		w.pass(10 * time.Second)
+		require.Len(t, a.directory.All(), 1)
+		calls := []string{"open", "start", "reload " + valid(1), "stop scraping moved", "drain", "close and remove"}
+		require.Equal(t, calls, a.pipelines.Calls(surplus.Key()))
+		left = true
+		w.pass(2 * time.Minute)
+		require.Equal(t, append(calls, "open", "drain", "close and remove"), a.pipelines.Calls(surplus.Key()))
+	})
+}

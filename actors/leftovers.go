@@ -28,6 +28,12 @@ func (s *supervisor) findLeftovers(c actor.Context) {
 			}
 		}
 	}
+	for id, u := range s.units {
+		// Nor does anybody run a slice that its config has no longer.
+		if d, exists := s.documents[id.Config]; exists && d.config != nil && id.Slice >= d.slices() && u.ended() {
+			asked = append(asked, id)
+		}
+	}
 	if len(asked) == 0 {
 		return
 	}
@@ -47,7 +53,7 @@ func (s *supervisor) leftoversFound(c actor.Context, m leftoversFound) {
 		}
 		if u := s.unit(id); u.ended() && !u.leftover {
 			u.leftover = true
-			u.logger.Info("log has unsent samples of a unit that another node runs; sending them")
+			u.logger.Info("log has unsent samples of a unit that does not run here; sending them")
 		}
 	}
 	s.reconcileSoon(c)

@@ -275,6 +275,18 @@ func TestWhatIsNotWantedAnyMore(t *testing.T) {
 			Plan{Wake: now.Add(time.Second), Hold: []Hold{{Unit: slice, Cause: StillHasTargets, Until: now.Add(time.Second)}}}},
 		{"A slice that had its last ticks moves", scene{but: sliced(Document{Valid: one, Redivided: now})},
 			Plan{Stop: []Stop{{Unit: slice, Reason: messages.Moved}}}},
+		{"What a slice that its config has no longer has left unsent is sent", scene{but: func(v *View) {
+			sliced(Document{Valid: one})(v)
+			v.Instances[slice], v.Cluster.Claims = Instance{Generation: 1, Phase: messages.PhaseStopped, Leftover: true}, nil
+		}}, Plan{Start: []Start{{Unit: slice, Version: one, Hold: true, Drain: true}}}},
+		{"It is left alone while its log is being opened", scene{but: func(v *View) {
+			sliced(Document{Valid: one})(v)
+			v.Instances[slice], v.Cluster.Claims = Instance{Generation: 2, Phase: messages.PhasePreparing, Ordered: one.Digest, Drains: true}, nil
+		}}, Plan{}},
+		{"It is stopped when its log is open, and sent so", scene{but: func(v *View) {
+			sliced(Document{Valid: one})(v)
+			v.Instances[slice], v.Cluster.Claims = Instance{Generation: 2, Phase: messages.PhasePreparing, Ordered: one.Digest, Drains: true, Prepared: true}, nil
+		}}, Plan{Stop: []Stop{{Unit: slice, Reason: messages.Moved}}}},
 		{"A slice that its config has goes on until its owner is prepared", scene{but: sliced(Document{Valid: one, Slices: 2})},
 			Plan{Hold: []Hold{{Unit: slice, Cause: SuccessorNotReady, Detail: "other"}}}},
 		{"A slice of a config of which no version is valid goes on", scene{but: sliced(Document{Problem: "no"})},

@@ -87,6 +87,9 @@ func (p *Plan) decideUnwanted(v View, unit messages.Unit, i Instance) {
 	doc, exists := v.Documents[unit.Config]
 	switch {
 	case !i.Live():
+		if exists && !v.Stopping {
+			p.drain(v, unit, i, doc)
+		}
 	case v.Stopping:
 		// Also one that is ending for another reason: it has to hurry.
 		if i.Asked != messages.Shutdown {
@@ -104,6 +107,8 @@ func (p *Plan) decideUnwanted(v View, unit messages.Unit, i Instance) {
 		p.wakeAt(doc.Redivided)
 		p.startOrReload(v, unit, i, doc) // by its new config it knows which ticks are its last ones
 		p.goOn(v, unit, i)
+	case exists && i.Drains && !i.Prepared:
+		// What is left is sent from when it is prepared, and it is stopped then.
 	case exists:
 		// Its targets are another unit's now, so their series go on.
 		p.Stop = append(p.Stop, Stop{Unit: unit, Reason: messages.Moved})
