@@ -46,7 +46,7 @@ func (c client) call(ctx context.Context, what string, size int, do func() error
 		return err
 	}
 	c.requests++
-	c.bytes += size
+	c.sent += size
 	r, answered := w.current, false
 	var err error
 	answer := func(with error) { answered, err = true, with; r.wake(0) }
@@ -95,7 +95,13 @@ func (c client) Get(ctx context.Context, key string) (e cluster.Entry, err error
 
 // List implements cluster.Store.
 func (c client) List(ctx context.Context, prefix string) (l cluster.Listing, err error) {
-	err = c.call(ctx, "list", len(prefix), func() error { l = c.list(prefix); return nil })
+	err = c.call(ctx, "list", len(prefix), func() error {
+		l = c.list(prefix)
+		for _, e := range l.Entries {
+			c.received += len(e.Key) + len(e.Value)
+		}
+		return nil
+	})
 	return l, err
 }
 
@@ -132,9 +138,6 @@ func (c client) Batch(ctx context.Context, ops []cluster.Op) (results []cluster.
 func (c client) EndSession(ctx context.Context, id string) error {
 	return c.call(ctx, "end session", len(id), func() error {
 		c.writes++
-		if at, asked := c.node.idle[id]; asked && c.sessions[id] != nil && c.sessions[id].renewed > at {
-			return errReset // what was found idle is not any more: one step, as long as the actors take it for one
-		}
 		c.world.say(c.node.name, "ends session %s", id)
 		c.end(id)
 		return nil
@@ -149,7 +152,6 @@ func (c client) SessionIdle(ctx context.Context, id string) (idle time.Duration,
 			return cluster.ErrNotFound
 		}
 		idle = c.world.now - l.renewed
-		c.node.idle[id] = c.world.now
 		return nil
 	})
 	return idle, err
@@ -235,6 +237,7 @@ func (c client) watch(ctx context.Context, prefix string, after int64, tell func
 		if c.reachable(&c.node.host.link) {
 			next, ok = c.next(watch)
 		}
+		c.received += len(next.Entry.Key) + len(next.Entry.Value)
 		switch {
 		case !ok:
 			w.park(func() bool { return ctx.Err() != nil })

@@ -44,6 +44,9 @@ func (g *gossip) Address() string { return g.node.address + "/gossip" }
 // SetStatus implements actors.Gossip.
 func (g *gossip) SetStatus(s actors.PeerStatus) {
 	g.status = s
+	if g.node.world.options.Scale {
+		return
+	}
 	for _, name := range slices.Sorted(maps.Keys(g.peers)) {
 		g.send(name, 300*time.Millisecond, func(*gossip) {})
 	}
@@ -88,6 +91,10 @@ func (g *gossip) round() {
 	for name := range g.targets {
 		g.peer(name)
 	}
+	if w.options.Scale {
+		g.lookAround()
+		return
+	}
 	for _, name := range slices.Sorted(maps.Keys(g.peers)) {
 		p := g.peers[name]
 		g.askOthers(name, p)
@@ -107,6 +114,20 @@ func (g *gossip) round() {
 				}
 			})
 		})
+	}
+}
+
+// lookAround is a round in a world of very many nodes: who lives is heard, without messages.
+func (g *gossip) lookAround() {
+	w := g.node.world
+	for _, other := range w.nodes {
+		if p := g.peers[other.name]; p != nil && !other.dead && !other.stalled {
+			p.alive, p.heard, p.assured, p.status = true, w.now, g.node.clock(), other.gossip.status
+			g.contact = g.node.clock()
+		}
+	}
+	for _, p := range g.peers {
+		p.alive = p.alive && w.now-p.heard < deadAfter+500*time.Millisecond
 	}
 }
 

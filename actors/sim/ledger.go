@@ -44,8 +44,8 @@ func (l *ledger) at(key string) *record {
 }
 
 // written is called for each key that is written.
-func (w *World) written(e cluster.Entry) {
-	switch event := decoded(cluster.Event{Kind: cluster.EventPut, Entry: e}).(type) {
+func (w *World) written(e cluster.Entry, record messages.RegistryEvent) {
+	switch event := record.(type) {
 	case messages.ClaimPut:
 		r := w.ledger.of(event.Claim.Unit)
 		if e.Revision <= r.epoch {
@@ -128,7 +128,7 @@ func (w *World) stops(p *pipeline, reason messages.StopReason) {
 	case messages.Moved:
 		good = another(r.wanted, p.node.name, since) || p.unit.Slice > 0 && ofConfig.changed > since
 	case messages.Fenced:
-		good = another(r.claimed, p.node.name, since) || len(w.instancesOf(p.node.name)) > 1
+		good = another(r.claimed, p.node.name, since) || p.session != p.node.gossip.status.Session || len(w.processesOf(p.node.name)) > 1
 	case messages.Shutdown:
 		good = p.node.stopping
 	}
@@ -147,8 +147,8 @@ func another(when map[string]time.Duration, node string, since time.Duration) bo
 	return false
 }
 
-// instancesOf are the processes of that name there have been.
-func (w *World) instancesOf(name string) []*node {
+// processesOf are the processes of that name there have been.
+func (w *World) processesOf(name string) []*node {
 	var out []*node
 	for _, n := range w.nodes {
 		if n.name == name {

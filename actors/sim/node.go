@@ -51,9 +51,7 @@ type node struct {
 	supervisor *actor.PID
 	pids       []*actor.PID
 	parked     []*routine
-	// idle is when it asked how idle sessions are.
-	idle      map[string]time.Duration
-	pipelines map[messages.Unit]*pipeline
+	pipelines  map[messages.Unit]*pipeline
 	// generations are the newest of each unit.
 	generations map[messages.Unit]uint64
 
@@ -113,7 +111,7 @@ func (w *World) living() []*node {
 func (h *host) Start(o NodeOptions) *node {
 	w := h.world
 	h.lives++
-	n := &node{world: w, host: h, name: h.name, address: h.name + ":80", options: o, pipelines: map[messages.Unit]*pipeline{}, generations: map[messages.Unit]uint64{}, idle: map[string]time.Duration{}}
+	n := &node{world: w, host: h, name: h.name, address: h.name + ":80", options: o, pipelines: map[messages.Unit]*pipeline{}, generations: map[messages.Unit]uint64{}}
 	if o.Moved {
 		n.address = fmt.Sprintf("%s-%d:80", h.name, h.lives)
 	}
@@ -121,11 +119,14 @@ func (h *host) Start(o NodeOptions) *node {
 	n.gossip = newGossip(n)
 	w.say(n.name, "starts at %s", n.address)
 	store := client{server: w.store, node: n}
-	jitter := w.rnd.Float64
+	logger := zap.NewNop()
+	if !w.options.Scale {
+		logger = zap.New(core{LevelEnabler: zapcore.InfoLevel, node: n})
+	}
 	n.supervisor = w.system.Root.Spawn(actors.Props(actors.Options{
-		Configs: configs{store}, Parse: parse, NewPipeline: n.open, Logger: zap.New(core{LevelEnabler: zapcore.InfoLevel, node: n}),
+		Configs: configs{store}, Parse: w.system.parse, NewPipeline: n.open, Logger: logger,
 		ReshardInterval: w.options.Reshard, RestartBackoff: 500 * time.Millisecond, FlushDeadline: 5 * time.Second, ConcurrentOpens: 1000,
-		Jitter: jitter, Memory: o.memory(h), Runtime: n.runtime(), Middleware: n.middleware(),
+		Jitter: w.rnd.Float64, Memory: o.memory(h), Runtime: n.runtime(), Middleware: n.middleware(),
 		Cluster: &actors.Cluster{
 			Node: n.name, Address: n.address, Scheme: "http", Zone: h.zone, Version: "sim", Settings: "same", Tokens: h.tokens,
 			Registry: registry{Registry: cluster.NewRegistry(store, registryPrefix), client: store}, Sessions: store, Gossip: n.gossip,
@@ -137,7 +138,13 @@ func (h *host) Start(o NodeOptions) *node {
 }
 
 // clock is the node's time.
-func (n *node) clock() time.Time { return epoch.Add(n.world.now + n.host.skew) }
+func (n *node) clock() time.Time {
+	now := epoch.Add(n.world.now + n.host.skew)
+	if n.world.options.Scale {
+		now = now.Add(time.Since(n.world.began))
+	}
+	return now
+}
 
 // Stop tells the node to end in good order.
 func (n *node) Stop(within time.Duration) {
@@ -284,7 +291,16 @@ func sortBy[T any](list []T, key func(T) string) {
 	slices.SortFunc(list, func(a, b T) int { return strings.Compare(key(a), key(b)) })
 }
 
-// parse is the real parser.
-func parse(d messages.Document) (*config.Instance, error) {
-	return config.ParseInstance(d.Name, string(d.Text), config.InstanceOptions{})
+// parse is the real parser, whose outcomes are kept.
+func (s System) parse(d messages.Document) (*config.Instance, error) {
+	key := [2]string{d.Name, string(d.Text)}
+	if len(d.Text) > 0 && d.Text[0] == '#' {
+		key[0] = "" // of very many that are alike
+	}
+	known, ok := s.parsed[key]
+	if !ok {
+		known.config, known.err = config.ParseInstance(d.Name, string(d.Text), config.InstanceOptions{})
+		s.parsed[key] = known
+	}
+	return known.config, known.err
 }

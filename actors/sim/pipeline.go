@@ -40,9 +40,9 @@ type pipeline struct {
 	taking bool
 	// barred: the last tick was not permitted.
 	barred bool
-	// session is what it last scraped by, vetoedBy what it was when the next tick was not permitted.
-	session, vetoedBy string
-	attempt           int
+	// session is what it last scraped by.
+	session string
+	attempt int
 	// stopper waits in StopScraping.
 	stopper *routine
 }
@@ -138,6 +138,9 @@ func (p *pipeline) due(tick int64) time.Duration { return p.offset + time.Durati
 
 // wait has the next tick taken when it is due.
 func (p *pipeline) wait() {
+	if p.node.world.options.Scale {
+		return
+	}
 	p.attempt++
 	attempt := p.attempt
 	w := p.node.world
@@ -158,12 +161,6 @@ func (p *pipeline) begin() {
 		p.later()
 		return
 	}
-	if by := p.node.gossip.status.Session; p.vetoedBy != "" && p.vetoedBy != by {
-		p.vetoedBy = ""
-		p.dealtWith() // with another session it could have been taken elsewhere meanwhile
-		return
-	}
-	p.vetoedBy = ""
 	w.takes(p, "begins")
 	p.taking = true
 	attempt := p.attempt
@@ -177,9 +174,6 @@ func (p *pipeline) begin() {
 // later tries the tick again while it is worth it.
 func (p *pipeline) later() {
 	w := p.node.world
-	if p.vetoedBy == "" {
-		p.vetoedBy = p.session
-	}
 	if w.now+askAgain >= p.due(p.next)+time.Duration(patience*float64(p.interval)) {
 		if !p.barred {
 			w.say(p.node.name, "%v: tick %d is not permitted", p.unit, p.next)
@@ -210,7 +204,7 @@ func (p *pipeline) commit() {
 }
 
 func (p *pipeline) dealtWith() {
-	p.taking, p.vetoedBy = false, ""
+	p.taking = false
 	p.next++
 	p.wait()
 	if p.stopper != nil {

@@ -45,7 +45,7 @@ func (w *World) wanted() []messages.Unit {
 	var units []messages.Unit
 	for _, key := range slices.Sorted(maps.Keys(w.store.entries)) {
 		if name, ok := strings.CutPrefix(key, configsPrefix); ok {
-			parsed, err := parse(messages.Document{Name: name, Text: messages.Text(w.store.entries[key].Value)})
+			parsed, err := w.system.parse(messages.Document{Name: name, Text: messages.Text(w.store.entries[key].Value)})
 			if err == nil {
 				units = append(units, reshard.Units(name, parsed.Slices, max(w.options.Replicas, 1))...)
 			}

@@ -32,11 +32,13 @@ type server struct {
 	sessions  map[string]*lease
 	last      int // the number of the newest session there has been
 	watches   []*watch
+	// listed is the newest listing of each prefix.
+	listed map[string]cluster.Listing
 	// down: it answers nobody. lost counts how often it lost its data.
 	down bool
 	lost int
-	// writes counts the writes and deletions by nodes, requests all calls by nodes.
-	writes, requests, bytes int
+	// writes counts the calls by nodes that write, requests all of them, sent and received the bytes of keys and values, as nodes see it.
+	writes, requests, sent, received int
 }
 
 // change is one change of a key, decoded once for all who watch.
@@ -53,7 +55,7 @@ type lease struct {
 }
 
 func newServer(w *World) *server {
-	return &server{world: w, revision: 1, entries: map[string]cluster.Entry{}, sessions: map[string]*lease{}}
+	return &server{world: w, revision: 1, entries: map[string]cluster.Entry{}, sessions: map[string]*lease{}, listed: map[string]cluster.Listing{}}
 }
 
 func (s *server) get(key string) (cluster.Entry, error) {
@@ -65,12 +67,16 @@ func (s *server) get(key string) (cluster.Entry, error) {
 }
 
 func (s *server) list(prefix string) cluster.Listing {
+	if known, ok := s.listed[prefix]; ok && known.Revision == s.revision {
+		return known
+	}
 	l := cluster.Listing{Revision: s.revision}
 	for _, key := range slices.Sorted(maps.Keys(s.entries)) {
 		if strings.HasPrefix(key, prefix) {
 			l.Entries = append(l.Entries, s.entries[key])
 		}
 	}
+	s.listed[prefix] = l
 	return l
 }
 
@@ -150,7 +156,7 @@ func (s *server) set(key string, value []byte, session string) {
 	s.entries[key] = e
 	s.record(cluster.Event{Kind: cluster.EventPut, Entry: e})
 	s.world.say("", "store: %s = %s (revision %d, session %s)", key, short(value), s.revision, session)
-	s.world.written(e)
+	s.world.written(e, s.history[len(s.history)-1].record)
 }
 
 // short is a value as far as it tells something, in one line.
@@ -205,6 +211,7 @@ func (s *server) lose(revision int64) {
 	s.world.say("", "store: loses everything, and is at revision %d", revision)
 	clear(s.entries)
 	clear(s.sessions)
+	clear(s.listed)
 	s.history, s.revision, s.compacted = nil, revision, revision
 	s.lost++
 	s.world.emptied()

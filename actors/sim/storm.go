@@ -131,7 +131,7 @@ func (s *storm) join() {
 func (s *storm) start() NodeOptions {
 	return NodeOptions{
 		KeepClaims: !s.planned && s.rnd.IntN(5) == 0, Moved: !s.planned && s.rnd.IntN(5) == 0,
-		JoinAfter: time.Duration(s.rnd.IntN(3)) * time.Second,
+		JoinAfter: time.Duration(s.rnd.IntN(3)) * time.Second, Remembers: s.rnd.IntN(2) == 0,
 	}
 }
 

@@ -47,6 +47,9 @@ func (t *trace) mix(numbers ...uint64) {
 // say adds a line.
 func (w *World) say(who, format string, args ...any) {
 	t := &w.trace
+	if w.options.Scale {
+		return
+	}
 	for _, s := range []string{who, format} {
 		for i := range len(s) {
 			t.mix(uint64(s[i]))

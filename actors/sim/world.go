@@ -9,18 +9,29 @@ import (
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
+
+	"github.com/ringmaster-agent/ringmaster/config"
 )
 
 // epoch is when virtual time begins.
 var epoch = time.Unix(1_800_000_000, 0).UTC()
 
 // System is an actor system for worlds. It is expensive to make, so worlds that follow each other share one.
-type System struct{ *actor.ActorSystem }
+type System struct {
+	*actor.ActorSystem
+	parsed map[[2]string]parsed
+}
+
+// parsed is what became of a config's text.
+type parsed struct {
+	config *config.Instance
+	err    error
+}
 
 // NewSystem returns a system for one world after another.
 func NewSystem() System {
 	silent := slog.New(slog.NewTextHandler(io.Discard, &slog.HandlerOptions{Level: slog.LevelError + 1}))
-	return System{actor.NewActorSystem(
+	return System{parsed: map[[2]string]parsed{}, ActorSystem: actor.NewActorSystem(
 		actor.WithLoggerFactory(func(*actor.ActorSystem) *slog.Logger { return silent }),
 		actor.WithDeadLetterThrottleInterval(time.Millisecond),
 	)}
@@ -41,6 +52,9 @@ type World struct {
 	nodes []*node
 	// current is the coroutine that is running; nil between coroutines.
 	current *routine
+
+	// began is the real time at which the event under way began; see Options.Scale.
+	began time.Time
 
 	trace  trace
 	ledger ledger
@@ -65,6 +79,9 @@ type Options struct {
 	Garble bool
 	// Everything: the trace forgets nothing.
 	Everything bool
+	// Scale leaves out what a world of very many units can do without: ticks, the trace, and gossip message by message. Decisions take the
+	// real time that they take, so that they are as far apart as they would be; a run is not repeatable then.
+	Scale bool
 	// Trouble is the share of pipeline calls that fail.
 	Trouble float64
 }
@@ -159,6 +176,9 @@ func (w *World) step(e *event) {
 		return
 	}
 	w.trace.mix(uint64(e.at), w.last)
+	if w.options.Scale {
+		w.began = time.Now()
+	}
 	e.f()
 	if n != nil {
 		n.wakeReady()
