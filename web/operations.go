@@ -50,3 +50,21 @@ func (s *Server) reload(w http.ResponseWriter, r *http.Request) {
 	}
 	writeText(w, http.StatusOK, "config reloaded")
 }
+
+// replaceStoreMember lets a member of the quorum in again whose disk was wiped.
+func (s *Server) replaceStoreMember(w http.ResponseWriter, r *http.Request) {
+	if s.opts.ReplaceStoreMember == nil {
+		writeText(w, http.StatusNotFound, "this agent's store is not one of several that are embedded in agents")
+		return
+	}
+	name := r.PathValue("name")
+	ctx, cancel := s.storeContext(r)
+	defer cancel()
+	if err := s.opts.ReplaceStoreMember(ctx, name); err != nil {
+		s.log.Warn("replace member of the store", zap.String("node", name), zap.Error(err))
+		writeText(w, http.StatusConflict, err.Error())
+		return
+	}
+	s.log.Info("member of the store may come back without its data", zap.String("node", name))
+	writeText(w, http.StatusOK, "start "+name+" now, with an empty data directory")
+}

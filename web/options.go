@@ -61,6 +61,8 @@ type Options struct {
 	// Reload reads the agent's config file again and applies it; its error goes to the caller with 400. It is called
 	// for one request at a time, with a context that outlives a client which hangs up. Nil: 404.
 	Reload func(ctx context.Context) error
+	// ReplaceStoreMember lets a member of the embedded stores' quorum in again that has lost its data. Nil: 404.
+	ReplaceStoreMember func(ctx context.Context, name string) error
 	// AgentConfig is the running agent config as YAML with every secret masked. Nil: 404.
 	AgentConfig func() (string, error)
 

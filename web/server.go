@@ -127,6 +127,7 @@ func (s *Server) routes() []route {
 		{"/-/support", get(s.supportBundle)},
 		// GET reloads too, as it did in the retired service; a HEAD must not.
 		{"/-/reload", methods{http.MethodPost: s.reload, http.MethodGet: s.reload, http.MethodHead: nil}},
+		{"/-/store/replace/{name}", methods{http.MethodPost: s.replaceStoreMember}},
 		{"/debug/pprof", get(http.RedirectHandler("/debug/pprof/", http.StatusMovedPermanently).ServeHTTP)},
 		{"/debug/pprof/", get(pprof.Index)},
 		{"/debug/pprof/cmdline", get(pprof.Cmdline)},

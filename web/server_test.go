@@ -320,3 +320,21 @@ func TestOverTheNetworkNamesAndErrorsSurvive(t *testing.T) {
 	require.NoError(t, r.Body.Close())
 	require.Equal(t, 200, r.StatusCode)
 }
+
+func TestAMemberOfTheStoreIsReplacedWhereThereAreSeveral(t *testing.T) {
+	var asked []string
+	var refused error
+	h := web.New(web.Options{ReplaceStoreMember: func(_ context.Context, name string) error { asked = append(asked, name); return refused }})
+	post := func(h http.Handler) *httptest.ResponseRecorder {
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/-/store/replace/agent-1", nil))
+		return w
+	}
+	require.Equal(t, http.StatusOK, post(h).Code)
+	refused = errors.New("agent-1 is running")
+	answer := post(h)
+	require.Equal(t, http.StatusConflict, answer.Code)
+	require.Contains(t, answer.Body.String(), "agent-1 is running")
+	require.Equal(t, []string{"agent-1", "agent-1"}, asked)
+	require.Equal(t, http.StatusNotFound, post(web.New(web.Options{})).Code)
+}

@@ -23,7 +23,7 @@ import (
 // ErrDataLost says that a member of a quorum came with an empty directory although its cluster has seen it before. What it
 // has voted for is forgotten, so it must not vote again: Store.ReplaceMember, on another member, gives it a new identity.
 var ErrDataLost = errors.New("this member's directory is empty, but its cluster has seen it before: restore the directory, " +
-	"or have another member replace this one and start it again")
+	"or ask another agent to replace this one (POST /-/store/replace/NAME) and start this one again")
 
 const (
 	// waitingPath is where a member with an empty directory tells others that it waits. Once its etcd runs, membersPath is

@@ -20,6 +20,7 @@ import (
 	"github.com/ringmaster-agent/ringmaster/actors"
 	"github.com/ringmaster-agent/ringmaster/actors/pipeline"
 	"github.com/ringmaster-agent/ringmaster/cluster"
+	"github.com/ringmaster-agent/ringmaster/cluster/etcdstore"
 	"github.com/ringmaster-agent/ringmaster/cmd/internal/logging"
 	"github.com/ringmaster-agent/ringmaster/config"
 	"github.com/ringmaster-agent/ringmaster/messages"
@@ -66,6 +67,7 @@ type daemon struct {
 	loads    *loadMetrics
 	configs  *cluster.Configs // nil without scraping service
 	cluster  *actors.Cluster  // nil if the node runs everything itself
+	quorum   *etcdstore.Store // nil unless the store is one of several that are embedded in agents
 	memory   actors.Memory    // nil if nothing is kept for a start without the store
 	factory  *pipeline.Factory
 	listener net.Listener
@@ -181,6 +183,9 @@ func (d *daemon) openStore(ctx context.Context) (func(), error) {
 		if err := opened.store.Close(); err != nil {
 			d.Logger.Warn("store was not closed cleanly", zap.Error(err))
 		}
+	}
+	if len(service.KVStore.Embedded.Peers) > 0 {
+		d.quorum, _ = opened.store.(*etcdstore.Store)
 	}
 	d.configs = cluster.NewConfigs(opened.store, service.KVStore.Prefix)
 	d.Logger.Info("configs are in the store", zap.String("store", opened.where), zap.String("prefix", service.KVStore.Prefix))

@@ -26,6 +26,9 @@ func (d *daemon) api() http.Handler {
 		Reload:          d.reload,
 		AgentConfig:     func() (string, error) { return d.settings.agent().Masked(), nil },
 	}
+	if d.quorum != nil {
+		o.ReplaceStoreMember = d.quorum.ReplaceMember
+	}
 	if d.configs != nil {
 		o.Configs = d.configs
 		o.Ring = view
