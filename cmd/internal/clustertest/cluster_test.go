@@ -45,7 +45,7 @@ type clusterUnderTest struct {
 	configs   []string
 	interval  time.Duration
 	began     time.Time
-	learned   map[string]schedules
+	learned   map[string]toy.Schedule
 }
 
 // newCluster starts a store, the nodes called so, and what is around them.

@@ -6,9 +6,10 @@
 // minute; with -args -full it is the whole table with 300 and 10,000 configs, printed as markdown (task cluster). A row that
 // is not reached is in the table like the others, and fails its test.
 //
-// A tick is one scrape that the schedule of a target wants. The schedules are learned from the quiet time before the fault, at
-// both ends: from the arrival of scrapes at the target, and from the timestamps of what was received. Package toy says how scrapes and ticks
-// are matched.
+// A tick is one scrape that the schedule of a target wants. The schedules are learned from the timestamps of the quiet time before the fault. A tick is
+// missed at the targets if none of the scrapes that they have seen was begun for it, and at the receiver if none of those was received; doubled if
+// several were. Package toy says how scrapes and ticks are matched. A metronome tells for how long the machine itself had no time for
+// anybody: what is late then is nobody's fault.
 //
 // The package has no code that is linked anywhere.
 package clustertest

@@ -18,8 +18,8 @@ func JitterOfArrivals() Jitter {
 	return Jitter{Early: 20 * time.Millisecond, Late: 100 * time.Millisecond}
 }
 
-// JitterOfTimestamps is that of times that samples carry, which are when their scrape began, in milliseconds.
-func JitterOfTimestamps() Jitter { return Jitter{Early: 5 * time.Millisecond} }
+// JitterOfTimestamps is that of times that samples carry, in milliseconds: when their scrape began, or its tick where that was hardly different.
+func JitterOfTimestamps() Jitter { return Jitter{Early: time.Millisecond} }
 
 // Schedule says when a target is scraped: its tick n is due at Phase + n·Interval after the Unix epoch.
 type Schedule struct {

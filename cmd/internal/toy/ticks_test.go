@@ -50,9 +50,9 @@ func TestEachScrapeServesTheTickItWasMeantFor(t *testing.T) {
 
 func TestTimestampsAreTakenAtTheirWord(t *testing.T) {
 	s := Schedule{Phase: 300 * time.Millisecond, Interval: time.Second}
-	found := s.Account(atMillis(1300, 2300, 3292, 3294, 4300, 4301), time.UnixMilli(1300), time.UnixMilli(5300), JitterOfTimestamps())
+	found := s.Account(atMillis(1300, 2300, 3296, 3297, 4300, 4301), time.UnixMilli(1300), time.UnixMilli(5300), JitterOfTimestamps())
 	require.Equal(t, Ticks{Due: 4, Missed: []int64{3}, Doubled: []int64{2, 4}}, found)
-	found = s.Account(atMillis(1300, 2300, 3300, 4294, 4296), time.UnixMilli(1300), time.UnixMilli(5300), JitterOfTimestamps())
+	found = s.Account(atMillis(1300, 2300, 3300, 4298, 4299), time.UnixMilli(1300), time.UnixMilli(5300), JitterOfTimestamps())
 	require.Equal(t, Ticks{Due: 4, Doubled: []int64{3}}, found, "one made up for at the last moment, one a little early")
 }
 
