@@ -36,8 +36,9 @@ func encodeConfig(text string, written time.Time) ([]byte, error) {
 // configDecoder is the reverse of encodeConfig. It is worth reusing: the state of a gzip reader has 40 KB. It is strict, since a value that is half understood would run half a config:
 // the value must be complete gzip with nothing behind it, and the text UTF-8. Its errors tell an operator what is in the store.
 type configDecoder struct {
-	in bytes.Reader
-	gz gzip.Reader
+	in     bytes.Reader
+	gz     gzip.Reader
+	copied [4 << 10]byte
 }
 
 // decode returns the text, and when it was written, by the clock of who wrote it: zero if he has not said so.
@@ -57,7 +58,7 @@ func (d *configDecoder) decode(value []byte) (text string, written time.Time, er
 		written = at.UTC() // equal times have to be equal values
 	}
 	var b strings.Builder
-	n, err := io.Copy(&b, io.LimitReader(&d.gz, maxConfigText+1))
+	n, err := io.CopyBuffer(&b, io.LimitReader(&d.gz, maxConfigText+1), d.copied[:])
 	switch {
 	case err != nil:
 		return "", time.Time{}, fmt.Errorf("the gzip is damaged after %d bytes of text: %w", n, err)
