@@ -128,7 +128,7 @@ func (w *World) stops(p *pipeline, reason messages.StopReason) {
 	case messages.Moved:
 		good = another(r.wanted, p.node.name, since) || p.unit.Slice > 0 && ofConfig.changed > since
 	case messages.Fenced:
-		good = another(r.claimed, p.node.name, since) || p.session != p.node.gossip.status.Session || len(w.processesOf(p.node.name)) > 1
+		good = another(r.claimed, p.node.name, since) || p.node.lost > p.sessions || len(w.processesOf(p.node.name)) > 1
 	case messages.Shutdown:
 		good = p.node.stopping
 	}

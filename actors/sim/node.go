@@ -51,7 +51,9 @@ type node struct {
 	supervisor *actor.PID
 	pids       []*actor.PID
 	parked     []*routine
-	pipelines  map[messages.Unit]*pipeline
+	// lost counts the sessions that it has lost.
+	lost      int
+	pipelines map[messages.Unit]*pipeline
 	// generations are the newest of each unit.
 	generations map[messages.Unit]uint64
 

@@ -40,9 +40,9 @@ type pipeline struct {
 	taking bool
 	// barred: the last tick was not permitted.
 	barred bool
-	// session is what it last scraped by.
-	session string
-	attempt int
+	// sessions is how many sessions the node had lost when it was opened.
+	sessions int
+	attempt  int
 	// stopper waits in StopScraping.
 	stopper *routine
 }
@@ -56,7 +56,7 @@ func (n *node) open(ctx context.Context, spec actors.PipelineSpec) (actors.Pipel
 	if n.trouble() {
 		return nil, errors.New("no disk")
 	}
-	p := &pipeline{node: n, spec: spec, unit: spec.Unit, opened: w.now, interval: time.Duration(spec.Config.ScrapeConfigs[0].ScrapeInterval)}
+	p := &pipeline{node: n, spec: spec, unit: spec.Unit, opened: w.now, sessions: n.lost, interval: time.Duration(spec.Config.ScrapeConfigs[0].ScrapeInterval)}
 	p.offset = time.Duration(ring.Key(p.unit.Key())) % p.interval
 	if other := n.pipelines[p.unit]; other != nil {
 		w.fail("%s opens the log of %v while another generation holds it", n.name, p.unit)
@@ -199,7 +199,7 @@ func (p *pipeline) commit() {
 	}
 	p.node.world.takes(p, "commits")
 	p.node.world.commit(p)
-	p.barred, p.session = false, p.node.gossip.status.Session
+	p.barred = false
 	p.dealtWith()
 }
 

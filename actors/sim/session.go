@@ -74,6 +74,7 @@ func (s *session) renew() {
 func (s *session) end() {
 	if !s.ended {
 		s.ended = true
+		s.node.lost++
 		close(s.done)
 	}
 }

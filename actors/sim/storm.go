@@ -94,6 +94,9 @@ func (s *storm) play() {
 		s.store.put(configsPrefix+s.configs[i], s.text(s.configs[i]))
 	}
 	s.Run(time.Duration(s.rnd.IntN(20)) * time.Second)
+	if s.planned {
+		s.Run(10 * time.Second) // nobody leaves before there is anybody else
+	}
 	for range 4 + s.rnd.IntN(20) {
 		if s.failure != "" {
 			return
@@ -147,7 +150,7 @@ func (s *storm) text(name string) string {
 // Config is the text of a valid config; versions differ.
 func Config(name string, version, slices int) string {
 	interval := []string{"1s", "2s", "5s"}[int(name[len(name)-1])%3]
-	return fmt.Sprintf("slices: %d\nwal_truncate_frequency: %dh\nscrape_configs: [{job_name: a, scrape_interval: %s, scrape_timeout: 1s}]\n", slices, version, interval)
+	return fmt.Sprintf("slices: %d\nremote_flush_deadline: 10s\nwal_truncate_frequency: %dh\nscrape_configs: [{job_name: a, scrape_interval: %s, scrape_timeout: 1s}]\n", slices, version, interval)
 }
 
 // any draws a living node; nil if there is none.
