@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
@@ -57,68 +56,3 @@ func agentProgram(t *testing.T) string {
 	require.NoError(t, programs.err)
 	return filepath.Join(programs.directory, "agent")
 }
-
-// row is one of the table.
-type row struct {
-	name, reach, measured string
-	missed                []string // what was not reached
-	unknown               bool     // the measurement did not come to its end
-}
-
-// table is what was measured, in the order of the tests.
-type table struct {
-	mu   sync.Mutex
-	rows []row
-}
-
-var results table
-
-func (t *table) add(r row) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.rows = append(t.rows, r)
-}
-
-func (t *table) print() {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if len(t.rows) == 0 {
-		return
-	}
-	fmt.Printf("\n| Case | Reach | Measured | Reached |\n|---|---|---|---|\n")
-	for _, r := range t.rows {
-		fmt.Printf("| %s | %s | %s | %s |\n", r.name, r.reach, r.measured, r.verdict())
-	}
-	fmt.Println()
-}
-
-func (r row) verdict() string {
-	switch {
-	case r.unknown:
-		return "**unknown**: the measurement failed"
-	case len(r.missed) > 0:
-		verdict := "**no**:"
-		for i, m := range r.missed {
-			if i > 0 {
-				verdict += ";"
-			}
-			verdict += " " + m
-		}
-		return verdict
-	default:
-		return "yes"
-	}
-}
-
-// wants notes what is not reached.
-func (r *row) wants(reached bool, otherwise string, args ...any) {
-	if !reached {
-		r.missed = append(r.missed, fmt.Sprintf(otherwise, args...))
-	}
-}
-
-// milliseconds, for people.
-func ms(d time.Duration) string { return fmt.Sprintf("%.0f ms", float64(d)/float64(time.Millisecond)) }
-
-// seconds, for people.
-func sec(d time.Duration) string { return fmt.Sprintf("%.1f s", d.Seconds()) }
