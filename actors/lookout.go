@@ -85,7 +85,8 @@ func (r *ringActor) checkPermit(c actor.Context) {
 		Now: r.now(), TTL: r.SessionTTL, Renewed: p.lastRenewed(), Others: r.others(),
 		AwakeSince: r.watch.awakeSince, StopWhenIsolated: r.StopWhenIsolated,
 	}
-	v.Lapsed = (r.watch.lapsed || r.presence.adopted || v.Now.After(r.watch.until)) && v.Now.Sub(v.Renewed) >= fencing.Fresh
+	over := v.Now.Sub(r.watch.until) >= fencing.Idle-fencing.Fresh // less is too short for others to have taken over
+	v.Lapsed = (r.watch.lapsed || r.presence.adopted || over) && v.Now.Sub(v.Renewed) >= fencing.Fresh
 	if r.Gossip != nil {
 		v.Contact = r.Gossip.LastContact()
 		for _, peer := range r.watch.peers {
