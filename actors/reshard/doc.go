@@ -11,6 +11,9 @@
 // Only positive evidence stops something that runs. Not knowing who owns a unit, not having listed the store yet, an
 // invalid or undecodable document, a mass disappearance: each leaves things as they are, as a [Hold] with its reason.
 //
+// A slice that its config has no longer has its last targets until [Document].Redivided. Until then it goes on by the new config, which tells it which
+// ticks are its last ones.
+//
 // Everything is about units, and ownership is a question asked of [Owners], so a ring with many members is another value
 // of the View and not another algorithm.
 //

@@ -98,7 +98,7 @@ func (n *modelNode) hearDocs(events int) bool {
 // learn keeps the version that was valid if the new one is not.
 func (n *modelNode) learn(name string, doc Document) {
 	if doc.Problem != "" {
-		doc.Valid, doc.Slices = n.docs[name].Valid, n.docs[name].Slices
+		doc.Valid, doc.Slices, doc.Redivided = n.docs[name].Valid, n.docs[name].Slices, n.docs[name].Redivided
 	}
 	n.docs[name] = doc
 }

@@ -149,7 +149,9 @@ func (m *model) disturb() {
 	case 7:
 		m.expire()
 	case 8:
-		m.store.put(name, func(d *Document) { d.Problem, d.Slices = "", m.rnd.IntN(3) })
+		m.store.put(name, func(d *Document) {
+			d.Problem, d.Slices, d.Redivided = "", m.rnd.IntN(3), m.now.Add(time.Duration(m.rnd.IntN(10))*time.Second)
+		})
 	case 9:
 		m.store.put(name, func(d *Document) { d.Problem = "no" })
 	case 10:
