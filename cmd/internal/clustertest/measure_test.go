@@ -124,7 +124,7 @@ func (c *clusterUnderTest) measureOne(m *measurement, name string, from, until t
 	m.receivedTwo += len(atReceiver.Doubled)
 	for i := 1; i < len(scrapes); i++ {
 		before, after := scrapes[i-1], scrapes[i]
-		if after.At.Before(from) || before.At.After(until) {
+		if before.At.Before(from) || after.At.After(until) {
 			continue
 		}
 		gap := arrivals[after.Number-1].Sub(arrivals[before.Number-1])
