@@ -31,19 +31,24 @@ func TestAKilledNodeIsTakenOver(t *testing.T) {
 		c.logf("node c killed")
 		c.settle("a", "b")
 		m := c.measure(killed, c.configs)
-		c.lostTheirNode(r, lost, "c", killed, m)
+		r.wantsSoon(c.lostTheirNode(r, lost, "c", killed, m))
 	})
 }
 
-// lostTheirNode fills the row of a fault that took configs from a node.
-func (c *clusterUnderTest) lostTheirNode(r *row, lost []string, node string, since time.Time, m measurement) {
+// lostTheirNode fills the row of a fault that took configs from a node. It returns when the last one of them was scraped again.
+func (c *clusterUnderTest) lostTheirNode(r *row, lost []string, node string, since time.Time, m measurement) (longest time.Duration) {
 	longest, never := c.takenOver(lost, node, since)
 	r.measured = fmt.Sprintf("%d of %d configs lost their node: the last one scraped again after %s; %s", len(lost), len(c.configs), sec(longest), m.ticks())
 	r.wants(never == 0, "%d configs never scraped by another node", never)
+	m.wantsNoneDoubled(r)
+	return longest
+}
+
+// wantsSoon is for a fault after which others have to scrape within a time. Few configs on a busy machine don't tell.
+func (r *row) wantsSoon(longest time.Duration) {
 	if *full {
 		r.wants(longest <= takeover, "scraped again after %s", sec(longest))
 	}
-	m.wantsNoneDoubled(r)
 }
 
 func TestAStalledNodeTakesNothingThatOthersHave(t *testing.T) {
@@ -60,7 +65,7 @@ func TestAStalledNodeTakesNothingThatOthersHave(t *testing.T) {
 		c.logf("node c goes on")
 		c.settle("a", "b", "c")
 		m := c.measure(stopped, c.configs)
-		c.lostTheirNode(r, lost, "c", stopped, m)
+		r.wantsSoon(c.lostTheirNode(r, lost, "c", stopped, m))
 		rested, _ := c.overlaps(lost, "c")
 		r.measured += fmt.Sprintf("; scrapes of the resumed node while others had the config: %d; missed after it went on: %d", rested, c.missedSince(resumed))
 		r.wants(rested == 0, "%d scrapes with a lost claim", rested)
