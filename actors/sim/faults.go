@@ -9,7 +9,7 @@ import (
 func (s *storm) disturb() {
 	faults := []func(){
 		s.crash, s.crash, s.stall, s.cutFromStore, s.slowLink, s.loseAnswers, s.cutGossip, s.isolate, s.slander, s.outage, s.emptyStore,
-		s.compactHistory, s.breakPipeline, s.garbageClaim, s.garbageMember, s.endAnySession, s.joinOrLeave, s.joinOrLeave, s.restart, s.restart, s.twin,
+		s.compactHistory, s.breakPipeline, s.garbageClaim, s.garbageMember, s.churn, s.joinOrLeave, s.joinOrLeave, s.restart, s.restart, s.twin,
 	}
 	if fault := s.rnd.IntN(len(faults)); s.without>>fault&1 == 0 {
 		faults[fault]()
@@ -220,17 +220,6 @@ func (s *storm) garbageMember() {
 			s.store.remove(key)
 		}
 	})
-}
-
-// endAnySession ends the session of a node that is alive.
-func (s *storm) endAnySession() {
-	n := s.any()
-	if n == nil {
-		return
-	}
-	id := s.store.entries[registryPrefix+"members/"+n.name].Session
-	s.say(n.name, "its session %s is ended by somebody", id)
-	s.store.end(id)
 }
 
 // twin starts a second process of a name, which a person ends after a while.

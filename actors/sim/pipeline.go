@@ -229,7 +229,7 @@ func (p *pipeline) StopScraping(ctx context.Context, reason messages.StopReason)
 	defer p.call("stop scraping")()
 	w := p.node.world
 	w.stops(p, reason)
-	if reason == messages.Moved || reason == messages.Shutdown {
+	if (reason == messages.Moved || reason == messages.Shutdown) && !w.options.Scale {
 		p.stopper = w.current
 		for ctx.Err() == nil && (p.taking || p.due(p.next)-w.now < p.interval*3/10) {
 			if !w.park(func() bool { return ctx.Err() != nil }) {
