@@ -12,6 +12,7 @@ type row struct {
 	name, reach, measured string
 	missed                []string // what was not reached
 	unknown               bool     // the measurement did not come to its end
+	skipped               bool
 }
 
 // table is what was measured, in the order of the tests.
@@ -43,6 +44,8 @@ func (t *table) print() {
 
 func (r row) verdict() string {
 	switch {
+	case r.skipped:
+		return "not measured here"
 	case r.unknown:
 		return "**unknown**: the measurement failed"
 	case len(r.missed) > 0:
@@ -76,7 +79,10 @@ func sec(d time.Duration) string { return fmt.Sprintf("%.1f s", d.Seconds()) }
 func measured(t *testing.T, name, reach string, fill func(r *row)) {
 	t.Helper()
 	r := row{name: name, reach: reach, unknown: true}
-	t.Cleanup(func() { results.add(r) })
+	t.Cleanup(func() {
+		r.skipped = t.Skipped()
+		results.add(r)
+	})
 	fill(&r)
 	r.unknown = false
 	t.Logf("%s: %s: %s", r.name, r.measured, r.verdict())
