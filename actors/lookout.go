@@ -30,6 +30,8 @@ type lookout struct {
 	lapsed bool
 	// permitted is until when there was permission last.
 	permitted time.Time
+	// sessions are those that the peers had while the store answered this node last.
+	sessions map[string]string
 	// reachingSince is since when peers have said that they reach the store.
 	reachingSince time.Time
 	// belief is which renewals of the session count.
@@ -64,6 +66,22 @@ func (l *lookout) awaySince() time.Time {
 		}
 	}
 	return latest
+}
+
+// survived reports whether all peers that reach the store have the sessions that they had when it answered this node last. Now says that it does.
+func (l *lookout) survived(now bool) bool {
+	if now {
+		clear(l.sessions)
+	}
+	for _, peer := range l.peers {
+		switch {
+		case now:
+			l.sessions[peer.Node] = peer.Status.Session
+		case peer.Alive && peer.Status.ReachesStore && l.sessions[peer.Node] != peer.Status.Session:
+			return false
+		}
+	}
+	return true
 }
 
 // wake notices that the process was paused.
@@ -105,7 +123,7 @@ func (r *ringActor) checkPermit(c actor.Context) {
 	case r.watch.reachingSince.IsZero():
 		r.watch.reachingSince = v.Now
 	}
-	v.ReachingSince = r.watch.reachingSince
+	v.ReachingSince, v.Survived = r.watch.reachingSince, r.watch.survived(v.Now.Sub(v.Renewed) < fencing.Fresh)
 	verdict := fencing.Decide(v)
 	if verdict.Reason != r.watch.reason {
 		if r.watch.reason != "" {
@@ -141,11 +159,16 @@ func (r *ringActor) replaceSession(c actor.Context, p *permit) {
 	}, func(error) any { return sessionReplaced{} }) // if that failed, it runs out by itself
 }
 
-// others is how many other nodes there were when the store last told.
+// others is how many other nodes there were when the store last told, and those that gossip has seen since.
 func (r *ringActor) others() int {
 	n := 0
 	for node, m := range r.registry.Members() {
 		if node != r.Node && m.State != messages.Leaving {
+			n++
+		}
+	}
+	for node, peer := range r.watch.peers {
+		if _, registered := r.registry.Members()[node]; !registered && peer.Alive {
 			n++
 		}
 	}

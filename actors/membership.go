@@ -15,6 +15,9 @@ import (
 )
 
 const (
+	// othersReturn is how long a node that has lost its session leaves to others what they may be running: until they have heard that the store
+	// is back, and that sessions have run out.
+	othersReturn = 3 * time.Second
 	// writePause is the wait after claims could not be written.
 	writePause = 500 * time.Millisecond
 	// refusedPause is the wait after a write whose condition did not hold.
@@ -39,6 +42,8 @@ type membership struct {
 	owners  *ringOwners
 	session string
 	permit  *permit
+	// takeFrom is when what nobody has claimed may be taken, after a session was lost.
+	takeFrom time.Time
 	// renewed is when the session was renewed last, if the store has not answered since.
 	renewed time.Time
 	writing map[reshard.Record]bool
@@ -100,7 +105,7 @@ func (m *membership) view(o *Cluster, leaving bool) (reshard.Owners, *reshard.Cl
 		return reshard.Alone{}, nil
 	}
 	c := &reshard.Cluster{
-		Node: o.Node, Session: m.session, Replicas: o.Replicas, Known: m.registry.Listed(), Leaving: leaving && !o.KeepClaims,
+		Node: o.Node, Session: m.session, Replicas: o.Replicas, Known: m.registry.Listed(), TakeFrom: m.takeFrom, Leaving: leaving && !o.KeepClaims,
 		Claims: m.registry.Claims(), Intents: m.registry.Intents(), GivenUp: m.registry.GivenUp(), Writing: m.writing,
 	}
 	if m.owners == nil {
@@ -180,6 +185,9 @@ func (s *supervisor) sessionChanged(c actor.Context, m sessionChanged) {
 	s.metrics.cluster.current.Store(m.permit)
 	if m.session == "" {
 		s.lookAtStoreAgain(c)
+		s.membership.takeFrom = s.now().Add(othersReturn)
+	} else if !s.membership.takeFrom.IsZero() {
+		s.membership.takeFrom = s.now().Add(othersReturn)
 	}
 	if m.lapsed {
 		for _, u := range s.units {

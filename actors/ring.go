@@ -85,7 +85,7 @@ func newRingActor(t *tree) *ringActor {
 	ctx, cancel := context.WithCancel(context.Background())
 	return &ringActor{
 		tree: t, Cluster: t.Cluster, ctx: ctx, cancel: cancel,
-		registry: reshard.NewRegistry(), seats: seats{}, watch: lookout{ending: map[string]bool{}},
+		registry: reshard.NewRegistry(), seats: seats{}, watch: lookout{ending: map[string]bool{}, sessions: map[string]string{}},
 	}
 }
 
@@ -96,7 +96,12 @@ func (r *ringActor) Receive(c actor.Context) {
 		r.look(c)
 	case *actor.Stopping:
 		r.stop()
+	case messages.ClaimPut, messages.ClaimGone, messages.IntentPut, messages.IntentGone:
+		// The supervisor's. There are a thousand of them to a change of the members.
 	case messages.RegistryEvent:
+		if listed, ok := m.(messages.RegistryListed); ok {
+			m = messages.RegistryListed{Members: listed.Members, Revision: listed.Revision, Afresh: listed.Afresh}
+		}
 		if r.registry.Fold(m) {
 			r.membersChanged(c)
 		}

@@ -31,6 +31,8 @@ type View struct {
 	Alive, Reaching int
 	// ReachingSince is since when some have said so without interruption; zero if none does.
 	ReachingSince time.Time
+	// Survived: those who reach it do so by the sessions they had before; so this node's can't have run out either. Otherwise it may have.
+	Survived bool
 	// AwaySince is since when at the latest the store has not answered any of the peers; zero if that is not known.
 	AwaySince time.Time
 	// Others is how many other members there were when the store last told.
@@ -104,6 +106,8 @@ func amongPeers(v View, stale time.Duration) Verdict {
 		return Verdict{Until: v.Now.Add(carry), Reason: "no node reaches the store"}
 	case stale < limit:
 		return Verdict{Until: earlier(v.Contact.Add(Fresh), v.Renewed.Add(limit)), Reason: "the store is away, and peers answer"}
+	case v.Now.Sub(v.ReachingSince) < grace && !v.Survived:
+		return Verdict{Reason: "the store has come back for other nodes, and their sessions had run out"}
 	case v.Now.Sub(v.ReachingSince) < grace:
 		return Verdict{Until: earlier(v.Contact.Add(Fresh), v.ReachingSince.Add(grace)), Reason: "the store has come back for other nodes"}
 	default:

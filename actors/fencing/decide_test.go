@@ -43,10 +43,13 @@ func TestVerdicts(t *testing.T) {
 			v.Contact, v.Alive, v.Reaching = ago(time.Second), 2, 1
 		}, 0, true},
 		"when the store comes back for others first, this node goes on for a while": {func(v *View) {
-			v.Contact, v.Alive, v.Reaching, v.ReachingSince = ago(0), 2, 1, ago(2*time.Second)
+			v.Contact, v.Alive, v.Reaching, v.ReachingSince, v.Survived = ago(0), 2, 1, ago(2*time.Second), true
 		}, 2 * time.Second, false},
+		"but not if their sessions had run out": {func(v *View) {
+			v.Contact, v.Alive, v.Reaching, v.ReachingSince = ago(0), 2, 1, ago(2*time.Second)
+		}, 0, false},
 		"and stops when it does not come back for it": {func(v *View) {
-			v.Contact, v.Alive, v.Reaching, v.ReachingSince = ago(0), 2, 1, ago(4*time.Second)
+			v.Contact, v.Alive, v.Reaching, v.ReachingSince, v.Survived = ago(0), 2, 1, ago(4*time.Second), true
 		}, 0, true},
 		"a blip is not isolation": {func(v *View) {
 			v.Renewed, v.Contact, v.StopWhenIsolated = ago(4*time.Second), ago(3*time.Second), true

@@ -116,6 +116,8 @@ const (
 	NoOwner
 	// ClaimUnknown: it is not known whether another node runs the unit.
 	ClaimUnknown
+	// OthersMayReturn: this node has lost its session; others may have too, and still be running what nobody has claimed, until Hold.Until.
+	OthersMayReturn
 	// ClaimedByAnother: this node is prepared, and Hold.Detail still runs the unit.
 	ClaimedByAnother
 	// ClaimUnreadable: there is a claim that can't be read; Detail says why.
@@ -132,7 +134,7 @@ const (
 type Hold struct {
 	Unit  messages.Unit
 	Cause Cause
-	// Until goes with InBackoff and StillHasTargets.
+	// Until goes with OthersMayReturn, InBackoff and StillHasTargets.
 	Until time.Time
 	// Detail goes with InvalidConfig (what is wrong), ClaimedByAnother and SuccessorNotReady (the node), ClaimUnreadable.
 	Detail string
@@ -159,6 +161,8 @@ func (h Hold) String() string {
 		return "there are fewer nodes than replicas; waiting for a node to join"
 	case ClaimUnknown:
 		return "the store can't be asked whether another node runs this"
+	case OthersMayReturn:
+		return "nobody has claimed this, but who ran it may not know yet; waiting until " + h.Until.UTC().Format(time.RFC3339)
 	case ClaimedByAnother:
 		return "ready; waiting for node " + h.Detail + " to stop running this"
 	case ClaimUnreadable:

@@ -135,6 +135,8 @@ type Cluster struct {
 	Replicas int
 	// Known: the registry was listed, so a claim that is not in it does not exist.
 	Known bool
+	// TakeFrom is when this node, which has lost a session, may take what nobody has claimed: others may have lost theirs too, and learn it later.
+	TakeFrom time.Time
 	// Leaving: what stops is released for others; otherwise a shutdown keeps the claims for this node's next process.
 	Leaving bool
 	Claims  map[messages.Unit]messages.Claim
