@@ -122,9 +122,10 @@ func (v View) inContact() bool {
 }
 
 // frozen reports whether nobody can have taken over, whatever this node did meanwhile: the store went away for all before the session could
-// have been ended.
+// have been ended. The clocks of the nodes have to agree to within a second or so for that; two instants that are far apart say that they don't.
 func (v View) frozen() bool {
-	return !v.AwaySince.IsZero() && !v.Renewed.IsZero() && v.AwaySince.Before(v.Renewed.Add(Idle))
+	apart := v.AwaySince.Sub(v.Renewed)
+	return !v.AwaySince.IsZero() && !v.Renewed.IsZero() && -Idle < apart && apart < Idle
 }
 
 func later(a, b time.Time) time.Time {

@@ -87,6 +87,9 @@ func TestVerdicts(t *testing.T) {
 		"unless the store went away for all before anybody could have taken over": {func(v *View) {
 			v.Contact, v.Alive, v.Lapsed, v.AwaySince = ago(0), 2, true, v.Renewed.Add(2*time.Second)
 		}, 2 * time.Second, false},
+		"if it went away long before, a clock is wrong": {func(v *View) {
+			v.Contact, v.Alive, v.Lapsed, v.AwaySince = ago(0), 2, true, v.Renewed.Add(-time.Hour)
+		}, 0, false},
 		"if it went away later they may have": {func(v *View) {
 			v.Contact, v.Alive, v.Lapsed, v.AwaySince = ago(0), 2, true, v.Renewed.Add(3*time.Second)
 		}, 0, false},
