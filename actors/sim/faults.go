@@ -82,9 +82,6 @@ func (s *storm) cutFromStore() {
 }
 
 func (s *storm) cut(h *host, d time.Duration) {
-	if len(s.staying()) < 2 {
-		return // one that is alone goes on, and can't know that another has joined
-	}
 	s.say(h.name, "is cut off from the store")
 	h.link.cut = true
 	s.later(d, func() { s.healStore(h) })

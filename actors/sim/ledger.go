@@ -96,7 +96,7 @@ func (w *World) takes(p *pipeline, what string) {
 			continue
 		}
 		q := other.pipelines[p.unit]
-		if q != nil && q.scraping && q.spec.Permit() {
+		if q != nil && q.scraping && q.spec.Permit() && !q.node.alone && !p.node.alone {
 			w.fail("%s %s tick %d of %v, and %s may scrape it too", p.node.name, what, p.next, p.unit, other.name)
 		}
 	}
@@ -105,7 +105,7 @@ func (w *World) takes(p *pipeline, what string) {
 // commit is called when a scrape is committed.
 func (w *World) commit(p *pipeline) {
 	r := w.ledger.of(p.unit)
-	if by, ok := r.taken[p.next]; ok {
+	if by, ok := r.taken[p.next]; ok && !p.node.alone && !w.alone(by) {
 		w.fail("%s commits tick %d of %v, and %s has", p.node.name, p.next, p.unit, by)
 	}
 	if len(r.taken) == 0 {
@@ -114,6 +114,12 @@ func (w *World) commit(p *pipeline) {
 	r.taken[p.next] = p.node.name
 	r.newest = max(r.newest, p.next)
 	w.trace.mix(uint64(p.next))
+}
+
+// alone reports whether the node of that name goes on as one that is alone.
+func (w *World) alone(name string) bool {
+	n := w.node(name)
+	return n != nil && n.alone
 }
 
 // stops is called when an instance that scrapes is told to end: there has to be a reason in the world.

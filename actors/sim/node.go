@@ -51,6 +51,8 @@ type node struct {
 	supervisor *actor.PID
 	pids       []*actor.PID
 	parked     []*routine
+	// alone: it goes on because there was no other node when the store last told. It can't know of one that has joined since.
+	alone bool
 	// lost counts the sessions that it has lost.
 	lost      int
 	pipelines map[messages.Unit]*pipeline
@@ -142,8 +144,8 @@ func (h *host) Start(o NodeOptions) *node {
 // clock is the node's time.
 func (n *node) clock() time.Time {
 	now := epoch.Add(n.world.now + n.host.skew)
-	if n.world.options.Scale {
-		now = now.Add(time.Since(n.world.began))
+	if computed := n.world.options.Computed; computed != nil {
+		now = now.Add(computed() - n.world.began)
 	}
 	return now
 }

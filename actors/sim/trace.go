@@ -2,6 +2,7 @@ package sim
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -98,6 +99,9 @@ func (c core) Check(e zapcore.Entry, checked *zapcore.CheckedEntry) *zapcore.Che
 
 // Write implements zapcore.Core.
 func (c core) Write(e zapcore.Entry, fields []zapcore.Field) error {
+	if e.Message == "permission to scrape goes by other evidence" {
+		c.node.alone = slices.ContainsFunc(fields, func(f zapcore.Field) bool { return strings.Contains(f.String, "there is no other node") })
+	}
 	c.node.world.say(c.node.name, "%s%v", e.Message, logged(append(c.fields[:len(c.fields):len(c.fields)], fields...)))
 	return nil
 }

@@ -53,8 +53,8 @@ type World struct {
 	// current is the coroutine that is running; nil between coroutines.
 	current *routine
 
-	// began is the real time at which the event under way began; see Options.Scale.
-	began time.Time
+	// began is what had been computed when the event under way began.
+	began time.Duration
 
 	trace  trace
 	ledger ledger
@@ -79,9 +79,11 @@ type Options struct {
 	Garble bool
 	// Everything: the trace forgets nothing.
 	Everything bool
-	// Scale leaves out what a world of very many units can do without: ticks, the trace, and gossip message by message. Decisions take the
-	// real time that they take, so that they are as far apart as they would be; a run is not repeatable then.
+	// Scale leaves out what a world of very many units can do without: ticks, the trace, and gossip message by message.
 	Scale bool
+	// Computed is how much the process has computed. Nodes see that time pass, so that their decisions are as far apart as they would be; a run
+	// can't be repeated then. Nil: computing takes no time.
+	Computed func() time.Duration
 	// Trouble is the share of pipeline calls that fail.
 	Trouble float64
 }
@@ -176,8 +178,8 @@ func (w *World) step(e *event) {
 		return
 	}
 	w.trace.mix(uint64(e.at), w.last)
-	if w.options.Scale {
-		w.began = time.Now()
+	if w.options.Computed != nil {
+		w.began = w.options.Computed()
 	}
 	e.f()
 	if n != nil {
