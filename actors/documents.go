@@ -2,6 +2,7 @@ package actors
 
 import (
 	"errors"
+	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
 	"go.uber.org/zap"
@@ -14,6 +15,12 @@ import (
 // parseBatch is how many documents one goroutine parses before it reports: enough to make the report cheap, few enough that the
 // first instances of many start early.
 const parseBatch = 32
+
+// relistRestored is when a store that seems to have been restored is listed a second time.
+const relistRestored = 10 * time.Second
+
+// relistConfigs comes when that time has come.
+type relistConfigs struct{}
 
 // document is what the supervisor knows of one config.
 type document struct {
@@ -68,6 +75,9 @@ func (s *supervisor) foldWatcher(c actor.Context, event messages.WatcherEvent) {
 		s.foldChanges(c, s.catalog.Listed(e.Documents, e.Revision))
 		if now := s.catalog.Doubt(); now != "" && now != doubt {
 			s.Logger.Warn("listing of configs is not believed", zap.String("reason", now), zap.Int64("revision", e.Revision))
+		}
+		if s.catalog.Restoring() {
+			s.startTimer(c, "relist", relistRestored, relistConfigs{})
 		}
 	case messages.ConfigsUnavailable:
 		s.storeProblem = e.Reason

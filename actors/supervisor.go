@@ -122,6 +122,10 @@ func (s *supervisor) Receive(c actor.Context) {
 		s.spawnWatcher(c)
 	case recalled:
 		s.recalled(c, m)
+	case relistConfigs:
+		if s.watcher != nil {
+			c.Send(s.watcher, listNow{})
+		}
 	case recallNow:
 		s.memory.due = true
 		s.goByMemory(c)

@@ -59,6 +59,9 @@ func (c *Catalog) Complete() bool { return c.complete }
 // Doubt says why something in the last listing is not believed, in words; empty if all of it is.
 func (c *Catalog) Doubt() string { return c.doubt }
 
+// Restoring reports whether the newest listing was older than the one before it, so that another one is needed to be sure.
+func (c *Catalog) Restoring() bool { return c.behind != 0 }
+
 // Get returns a document by name, and whether it is missing from a listing that is not believed yet.
 func (c *Catalog) Get(name string) (doc messages.Document, vanished, known bool) {
 	s, ok := c.docs[name]
