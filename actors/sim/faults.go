@@ -148,8 +148,9 @@ func (s *storm) slander() {
 }
 
 func (s *storm) outage() {
-	if s.store.down {
-		return
+	wrong := func(h *host) bool { return h.skew != 0 }
+	if s.store.down || slices.ContainsFunc(s.hosts, wrong) {
+		return // who was paused within an outage compares the times at which nodes lost sight of the store
 	}
 	s.store.stop()
 	s.later(s.span(), s.store.start)

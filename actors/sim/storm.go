@@ -125,7 +125,7 @@ func (s *storm) join() {
 	s.names++
 	h := s.Host(string(rune('a' + s.names - 1)))
 	h.zone = []string{"", "north", "south"}[s.rnd.IntN(3)]
-	if !s.planned && s.rnd.IntN(6) == 0 {
+	if !s.planned && s.rnd.IntN(6) == 0 && !s.store.down {
 		h.skew = time.Duration(1-2*s.rnd.IntN(2)) * time.Hour
 	}
 	h.Start(s.start())
