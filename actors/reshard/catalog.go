@@ -38,6 +38,8 @@ type Catalog struct {
 	complete bool
 	// behind is the revision of a listing that was older than the one before it, 0 if the last was not.
 	behind int64
+	// lacking: that listing had less than half of what is known.
+	lacking bool
 	// restored: the store has said that it is not the one it was, and that is not taken into account yet.
 	restored bool
 	doubt    string
@@ -59,8 +61,9 @@ func (c *Catalog) Complete() bool { return c.complete }
 // Doubt says why something in the last listing is not believed, in words; empty if all of it is.
 func (c *Catalog) Doubt() string { return c.doubt }
 
-// Restoring reports whether the newest listing was older than the one before it, so that another one is needed to be sure.
-func (c *Catalog) Restoring() bool { return c.behind != 0 }
+// Restoring reports whether the newest listing was older than the one before it and has most of what is known, so that another one is needed, and
+// needn't wait. One that lacks much is not to be believed soon.
+func (c *Catalog) Restoring() bool { return c.behind != 0 && !c.lacking }
 
 // Get returns a document by name, and whether it is missing from a listing that is not believed yet.
 func (c *Catalog) Get(name string) (doc messages.Document, vanished, known bool) {
@@ -129,7 +132,7 @@ func (c *Catalog) Restored() { c.restored, c.behind = c.complete, 0 }
 func (c *Catalog) Listed(docs messages.List[messages.Document], revision int64) []Change {
 	restored := revision < c.listed || c.restored
 	if restored && (c.behind == 0 || revision < c.behind) {
-		c.behind = revision
+		c.behind, c.lacking = revision, docs.Len()*2 < len(c.docs)
 		c.doubt = fmt.Sprintf("the store answered with revision %d after revision %d; waiting for a second listing", revision, c.listed)
 		return nil
 	}
