@@ -148,9 +148,8 @@ func (s *storm) slander() {
 }
 
 func (s *storm) outage() {
-	wrong := func(h *host) bool { return h.skew != 0 }
-	if s.store.down || slices.ContainsFunc(s.hosts, wrong) {
-		return // who was paused within an outage compares the times at which nodes lost sight of the store
+	if s.store.down {
+		return
 	}
 	s.store.stop()
 	s.later(s.span(), s.store.start)
@@ -208,8 +207,8 @@ func (s *storm) garbageClaim() {
 
 func (s *storm) garbageMember() {
 	n := s.any()
-	if n == nil {
-		return
+	if n == nil || s.twins(n.name) > 1 {
+		return // a twin could take the name before its owner has written the record again
 	}
 	key := registryPrefix + "members/" + n.name
 	s.store.put(key, "garbage")
@@ -220,10 +219,15 @@ func (s *storm) garbageMember() {
 	})
 }
 
+// twins is how many living processes have the name.
+func (s *storm) twins(name string) int {
+	return len(slices.DeleteFunc(s.living(), func(n *node) bool { return n.name != name }))
+}
+
 // twin starts a second process of a name, which a person ends after a while.
 func (s *storm) twin() {
 	n := s.any()
-	if n == nil || s.rnd.IntN(2) == 0 {
+	if n == nil || s.rnd.IntN(2) == 0 || len(s.store.garbage()) > 0 {
 		return
 	}
 	other := n.host.Start(NodeOptions{Moved: true})
