@@ -148,7 +148,7 @@ func (c *Catalog) Listed(docs messages.List[messages.Document], revision int64) 
 	known := len(c.docs)
 	for d := range docs.All() {
 		listed[d.Name] = true
-		if s, ok := c.docs[d.Name]; ok && s.document.Revision > d.Revision {
+		if s, ok := c.docs[d.Name]; ok && s.document.Revision > revision {
 			s.vanished = false
 			continue
 		}

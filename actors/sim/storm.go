@@ -8,8 +8,9 @@ import (
 )
 
 const (
-	// settleWithin is how long after the last fault everything wanted has to run, once, where it should.
-	settleWithin = 60 * time.Second
+	// settleWithin is how long after the last fault everything wanted has to run, once, where it should. The longest is a listing that got
+	// lost (30 s), its repetition (15 s), a second one if the store was restored (20 s), and a change of slices that it brings (10 s).
+	settleWithin = 90 * time.Second
 	// quietFor is how long nothing may be ordered or written after that.
 	quietFor = 30 * time.Second
 )
