@@ -254,8 +254,8 @@ func (s *supervisor) write(c actor.Context, writes []reshard.Write) {
 			switch before := m.registry.Claims()[w.Unit]; {
 			case before.Released:
 				u.resume, u.tookOverFrom = before.Handover, before.Node
-			case !before.Held() || before.Node != s.Cluster.Node:
-				u.resume = "" // what this node knows is from before others ran it, maybe
+			case !before.Held() || before.Revision != u.claimed:
+				u.resume = "" // what this process knows is from before others ran it, maybe
 			}
 		}
 	}
@@ -276,6 +276,9 @@ func (s *supervisor) recordsWritten(c actor.Context, w recordsWritten) {
 			continue
 		}
 		done = append(done, w.records[i])
+		if put, ok := event.(messages.ClaimPut); ok && s.units[put.Claim.Unit] != nil {
+			s.units[put.Claim.Unit].claimed = put.Claim.Revision
+		}
 		s.foldRegistry(c, event)
 	}
 	if len(refused) > 0 {

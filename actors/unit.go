@@ -33,6 +33,8 @@ type unit struct {
 	quiet            bool
 	releaseBy        time.Time
 	handover, resume messages.Handover
+	// claimed is the revision of the newest claim that this process has written.
+	claimed int64
 	// lapsed: since it was let scrape, others may have run the unit. It has not scraped, and what it remembers of its ticks is out of date.
 	lapsed bool
 	// leftover: there is a log with something in it that was not sent, and another node runs the unit. drains: the newest generation
