@@ -94,6 +94,8 @@ func (r *ringActor) beMember(c actor.Context) {
 		r.openSession(c)
 	case p.record.State != p.wanted() || r.forgotten():
 		r.putMember(c, p.wanted())
+	default:
+		r.recovered(c) // a write that seemed to fail may have been done
 	}
 }
 
@@ -210,7 +212,8 @@ func (r *ringActor) succeeds(ctx context.Context, before messages.Member) error 
 		case err != nil:
 			return err
 		case age >= fencing.Idle:
-			return nil
+			// If it was only paused, it learns by this that its name is another's now.
+			return r.Sessions.EndSession(ctx, before.Session)
 		}
 	}
 	return refusal{fmt.Sprintf("there is another node called %s, at %s; this one is at %s. If that one is gone, this node joins within seconds; "+
