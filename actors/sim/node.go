@@ -129,7 +129,7 @@ func (h *host) Start(o NodeOptions) *node {
 	}
 	n.supervisor = w.system.Root.Spawn(actors.Props(actors.Options{
 		Configs: configs{store}, Parse: w.system.parse, NewPipeline: n.open, Logger: logger,
-		ReshardInterval: w.options.Reshard, RestartBackoff: 500 * time.Millisecond, FlushDeadline: 5 * time.Second, ConcurrentOpens: 1000,
+		ReshardInterval: w.options.Reshard, RestartBackoff: 500 * time.Millisecond, FlushDeadline: 5 * time.Second, ConcurrentOpens: 1 << 20,
 		Jitter: w.rnd.Float64, Memory: o.memory(h), Runtime: n.runtime(), Middleware: n.middleware(),
 		Cluster: &actors.Cluster{
 			Node: n.name, Address: n.address, Scheme: "http", Zone: h.zone, Version: "sim", Settings: "same", Tokens: h.tokens,
