@@ -105,6 +105,7 @@ func (r *ringActor) checkPermit(c actor.Context) {
 	}
 	over := v.Now.Sub(r.watch.until) >= fencing.Idle-fencing.Fresh // less is too short for others to have taken over
 	v.Lapsed = (r.watch.lapsed || r.presence.adopted || over) && v.Now.Sub(v.Renewed) >= fencing.Fresh
+	v.NoGossip = r.Gossip == nil
 	if r.Gossip != nil {
 		v.Contact = r.Gossip.LastContact()
 		for _, peer := range r.watch.peers {

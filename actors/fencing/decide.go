@@ -25,6 +25,8 @@ type View struct {
 	TTL time.Duration
 	// Renewed is the newest proof that the session was alive; zero if there is none. It may be of an earlier process, which is a lapse.
 	Renewed time.Time
+	// NoGossip: this node has no gossip, so others know nothing of it by which they could end its session early.
+	NoGossip bool
 	// Contact is when the newest ping that a peer has answered was sent; zero if there was none.
 	Contact time.Time
 	// Alive is how many peers gossip sees alive, Reaching how many of them say that they reach the store.
@@ -67,8 +69,7 @@ func Decide(v View) Verdict {
 		return amongPeers(v, stale)
 	case v.Lapsed && v.Now.Sub(v.AwakeSince) < patience:
 		return Verdict{Reason: "the node was paused, and the store has not renewed its session since"}
-	case v.Contact.IsZero() && !v.Renewed.IsZero() && stale < v.TTL-Fresh:
-		// Nobody can end the session early: gossip has never worked.
+	case v.NoGossip && !v.Renewed.IsZero() && stale < v.TTL-Fresh:
 		return Verdict{Until: v.Renewed.Add(v.TTL - Fresh), Reason: "the store is away, and there is no gossip; the session can't have run out yet"}
 	case min(v.Now.Sub(v.AwakeSince), stale, v.Now.Sub(v.Contact)) < patience:
 		return Verdict{Reason: "neither the store nor a peer answers"}
@@ -84,7 +85,7 @@ func Decide(v View) Verdict {
 func (v View) whileRenewed() time.Time {
 	until := v.Renewed.Add(Fresh)
 	switch {
-	case v.Contact.IsZero():
+	case v.NoGossip:
 		return later(until, v.Renewed.Add(v.TTL-Fresh))
 	case v.inContact():
 		return later(until, earlier(v.Contact.Add(Fresh), v.Renewed.Add(v.TTL/2)))

@@ -29,7 +29,7 @@ func TestVerdicts(t *testing.T) {
 			v.Renewed, v.Contact, v.Alive, v.Reaching = ago(2*time.Second), ago(0), 2, 2
 		}, 2500 * time.Millisecond, false},
 		"without gossip it is evidence until shortly before it can run out": {func(v *View) {
-			v.Renewed, v.Contact = ago(time.Second), time.Time{}
+			v.Renewed, v.Contact, v.NoGossip = ago(time.Second), time.Time{}, true
 		}, 6500 * time.Millisecond, false},
 		"an old one is none, and its node is isolated":  {func(*View) {}, 2 * time.Second, false},
 		"an isolated node stops if it was told so":      {func(v *View) { v.StopWhenIsolated = true }, 0, true},
@@ -51,6 +51,9 @@ func TestVerdicts(t *testing.T) {
 		"and stops when it does not come back for it": {func(v *View) {
 			v.Contact, v.Alive, v.Reaching, v.ReachingSince, v.Survived = ago(0), 2, 1, ago(4*time.Second), true
 		}, 0, true},
+		"gossip that has heard nobody yet is no reason to trust the session alone": {func(v *View) {
+			v.Renewed, v.Contact = ago(4*time.Second), time.Time{}
+		}, 0, false},
 		"a blip is not isolation": {func(v *View) {
 			v.Renewed, v.Contact, v.StopWhenIsolated = ago(4*time.Second), ago(3*time.Second), true
 		}, 0, false},
@@ -67,10 +70,10 @@ func TestVerdicts(t *testing.T) {
 			v.Renewed, v.Contact, v.Alive, v.Reaching = ago(4*time.Second), ago(0), 2, 2
 		}, time.Second, false},
 		"without gossip the session alone decides": {func(v *View) {
-			v.Renewed, v.Contact = ago(5*time.Second), time.Time{}
+			v.Renewed, v.Contact, v.NoGossip = ago(5*time.Second), time.Time{}, true
 		}, 2500 * time.Millisecond, false},
 		"in good time before it runs out": {func(v *View) {
-			v.Renewed, v.Contact, v.AwakeSince = ago(8*time.Second), time.Time{}, ago(8*time.Second)
+			v.Renewed, v.Contact, v.AwakeSince, v.NoGossip = ago(8*time.Second), time.Time{}, ago(8*time.Second), true
 		}, 0, false},
 		"a session of an earlier process is evidence of nothing": {func(v *View) {
 			v.Renewed, v.Contact, v.Alive, v.Reaching = time.Time{}, ago(0), 2, 2
@@ -100,7 +103,7 @@ func TestVerdicts(t *testing.T) {
 			v.Renewed, v.Contact, v.Alive, v.Reaching, v.Lapsed, v.AwakeSince = ago(8*time.Second), ago(0), 2, 2, true, ago(3*time.Second)
 		}, 0, true},
 		"without gossip the session of a node that was paused is no evidence": {func(v *View) {
-			v.Renewed, v.Contact, v.Lapsed, v.AwakeSince = ago(5*time.Second), time.Time{}, true, ago(time.Second)
+			v.Renewed, v.Contact, v.Lapsed, v.AwakeSince, v.NoGossip = ago(5*time.Second), time.Time{}, true, ago(time.Second), true
 		}, 0, false},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -127,7 +130,7 @@ func TestNoPermissionOutlastsTheSession(t *testing.T) {
 				v := base()
 				v.Renewed, v.Contact, v.Alive, v.Reaching, v.StopWhenIsolated = ago(renewed), ago(contact), 2, 1, true
 				if never {
-					v.Contact = time.Time{}
+					v.Contact, v.NoGossip = time.Time{}, true
 				}
 				verdict := Decide(v)
 				if verdict.Until.IsZero() {
