@@ -54,9 +54,8 @@ func TestScaleOfABigCluster(t *testing.T) {
 type big struct {
 	*World
 	decisions map[string]*decisions
-	// from is when the measure began, in virtual and in real time.
-	from  time.Duration
-	began time.Time
+	// from is when the measure began, in virtual time.
+	from time.Duration
 }
 
 // decisions are those of one node: how many, and how long they took.
