@@ -1,12 +1,15 @@
-// Package actors is the control plane of one node: the supervisor, the watcher of the stored configs, and one actor per
-// instance. [Props] is the only way in; [Stop] is the way out.
+// Package actors is the control plane of one node: the supervisor, the watcher of the stored configs, one actor per
+// instance, and, in a cluster, the ring actor and the watcher of members and claims. [Props] is the only way in; [Stop] is the way out.
 //
 //	supervisor ── watcher            store stream → ConfigPut, ConfigDeleted, ConfigsListed
+//	     ├── registry                store stream → members, claims, intents
+//	     ├── ring                    session, member record, gossip → settled ring, permission to scrape; writes claims
 //	     └── instance/<unit>/<generation>   one per unit that this node runs, prepares or drains
 //
 // # What it owns
 //
-// Which instances run, and with which config. The supervisor folds every event into a view and, at most once at a time, asks
+// Which instances run, and with which config; in a cluster ([Options].Cluster) also this node's place in it, its claims, and whether it may
+// scrape by them, which package fencing decides. The supervisor folds every event into a view and, at most once at a time, asks
 // package reshard what to do; each instance asks package lifecycle what its next step is. Both answers are pure; this
 // package performs them. How samples are scraped, kept and sent is a [Pipeline], which comes in from outside; samples and target
 // lists never pass through a mailbox. Whoever needs them asks the [Directory].

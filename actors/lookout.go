@@ -92,47 +92,16 @@ func (l *lookout) wake(now time.Time) {
 	l.last = now
 }
 
-// checkPermit lets fencing decide whether the node may scrape.
+// checkPermit lets fencing decide whether the node may scrape, and does what it says.
 func (r *ringActor) checkPermit(c actor.Context) {
 	p := r.presence.permit
 	if p == nil {
 		return
 	}
 	r.watch.belief.believe(p, r.now())
-	v := fencing.View{
-		Now: r.now(), TTL: r.SessionTTL, Renewed: p.lastRenewed(), Others: r.others(),
-		AwakeSince: r.watch.awakeSince, StopWhenIsolated: r.StopWhenIsolated,
-	}
-	over := v.Now.Sub(r.watch.until) >= fencing.Idle-fencing.Fresh // less is too short for others to have taken over
-	v.Lapsed = (r.watch.lapsed || r.presence.adopted || over) && v.Now.Sub(v.Renewed) >= fencing.Fresh
-	v.NoGossip = r.Gossip == nil
-	if r.Gossip != nil {
-		v.Contact = r.Gossip.LastContact()
-		for _, peer := range r.watch.peers {
-			if peer.Alive {
-				v.Alive++
-			}
-			if peer.Alive && peer.Status.ReachesStore {
-				v.Reaching++
-			}
-		}
-		v.AwaySince = r.watch.awaySince()
-	}
-	switch {
-	case v.Reaching == 0:
-		r.watch.reachingSince = time.Time{}
-	case r.watch.reachingSince.IsZero():
-		r.watch.reachingSince = v.Now
-	}
-	v.ReachingSince, v.Survived = r.watch.reachingSince, r.watch.survived(v.Now.Sub(v.Renewed) < fencing.Fresh)
+	v := r.fencingView(p)
 	verdict := fencing.Decide(v)
-	if verdict.Reason != r.watch.reason {
-		if r.watch.reason != "" {
-			r.Logger.Info("permission to scrape goes by other evidence", zap.String("reason", verdict.Reason),
-				zap.Bool("permitted", !verdict.Until.IsZero()), zap.Bool("fenced", verdict.Fenced))
-		}
-		r.watch.reason = verdict.Reason
-	}
+	r.sayEvidence(verdict)
 	until := verdict.Until
 	r.watch.lapsed, r.watch.until = v.Lapsed, until
 	if until.After(r.watch.permitted) {
@@ -146,6 +115,47 @@ func (r *ringActor) checkPermit(c actor.Context) {
 	if p.void.Load() && v.Now.Sub(p.session.LastRenewed()) < fencing.Fresh {
 		r.replaceSession(c, p)
 	}
+}
+
+// fencingView is what there is to decide on.
+func (r *ringActor) fencingView(p *permit) fencing.View {
+	w, now := &r.watch, r.now()
+	renewed := p.lastRenewed()
+	fresh := now.Sub(renewed) < fencing.Fresh
+	over := now.Sub(w.until) >= fencing.Idle-fencing.Fresh // less is too short for others to have taken over
+	v := fencing.View{
+		Now: now, TTL: r.SessionTTL, Renewed: renewed, Others: r.others(), NoGossip: r.Gossip == nil,
+		Lapsed: !fresh && (w.lapsed || r.presence.adopted || over), AwakeSince: w.awakeSince, StopWhenIsolated: r.StopWhenIsolated,
+	}
+	if r.Gossip == nil {
+		return v
+	}
+	v.Contact, v.AwaySince, v.Survived = r.Gossip.LastContact(), w.awaySince(), w.survived(fresh)
+	for _, peer := range w.peers {
+		if peer.Alive {
+			v.Alive++
+		}
+		if peer.Alive && peer.Status.ReachesStore {
+			v.Reaching++
+		}
+	}
+	switch {
+	case v.Reaching == 0:
+		w.reachingSince = time.Time{}
+	case w.reachingSince.IsZero():
+		w.reachingSince = now
+	}
+	v.ReachingSince = w.reachingSince
+	return v
+}
+
+// sayEvidence logs by what the node scrapes, or doesn't, when that has changed.
+func (r *ringActor) sayEvidence(v fencing.Verdict) {
+	if r.watch.reason != "" && v.Reason != r.watch.reason {
+		r.Logger.Info("permission to scrape goes by other evidence", zap.String("reason", v.Reason),
+			zap.Bool("permitted", !v.Until.IsZero()), zap.Bool("fenced", v.Fenced))
+	}
+	r.watch.reason = v.Reason
 }
 
 // replaceSession ends a session that was given up, now that the store answers again, and has another one opened.

@@ -178,7 +178,6 @@ type writes struct {
 
 // written is the outcome of one batch.
 type written struct {
-	session string
 	records []reshard.Record
 	events  []messages.RegistryEvent
 	err     error
@@ -204,7 +203,6 @@ func (r *ringActor) write(c actor.Context) {
 		return
 	}
 	w.busy = true
-	out.session = p.session.ID()
 	node, now := r.Node, r.now()
 	r.do(c.Self(), func() (err error) {
 		ctx, cancel := r.Runtime.Timeout(r.ctx, storeTimeout)

@@ -153,7 +153,7 @@ type Lifecycler struct {
 	EnableInet6    bool     `yaml:"enable_inet6"`
 	// FinalSleep is how long a process that has stopped everything waits before it ends, so that its last metrics can be scraped.
 	FinalSleep time.Duration `yaml:"final_sleep"`
-	// TokensFilePath is where the tokens are kept over a restart; empty: nowhere.
+	// TokensFilePath is where the tokens are kept over a restart; empty: .ring/tokens.json in the WAL directory.
 	TokensFilePath string `yaml:"tokens_file_path"`
 	// AvailabilityZone is where the node fails together with others; may be empty.
 	AvailabilityZone string `yaml:"availability_zone"`

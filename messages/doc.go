@@ -10,6 +10,7 @@
 //
 //	instance.go    supervisor → instance [InstanceCommand], instance → supervisor [InstanceEvent]
 //	configs.go     watcher → supervisor [WatcherEvent]
+//	registry.go    watcher of the registry → supervisor and ring actor [RegistryEvent]
 //	control.go     the outside → supervisor [ControlCommand], and its answers
 //	describe.go    the outside → supervisor [Question], and its answers
 //

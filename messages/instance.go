@@ -28,7 +28,7 @@ type RunInstance struct {
 
 // ReloadInstance asks for another config in place. It is legal at any time; only the newest one not yet begun counts,
 // and one that comes while draining is ignored. Answered by InstanceReloaded or InstanceReloadFailed, once for
-// those of a burst that were superseded. If it is lost, the next decision sends it again.
+// those of a burst that were superseded. It can't be lost without the instance being lost.
 type ReloadInstance struct {
 	Unit       Unit
 	Generation uint64
