@@ -245,6 +245,6 @@ func (r *ringActor) written(c actor.Context, m written) {
 		r.Logger.Warn("claims could not be written", zap.Int("records", len(m.records)), zap.Error(m.err))
 	}
 	r.checkSession(c)
-	c.Send(r.supervisor, recordsWritten{records: m.records, events: m.events, err: m.err})
+	c.Send(r.supervisor, recordsWritten(m))
 	r.write(c)
 }
