@@ -11,20 +11,29 @@ import (
 	"github.com/ringmaster-agent/ringmaster/messages"
 )
 
-// BenchmarkDecision is one decision of a node of three on a quiet cluster: the view, the plan and the metrics.
+// BenchmarkDecision is one decision of a node of three on a quiet cluster, about one unit of which something has changed, about a batch of
+// claims, and about everything.
 func BenchmarkDecision(b *testing.B) {
 	for _, configs := range []int{300, 10_000} {
-		b.Run(fmt.Sprintf("configs=%d", configs), func(b *testing.B) {
-			s := quietSupervisor(configs)
-			b.ReportAllocs()
-			for b.Loop() {
-				plan := reshard.Decide(s.view(s.now()))
-				if !plan.Quiet() {
-					b.Fatal(plan)
+		s := quietSupervisor(configs)
+		batch := map[messages.Unit]bool{}
+		for i := range 128 {
+			batch[messages.WholeConfig(fmt.Sprintf("app-%05d", i))] = true
+		}
+		for _, test := range []struct {
+			name  string
+			about map[messages.Unit]bool
+		}{{"one", map[messages.Unit]bool{messages.WholeConfig("app-00007"): true}}, {"128", batch}, {"all", nil}} {
+			b.Run(fmt.Sprintf("configs=%d/about=%s", configs, test.name), func(b *testing.B) {
+				b.ReportAllocs()
+				for b.Loop() {
+					plan := reshard.Decide(s.view(s.now(), test.about))
+					if !plan.Quiet() {
+						b.Fatal(plan)
+					}
 				}
-				s.metrics.cluster.show(s)
-			}
-		})
+			})
+		}
 	}
 }
 

@@ -28,6 +28,7 @@ func (s *supervisor) control(c actor.Context, command messages.ControlCommand) {
 		if known {
 			u.logger.Info("instance is retried", zap.Int("failures", u.failures.Count))
 			u.failures = lifecycle.Failures{}
+			s.agenda.add(u.Unit)
 			s.reconcileSoon(c)
 		}
 		respond(c, messages.RetryAccepted{Known: known})

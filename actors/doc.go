@@ -9,8 +9,8 @@
 // # What it owns
 //
 // Which instances run, and with which config; in a cluster ([Options].Cluster) also this node's place in it, its claims, and whether it may
-// scrape by them, which package fencing decides. The supervisor folds every event into a view and, at most once at a time, asks
-// package reshard what to do; each instance asks package lifecycle what its next step is. Both answers are pure; this
+// scrape by them, which package fencing decides. The supervisor folds every event into what it knows, puts on its agenda what the event is
+// about, and, at most once at a time, asks package reshard what to do about what is there; each instance asks package lifecycle what its next step is. Both answers are pure; this
 // package performs them. How samples are scraped, kept and sent is a [Pipeline], which comes in from outside; samples and target
 // lists never pass through a mailbox. Whoever needs them asks the [Directory].
 //

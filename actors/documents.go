@@ -63,6 +63,7 @@ type outcome struct {
 func (s *supervisor) foldWatcher(c actor.Context, event messages.WatcherEvent) {
 	switch e := event.(type) {
 	case messages.ConfigPut:
+		s.agenda.addConfig(e.Document.Name) // also if it is only no longer doubtful
 		s.foldChanges(c, s.catalog.Put(e.Document))
 	case messages.ConfigDeleted:
 		s.foldChanges(c, s.catalog.Delete(e.Name, e.Revision))
@@ -79,6 +80,7 @@ func (s *supervisor) foldWatcher(c actor.Context, event messages.WatcherEvent) {
 		if s.catalog.Restoring() {
 			s.startTimer(c, "relist", relistRestored, relistConfigs{})
 		}
+		s.agenda.addEverything()
 	case messages.ConfigsUnavailable:
 		s.storeProblem = e.Reason
 		s.memory.due = true
@@ -120,6 +122,7 @@ func (s *supervisor) refresh(name string) {
 	case !exists && !known:
 		return
 	case !exists:
+		s.putInForce(d, nil)
 		delete(s.documents, name)
 		s.metrics.configsChanged.WithLabelValues(reshard.Deleted.String()).Inc()
 		return
@@ -133,6 +136,7 @@ func (s *supervisor) refresh(name string) {
 		s.metrics.configsChanged.WithLabelValues(reshard.Updated.String()).Inc()
 	}
 	d.Document = newest
+	s.agenda.addConfig(name)
 	s.askToParse(d)
 }
 
@@ -194,12 +198,27 @@ func (s *supervisor) foldParsed(c actor.Context, m parsed) {
 			if d.Local {
 				changed = now // nobody else has it
 			}
-			d.config, d.problem = succeed(d.config, o.config, changed, now), ""
+			d.problem = ""
+			s.putInForce(d, succeed(d.config, o.config, changed, now))
 			d.valid = reshard.Version{Revision: d.Revision, Digest: messages.Digest(o.config.Digest())}
 		}
 	}
 	s.parse(c)
 	s.reconcileSoon(c)
+}
+
+// putInForce makes c the config of the document, nil for none.
+func (s *supervisor) putInForce(d *document, c *config.Instance) {
+	if d.config != nil {
+		s.valid--
+	}
+	if c != nil {
+		s.valid++
+		s.agenda.saw(messages.Unit{Config: d.Name, Slice: c.Slices - 1})
+	}
+	d.config = c
+	s.metrics.activeConfigs.Set(float64(s.valid))
+	s.agenda.addConfig(d.Name)
 }
 
 // invalid records why the newest version is not valid; the one before stays.
@@ -208,4 +227,5 @@ func (s *supervisor) invalid(d *document, err error) {
 		s.Logger.Warn("config is not valid", zap.String("instance", d.Name), zap.Int64("revision", d.Revision), zap.Error(err), stackOf(err))
 	}
 	d.problem = err.Error()
+	s.agenda.addConfig(d.Name)
 }

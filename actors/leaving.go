@@ -84,6 +84,7 @@ func (s *supervisor) stopInstances(c actor.Context) {
 	}
 	s.stopping.leaving = false
 	s.Logger.Info("left the ring", zap.Int("instances", s.live()))
+	s.agenda.addEverything()
 	s.reconcileSoon(c)
 }
 

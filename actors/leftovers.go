@@ -53,6 +53,7 @@ func (s *supervisor) leftoversFound(c actor.Context, m leftoversFound) {
 		}
 		if u := s.unit(id); u.ended() && !u.leftover {
 			u.leftover = true
+			s.agenda.add(id)
 			u.logger.Info("log has unsent samples of a unit that does not run here; sending them")
 		}
 	}

@@ -152,6 +152,7 @@ func (s *supervisor) membershipTerminated(c actor.Context) {
 	m := s.membership
 	if m.ring == nil {
 		clear(m.writing)
+		s.agenda.addEverything()
 	}
 	policy := lifecycle.Policy{First: 100 * time.Millisecond, Longest: time.Minute, Quiet: 10 * time.Minute, Budget: math.MaxInt}
 	now := s.now()
@@ -164,7 +165,30 @@ func (s *supervisor) foldRegistry(c actor.Context, event messages.RegistryEvent)
 		s.metrics.cluster.moves.WithLabelValues(move.Reason.String()).Inc()
 	}
 	if s.membership.registry.Fold(event) {
+		s.addRegistered(event)
 		s.reconcileSoon(c)
+	}
+}
+
+// addRegistered puts on the agenda what an event of the registry is about. Members count by the ring that is made of them.
+func (s *supervisor) addRegistered(event messages.RegistryEvent) {
+	switch e := event.(type) {
+	case messages.RegistryListed:
+		for claim := range e.Claims.All() {
+			s.agenda.saw(claim.Unit)
+		}
+		for intent := range e.Intents.All() {
+			s.agenda.saw(intent.Unit)
+		}
+		s.agenda.addEverything()
+	case messages.ClaimPut:
+		s.agenda.add(e.Claim.Unit)
+	case messages.ClaimGone:
+		s.agenda.add(e.Unit)
+	case messages.IntentPut:
+		s.agenda.add(e.Intent.Unit)
+	case messages.IntentGone:
+		s.agenda.add(e.Unit)
 	}
 }
 
@@ -183,6 +207,7 @@ func (s *supervisor) sessionChanged(c actor.Context, m sessionChanged) {
 		}
 	}
 	s.remember(c)
+	s.agenda.addEverything()
 	s.reconcileSoon(c)
 }
 
@@ -204,6 +229,7 @@ func (s *supervisor) ringChanged(c actor.Context, m ringChanged) {
 		s.findLeftovers(c)
 	}
 	s.remember(c)
+	s.agenda.addEverything()
 	s.reconcileSoon(c)
 }
 
@@ -279,6 +305,7 @@ func (s *supervisor) recordsWritten(c actor.Context, w recordsWritten) {
 func (s *supervisor) writeAgain(c actor.Context, m writeAgain) {
 	for _, record := range m.records {
 		delete(s.membership.writing, record)
+		s.agenda.add(record.Unit)
 	}
 	s.reconcileSoon(c)
 }

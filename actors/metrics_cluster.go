@@ -2,7 +2,9 @@ package actors
 
 import (
 	"sync/atomic"
+	"time"
 
+	"github.com/asynkron/protoactor-go/actor"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/ringmaster-agent/ringmaster/messages"
@@ -51,6 +53,22 @@ func newClusterMetrics() *clusterMetrics {
 
 func (m *clusterMetrics) collectors() []prometheus.Collector {
 	return []prometheus.Collector{m.claims, m.unowned, m.members, m.moves, m.sessions, m.revoked, m.permit}
+}
+
+// showEvery is how often they are brought up to date, as long as there is something to decide: each time everything is looked at.
+const showEvery = time.Second
+
+// showMetricsSoon has the cluster's gauges brought up to date.
+func (s *supervisor) showMetricsSoon(c actor.Context) {
+	if s.membership != nil && !s.reconciling.showing {
+		s.reconciling.showing = true
+		s.startTimer(c, "metrics", showEvery, showMetrics{})
+	}
+}
+
+func (s *supervisor) showMetrics() {
+	s.reconciling.showing = false
+	s.metrics.cluster.show(s)
 }
 
 // show brings the gauges up to date.

@@ -2,6 +2,7 @@ package actors
 
 import (
 	"fmt"
+	"maps"
 	"strconv"
 	"time"
 
@@ -28,8 +29,10 @@ type reconciling struct {
 	pending bool
 	// notBefore is when the next may be made.
 	notBefore time.Time
-	// holds is what the last one held, by unit, in words.
+	// holds is what is held, by unit, in words.
 	holds map[messages.Unit]string
+	// showing: the gauges will be brought up to date.
+	showing bool
 }
 
 // reconcileSoon makes sure that a decision is made after what was just folded in. At most one is pending.
@@ -45,26 +48,28 @@ func (s *supervisor) reconcileSoon(c actor.Context) {
 	c.Send(c.Self(), reconcile{})
 }
 
-// reconcile decides and performs. A decision that panics is a bug, but none that stops anything.
+// reconcile decides about what is on the agenda, and performs. A decision that panics is a bug, but none that stops anything.
 func (s *supervisor) reconcile(c actor.Context) {
 	s.reconciling.pending = false
 	began := s.now()
-	s.forgetGone()
 	s.tellReady()
-	view := s.view(began)
+	about := s.agenda.take()
+	s.forgetGone(about)
+	view := s.view(began, about)
 	var plan reshard.Plan
 	err := protect(func() error { plan = reshard.Decide(view); return nil })
 	if err == nil {
 		s.perform(c, plan)
+		s.follow(c, about, plan)
 	} else {
+		s.agenda.addEverything()
 		s.Logger.Error("decision failed", zap.Error(err), stackOf(err))
 	}
 	took := s.now().Sub(began)
 	s.metrics.reshardDuration.WithLabelValues(strconv.FormatBool(err == nil)).Observe(took.Seconds())
 	s.reconciling.notBefore = s.now().Add(gapAfter(took))
-	if s.membership != nil {
-		s.metrics.cluster.show(s)
-	}
+	s.audit()
+	s.showMetricsSoon(c)
 	s.endIfStopped(c)
 }
 
@@ -73,30 +78,43 @@ func gapAfter(took time.Duration) time.Duration {
 	return max(reconcileGap, min(reconcileShare*took, max(longestGap, leastShare*took)))
 }
 
-func (s *supervisor) view(now time.Time) reshard.View {
-	v := reshard.View{
-		Now: now, Stopping: s.stopping != nil && !s.stopping.leaving, Complete: s.complete(),
-		Documents: make(map[string]reshard.Document, len(s.documents)),
-		Instances: make(map[messages.Unit]reshard.Instance, len(s.units)),
-	}
+// view is what is known of these units, or of all if there are none.
+func (s *supervisor) view(now time.Time, about map[messages.Unit]bool) reshard.View {
+	v := reshard.View{Now: now, About: about, Stopping: s.stopping != nil && !s.stopping.leaving, Complete: s.complete()}
 	v.Owners, v.Cluster = s.membership.view(s.Cluster, s.stopping != nil)
-	valid := 0
-	for name, d := range s.documents {
-		_, vanished, _ := s.catalog.Get(name)
-		v.Documents[name] = reshard.Document{Local: d.Local, Vanished: vanished && !d.Local, Slices: d.slices(), Redivided: d.redivided(), Valid: d.valid, Problem: d.problem}
-		if d.config != nil {
-			valid++
+	if about == nil {
+		v.Documents, v.Instances = make(map[string]reshard.Document, len(s.documents)), make(map[messages.Unit]reshard.Instance, len(s.units))
+		for name, d := range s.documents {
+			v.Documents[name] = s.viewDocument(d)
+		}
+		for id, u := range s.units {
+			v.Instances[id] = s.viewUnit(u)
+		}
+		return v
+	}
+	v.Documents, v.Instances = make(map[string]reshard.Document, len(about)), make(map[messages.Unit]reshard.Instance, len(about))
+	for id := range about {
+		if d, ok := s.documents[id.Config]; ok {
+			v.Documents[id.Config] = s.viewDocument(d)
+		}
+		if u, ok := s.units[id]; ok {
+			v.Instances[id] = s.viewUnit(u)
 		}
 	}
-	for id, u := range s.units {
-		instance := u.view()
-		if s.membership != nil && u.permit != nil && u.permit.current.Load() != s.membership.permit {
-			instance.Epoch = 0 // of another session, and revisions come again in a store that has lost its data
-		}
-		v.Instances[id] = instance
-	}
-	s.metrics.activeConfigs.Set(float64(valid))
 	return v
+}
+
+func (s *supervisor) viewDocument(d *document) reshard.Document {
+	_, vanished, _ := s.catalog.Get(d.Name)
+	return reshard.Document{Local: d.Local, Vanished: vanished && !d.Local, Slices: d.slices(), Redivided: d.redivided(), Valid: d.valid, Problem: d.problem}
+}
+
+func (s *supervisor) viewUnit(u *unit) reshard.Instance {
+	instance := u.view()
+	if s.membership != nil && u.permit != nil && u.permit.current.Load() != s.membership.permit {
+		instance.Epoch = 0 // of another session, and revisions come again in a store that has lost its data
+	}
+	return instance
 }
 
 func (s *supervisor) perform(c actor.Context, p reshard.Plan) {
@@ -124,16 +142,22 @@ func (s *supervisor) perform(c actor.Context, p reshard.Plan) {
 		s.run(c, run)
 	}
 	s.write(c, p.Write)
-	s.reconciling.holds = make(map[messages.Unit]string, len(p.Hold))
-	for _, h := range p.Hold {
-		words := h.String()
-		if before, ok := s.reconciling.holds[h.Unit]; ok {
-			words = before + "; " + words
-		}
-		s.reconciling.holds[h.Unit] = words
+}
+
+// follow keeps what the decision about these units has left for later: what it holds, and what has to be looked at again.
+func (s *supervisor) follow(c actor.Context, about map[messages.Unit]bool, p reshard.Plan) {
+	holds := s.reconciling.holds
+	if about == nil {
+		clear(holds)
+		s.agenda.forgetSlices(func(name string) bool { _, exists := s.documents[name]; return exists })
 	}
-	if !p.Wake.IsZero() {
-		s.startTimer(c, "wake", p.Wake.Sub(s.now()), reconcile{})
+	for id := range about {
+		delete(holds, id)
+	}
+	maps.Copy(holds, holdsOf(p))
+	s.agenda.follow(about, p)
+	if next := s.agenda.nextWake(); !next.IsZero() {
+		s.startTimer(c, "wake", next.Sub(s.now()), wakeUp{})
 	}
 }
 
@@ -161,6 +185,7 @@ func (s *supervisor) spawn(c actor.Context, start reshard.Start) {
 	if err != nil {
 		s.fail(u, start.Version.Digest, "spawn the instance's actor: "+err.Error())
 		s.become(u, messages.PhaseStopped)
+		s.agenda.add(u.Unit)
 		s.reconcileSoon(c)
 		return
 	}
@@ -178,16 +203,28 @@ func (s *supervisor) unit(id messages.Unit) *unit {
 	if !ok {
 		u = &unit{Unit: id, phase: messages.PhaseWaiting, logger: s.Logger.With(zap.String("instance", id.String()))}
 		s.units[id] = u
+		s.agenda.saw(id)
 	}
 	return u
 }
 
-// forgetGone drops units whose config is gone and that have nothing running: their failures are of no interest any more.
-func (s *supervisor) forgetGone() {
-	for id, u := range s.units {
-		if _, wanted := s.documents[id.Config]; !wanted && u.ended() {
-			delete(s.units, id)
-			s.metrics.abnormalExits.DeleteLabelValues(id.Key())
+// forgetGone drops those of these units, or of all if there are none, whose config is gone and that have nothing running: their failures are of
+// no interest any more.
+func (s *supervisor) forgetGone(about map[messages.Unit]bool) {
+	forget := func(u *unit) {
+		if _, wanted := s.documents[u.Config]; !wanted && u.ended() {
+			delete(s.units, u.Unit)
+			s.metrics.abnormalExits.DeleteLabelValues(u.Key())
+		}
+	}
+	if about == nil {
+		for _, u := range s.units {
+			forget(u)
+		}
+	}
+	for id := range about {
+		if u, ok := s.units[id]; ok {
+			forget(u)
 		}
 	}
 }

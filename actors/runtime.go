@@ -24,6 +24,9 @@ type Runtime struct {
 	Processors int
 	// Dispatcher schedules the actors. Nil: protoactor's default.
 	Dispatcher actor.Dispatcher
+	// Audit makes the tree check itself: whenever it has decided about what has changed, it also looks at everything else, and calls Audit with what
+	// it should have decided about. That would be a bug, which costs up to a reshard interval. Nil: it doesn't, since it is a lot of work.
+	Audit func(missed string)
 }
 
 // Timer is something that will happen.

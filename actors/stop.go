@@ -40,6 +40,7 @@ func (s *supervisor) stopTree(c actor.Context, m messages.StopTree) {
 		s.startTimer(c, "stop", m.Within, timeIsUp{})
 		s.hurryUp(c)
 	}
+	s.agenda.addEverything()
 	s.reconcileSoon(c)
 }
 

@@ -22,7 +22,9 @@ type supervisor struct {
 	catalog   *reshard.Catalog
 	local     map[string]messages.Document
 	documents map[string]*document
-	parsing   parsing
+	// valid is how many of them have a config.
+	valid   int
+	parsing parsing
 
 	units map[messages.Unit]*unit
 	byPID map[string]*unit
@@ -36,6 +38,7 @@ type supervisor struct {
 
 	membership  *membership // nil without a cluster
 	memory      memory
+	agenda      agenda
 	reconciling reconciling
 	timers      map[string]Timer
 	stopping    *stopping
@@ -47,6 +50,10 @@ type supervisor struct {
 type (
 	// reconcile asks for one decision. At most one is on its way.
 	reconcile struct{}
+	// wakeUp comes when time alone may change what is decided.
+	wakeUp struct{}
+	// showMetrics comes when the gauges are to be brought up to date.
+	showMetrics struct{}
 	// tick comes every reshard interval, in case an event was lost.
 	tick struct{}
 	// respawnWatcher comes when the backoff of the watcher is over.
@@ -57,14 +64,16 @@ type (
 
 func newSupervisor(o Options) *supervisor {
 	s := &supervisor{
-		tree:      &tree{Options: o, metrics: newMetrics(o), opening: make(chan struct{}, o.ConcurrentOpens)},
-		policy:    lifecycle.DefaultPolicy(o.RestartBackoff),
-		catalog:   reshard.NewCatalog(),
-		local:     map[string]messages.Document{},
-		documents: map[string]*document{},
-		units:     map[messages.Unit]*unit{},
-		byPID:     map[string]*unit{},
-		timers:    map[string]Timer{},
+		tree:        &tree{Options: o, metrics: newMetrics(o), opening: make(chan struct{}, o.ConcurrentOpens)},
+		policy:      lifecycle.DefaultPolicy(o.RestartBackoff),
+		catalog:     reshard.NewCatalog(),
+		local:       map[string]messages.Document{},
+		documents:   map[string]*document{},
+		units:       map[messages.Unit]*unit{},
+		byPID:       map[string]*unit{},
+		timers:      map[string]Timer{},
+		agenda:      newAgenda(o),
+		reconciling: reconciling{holds: map[messages.Unit]string{}},
 	}
 	if o.Cluster != nil {
 		s.membership = newMembership()
@@ -113,10 +122,16 @@ func (s *supervisor) Receive(c actor.Context) {
 		s.foldParsed(c, m)
 	case reconcile:
 		s.reconcile(c)
+	case wakeUp:
+		s.agenda.addDue(s.now())
+		s.reconcileSoon(c)
+	case showMetrics:
+		s.showMetrics()
 	case tick:
 		s.startTimer(c, "tick", s.ReshardInterval, tick{})
 		s.settleSilent()
 		s.findLeftovers(c)
+		s.agenda.addEverything()
 		s.reconcileSoon(c)
 	case respawnWatcher:
 		s.spawnWatcher(c)
@@ -212,6 +227,7 @@ func (s *supervisor) terminated(c actor.Context, who *actor.PID) {
 	// What the instance said before may still be on its way: a termination overtakes the messages sent before it.
 	u.terminated = true
 	s.settle(u)
+	s.agenda.add(u.Unit)
 	s.reconcileSoon(c)
 }
 
@@ -226,6 +242,7 @@ func (s *supervisor) HandleFailure(_ *actor.ActorSystem, to actor.Supervisor, ch
 	if u, ok := s.byPID[child.Id]; ok && !u.ended() {
 		s.fail(u, u.ordered.Digest, err.Error())
 		s.become(u, messages.PhaseFailed)
+		s.agenda.add(u.Unit)
 	}
 	to.StopChildren(child)
 }

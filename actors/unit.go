@@ -67,6 +67,7 @@ func (s *supervisor) foldInstance(c actor.Context, event messages.InstanceEvent)
 	if !ok || u.generation != generation || u.ended() {
 		return
 	}
+	s.agenda.add(subject)
 	switch e := event.(type) {
 	case messages.InstancePrepared:
 		u.prepared = true

@@ -92,7 +92,7 @@ func (p *Plan) claim(v View, unit messages.Unit, i Instance, claim messages.Clai
 		p.Stop = append(p.Stop, Stop{Unit: unit, Reason: messages.Fenced})
 	case i.Phase != messages.PhaseRunning && claim.Revision == 0 && v.Now.Before(v.Cluster.TakeFrom):
 		p.Hold = append(p.Hold, Hold{Unit: unit, Cause: OthersMayReturn, Until: v.Cluster.TakeFrom})
-		p.wakeAt(v.Cluster.TakeFrom)
+		p.wakeAt(unit, v.Cluster.TakeFrom)
 	default:
 		p.write(v, Write{Unit: unit, Kind: ClaimUnit, Revision: claim.Revision})
 	}
@@ -104,7 +104,7 @@ func (p *Plan) release(v View, unit messages.Unit, i Instance, claim messages.Cl
 		return
 	}
 	if i.Live() && v.Now.Before(i.ReleaseBy) {
-		p.wakeAt(i.ReleaseBy)
+		p.wakeAt(unit, i.ReleaseBy)
 		return
 	}
 	p.write(v, Write{Unit: unit, Kind: ReleaseUnit, Revision: claim.Revision, Handover: i.Handover})
@@ -117,20 +117,13 @@ func (p *Plan) drain(v View, unit messages.Unit, i Instance, doc Document) {
 	}
 }
 
-// tidy is about claims and intents of this node's that have no use any more.
-func (p *Plan) tidy(v View, wanted map[messages.Unit]bool) {
-	if v.Cluster == nil {
+// tidyIntent is about an intent of this node's that has no use any more.
+func (p *Plan) tidyIntent(v View, unit messages.Unit, intent messages.Intent) {
+	if intent.Node != v.Cluster.Node {
 		return
 	}
-	for unit, claim := range v.Cluster.Claims {
-		if v.Cluster.wrote(claim) && !wanted[unit] {
-			p.tidyClaim(v, unit, claim)
-		}
-	}
-	for unit, intent := range v.Cluster.Intents {
-		if useful := wanted[unit] && v.waits(unit); intent.Node == v.Cluster.Node && !useful {
-			p.write(v, Write{Unit: unit, Kind: WithdrawIntent, Revision: intent.Revision})
-		}
+	if _, wanted := v.wants(unit); !wanted || !v.waits(unit) {
+		p.write(v, Write{Unit: unit, Kind: WithdrawIntent, Revision: intent.Revision})
 	}
 }
 
@@ -143,6 +136,9 @@ func (v View) waits(unit messages.Unit) bool {
 
 // tidyClaim is about a claim of this node's on a unit that is not wanted.
 func (p *Plan) tidyClaim(v View, unit messages.Unit, claim messages.Claim) {
+	if _, wanted := v.wants(unit); wanted || !v.Cluster.wrote(claim) {
+		return
+	}
 	i := v.Instances[unit]
 	doc, exists := v.Documents[unit.Config]
 	switch {

@@ -99,7 +99,9 @@ func releases(revision int64, h messages.Handover) part {
 func holds(c Cause, detail string) part {
 	return func(p *Plan) { p.Hold = append(p.Hold, Hold{Unit: app, Cause: c, Detail: detail}) }
 }
-func wakes(after time.Duration) part { return func(p *Plan) { p.Wake = now.Add(after) } }
+func wakes(after time.Duration) part {
+	return func(p *Plan) { p.Wake = map[messages.Unit]time.Time{app: now.Add(after)} }
+}
 
 type sceneTest struct {
 	name string
@@ -269,10 +271,10 @@ func TestWhatIsNotWantedAnyMore(t *testing.T) {
 		{"A slice that its config has no longer moves", scene{but: sliced(Document{Valid: one})},
 			Plan{Stop: []Stop{{Unit: slice, Reason: messages.Moved}}}},
 		{"A slice that its config has no longer, and that has targets yet, goes on by the new config", scene{but: sliced(Document{Valid: two, Redivided: now.Add(time.Second)})},
-			Plan{Reload: []Reload{{Unit: slice, Version: two}}, Wake: now.Add(time.Second),
+			Plan{Reload: []Reload{{Unit: slice, Version: two}}, Wake: map[messages.Unit]time.Time{slice: now.Add(time.Second)},
 				Hold: []Hold{{Unit: slice, Cause: StillHasTargets, Until: now.Add(time.Second)}}}},
 		{"A slice that knows its last ticks goes on until then", scene{but: sliced(Document{Valid: one, Redivided: now.Add(time.Second)})},
-			Plan{Wake: now.Add(time.Second), Hold: []Hold{{Unit: slice, Cause: StillHasTargets, Until: now.Add(time.Second)}}}},
+			Plan{Wake: map[messages.Unit]time.Time{slice: now.Add(time.Second)}, Hold: []Hold{{Unit: slice, Cause: StillHasTargets, Until: now.Add(time.Second)}}}},
 		{"A slice that had its last ticks moves", scene{but: sliced(Document{Valid: one, Redivided: now})},
 			Plan{Stop: []Stop{{Unit: slice, Reason: messages.Moved}}}},
 		{"What a slice that its config has no longer has left unsent is sent", scene{but: func(v *View) {

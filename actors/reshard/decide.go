@@ -2,26 +2,58 @@ package reshard
 
 import "github.com/ringmaster-agent/ringmaster/messages"
 
-// Decide says what to do about the View. Performing the plan and deciding again leads to a plan without commands.
+// Decide says what to do about the View. Performing the plan and deciding again leads to a plan without commands. Units don't depend on
+// each other, so about a unit that View.About names the plan says what it would say if it were about everything.
 func Decide(v View) Plan {
 	var p Plan
-	wanted := make(map[messages.Unit]bool, len(v.Documents))
+	if v.About == nil {
+		p.decideAll(v)
+	}
+	for unit := range v.About {
+		p.decideOne(v, unit)
+	}
+	p.sort()
+	return p
+}
+
+func (p *Plan) decideAll(v View) {
 	if !v.Stopping {
 		for name, doc := range v.Documents {
 			for _, unit := range Units(name, doc.Slices, v.replicas(doc)) {
-				wanted[unit] = true
 				p.decideWanted(v, unit, doc)
 			}
 		}
 	}
 	for unit, instance := range v.Instances {
-		if !wanted[unit] {
-			p.decideUnwanted(v, unit, instance)
-		}
+		p.decideUnwanted(v, unit, instance)
 	}
-	p.tidy(v, wanted)
-	p.sort()
-	return p
+	if v.Cluster == nil {
+		return
+	}
+	for unit, claim := range v.Cluster.Claims {
+		p.tidyClaim(v, unit, claim)
+	}
+	for unit, intent := range v.Cluster.Intents {
+		p.tidyIntent(v, unit, intent)
+	}
+}
+
+func (p *Plan) decideOne(v View, unit messages.Unit) {
+	if doc, wanted := v.wants(unit); wanted {
+		p.decideWanted(v, unit, doc)
+	}
+	if instance, exists := v.Instances[unit]; exists {
+		p.decideUnwanted(v, unit, instance)
+	}
+	if v.Cluster == nil {
+		return
+	}
+	if claim, exists := v.Cluster.Claims[unit]; exists {
+		p.tidyClaim(v, unit, claim)
+	}
+	if intent, exists := v.Cluster.Intents[unit]; exists {
+		p.tidyIntent(v, unit, intent)
+	}
 }
 
 // decideWanted is about a unit whose config exists.
@@ -75,17 +107,19 @@ func (p *Plan) heldBack(v View, unit messages.Unit, i Instance, version Version)
 		return true
 	case v.Now.Before(i.NotBefore):
 		p.Hold = append(p.Hold, Hold{Unit: unit, Cause: InBackoff, Until: i.NotBefore})
-		p.wakeAt(i.NotBefore)
+		p.wakeAt(unit, i.NotBefore)
 		return true
 	default:
 		return false
 	}
 }
 
-// decideUnwanted is about a unit whose config does not exist, or lacks it, or that has to go because everything does.
+// decideUnwanted is about a unit whose config does not exist, or lacks it, or that has to go because everything does. About others it says nothing.
 func (p *Plan) decideUnwanted(v View, unit messages.Unit, i Instance) {
 	doc, exists := v.Documents[unit.Config]
+	_, wanted := v.wants(unit)
 	switch {
+	case wanted:
 	case !i.Live():
 		if exists && !v.Stopping {
 			p.drain(v, unit, i, doc)
@@ -104,7 +138,7 @@ func (p *Plan) decideUnwanted(v View, unit messages.Unit, i Instance) {
 		p.goOn(v, unit, i)
 	case exists && v.Now.Before(doc.Redivided) && i.Phase == messages.PhaseRunning:
 		p.Hold = append(p.Hold, Hold{Unit: unit, Cause: StillHasTargets, Until: doc.Redivided})
-		p.wakeAt(doc.Redivided)
+		p.wakeAt(unit, doc.Redivided)
 		p.startOrReload(v, unit, i, doc) // by its new config it knows which ticks are its last ones
 		p.goOn(v, unit, i)
 	case exists && i.Drains && !i.Prepared:
@@ -122,6 +156,12 @@ func (v View) owner(unit messages.Unit) (string, Ownership) {
 		return "", Unknown
 	}
 	return v.Owners.Owner(unit)
+}
+
+// wants reports whether the unit should run somewhere, and returns its config if so.
+func (v View) wants(unit messages.Unit) (Document, bool) {
+	doc, exists := v.Documents[unit.Config]
+	return doc, exists && !v.Stopping && unit.Slice < max(doc.Slices, 1) && unit.Replica < max(v.replicas(doc), 1)
 }
 
 func (v View) replicas(doc Document) int {

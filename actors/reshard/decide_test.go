@@ -84,7 +84,7 @@ func TestDecide(t *testing.T) {
 		{"A vanished config goes on running", func(v *View) { v.Documents["app"] = Document{Valid: one, Vanished: true} }, hold(VanishedConfig)},
 		{"A crashed instance waits for its backoff", func(v *View) {
 			v.Instances[app] = Instance{Generation: 1, Phase: messages.PhaseStopped, FailedDigest: one.Digest, NotBefore: now.Add(time.Second)}
-		}, Plan{Hold: []Hold{{Unit: app, Cause: InBackoff, Until: now.Add(time.Second)}}, Wake: now.Add(time.Second)}},
+		}, Plan{Hold: []Hold{{Unit: app, Cause: InBackoff, Until: now.Add(time.Second)}}, Wake: map[messages.Unit]time.Time{app: now.Add(time.Second)}}},
 		{"A crashed instance starts when its backoff is over", func(v *View) {
 			v.Instances[app] = Instance{Generation: 1, Phase: messages.PhaseStopped, FailedDigest: one.Digest, NotBefore: now}
 		}, start(one)},

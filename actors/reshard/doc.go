@@ -6,7 +6,8 @@
 //   - [Registry] folds what is heard of members, claims and intents. In whatever order, doubled or late, events and listings lead to the
 //     state of the newest.
 //   - [Decide] turns a [View] of everything into a [Plan]. It is level-triggered: it looks at how things are, not at
-//     what changed, so a lost event costs time and never correctness. A quiet world has a plan without commands.
+//     what changed, so a lost event costs time and never correctness. A quiet world has a plan without commands. What is said about
+//     a unit depends on no other, so [View].About can leave out those of which nothing has changed.
 //
 // Only positive evidence stops something that runs. Not knowing who owns a unit, not having listed the store yet, an
 // invalid or undecodable document, a mass disappearance: each leaves things as they are, as a [Hold] with its reason.

@@ -1,6 +1,7 @@
 package reshard_test
 
 import (
+	"fmt"
 	"slices"
 
 	. "github.com/ringmaster-agent/ringmaster/actors/reshard"
@@ -108,4 +109,48 @@ func (m *model) scraping(unit messages.Unit) (names []string) {
 		}
 	}
 	return names
+}
+
+// checkOneByOne fails if decisions about single units come to something else than the one about everything.
+func (m *model) checkOneByOne(n *modelNode, v View) {
+	units := map[messages.Unit]bool{}
+	for name, doc := range v.Documents {
+		for _, unit := range Units(name, max(doc.Slices, 4), 3) {
+			units[unit] = true
+		}
+	}
+	for unit := range v.Instances {
+		units[unit] = true
+	}
+	for unit := range v.Cluster.Claims {
+		units[unit] = true
+	}
+	for unit := range v.Cluster.Intents {
+		units[unit] = true
+	}
+	whole, parts := Decide(v), map[string]int{}
+	for unit := range units {
+		v.About = map[messages.Unit]bool{unit: true}
+		part := Decide(v)
+		for of, command := range part.Commands() {
+			parts[fmt.Sprintln(of, command)]++
+		}
+		for _, hold := range part.Hold {
+			parts[fmt.Sprintln(unit, hold)]++
+		}
+		if whole.Wake[unit] != part.Wake[unit] {
+			m.fail("%s wakes for %v at %v, and at %v if it decides about nothing else", n.name, unit, whole.Wake[unit], part.Wake[unit])
+		}
+	}
+	for of, command := range whole.Commands() {
+		parts[fmt.Sprintln(of, command)]--
+	}
+	for _, hold := range whole.Hold {
+		parts[fmt.Sprintln(hold.Unit, hold)]--
+	}
+	for what, n := range parts {
+		if n != 0 {
+			m.fail("decided one by one there is %+d of: %s", n, what)
+		}
+	}
 }

@@ -155,6 +155,9 @@ func (n *modelNode) view() View {
 func (n *modelNode) decide() bool {
 	v := n.view()
 	p := n.model.decide(n.model, v)
+	if n.model.decisions++; n.model.decisions%16 == 0 {
+		n.model.checkOneByOne(n, v)
+	}
 	for _, s := range p.Stop {
 		n.model.checkStop(n, v, s)
 		n.units[s.Unit].Asked = s.Reason

@@ -28,7 +28,9 @@ type model struct {
 	// calm: nothing breaks, so no instance has a reason to stop before its successor is prepared.
 	calm   bool
 	decide func(*model, View) Plan
-	wrong  string
+	// decisions counts them.
+	decisions int
+	wrong     string
 }
 
 var modelUnits = func() (units []messages.Unit) {

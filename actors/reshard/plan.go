@@ -3,6 +3,7 @@ package reshard
 import (
 	"cmp"
 	"fmt"
+	"iter"
 	"slices"
 	"time"
 
@@ -19,13 +20,44 @@ type Plan struct {
 	Write []Write
 	// Hold is what is wanted and is not being done, and why. Holds are not commands: they describe.
 	Hold []Hold
-	// Wake is the earliest time at which the passing of time alone changes the plan; zero if there is none.
-	Wake time.Time
+	// Wake is when the passing of time alone changes what is decided about a unit. Most have none.
+	Wake map[messages.Unit]time.Time
 }
 
 // Quiet reports whether there is nothing to do.
 func (p Plan) Quiet() bool {
 	return len(p.Start)+len(p.Reload)+len(p.Stop)+len(p.Run)+len(p.Write) == 0
+}
+
+// Commands are the units that are to be told something, or about which something is to be written, each with what that is in a word.
+func (p Plan) Commands() iter.Seq2[messages.Unit, string] {
+	return func(yield func(messages.Unit, string) bool) {
+		for _, c := range p.Start {
+			if !yield(c.Unit, "start") {
+				return
+			}
+		}
+		for _, c := range p.Reload {
+			if !yield(c.Unit, "reload") {
+				return
+			}
+		}
+		for _, c := range p.Stop {
+			if !yield(c.Unit, "stop") {
+				return
+			}
+		}
+		for _, c := range p.Run {
+			if !yield(c.Unit, "run") {
+				return
+			}
+		}
+		for _, c := range p.Write {
+			if !yield(c.Unit, c.Kind.String()) {
+				return
+			}
+		}
+	}
 }
 
 // Start asks for a new generation.
@@ -189,8 +221,11 @@ func (p *Plan) sort() {
 
 func (p *Plan) hold(u messages.Unit, c Cause) { p.Hold = append(p.Hold, Hold{Unit: u, Cause: c}) }
 
-func (p *Plan) wakeAt(t time.Time) {
-	if p.Wake.IsZero() || t.Before(p.Wake) {
-		p.Wake = t
+func (p *Plan) wakeAt(u messages.Unit, t time.Time) {
+	if p.Wake == nil {
+		p.Wake = map[messages.Unit]time.Time{}
+	}
+	if before, ok := p.Wake[u]; !ok || t.Before(before) {
+		p.Wake[u] = t
 	}
 }

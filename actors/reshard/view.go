@@ -34,6 +34,8 @@ func (Alone) Owner(messages.Unit) (string, Ownership) { return "", Owned }
 // View is everything a decision depends on.
 type View struct {
 	Now time.Time
+	// About is the units that are to be decided about, nil for all. Documents and Instances need not have anything of others.
+	About map[messages.Unit]bool
 	// Stopping: the whole tree has been told to end.
 	Stopping bool
 	// Owners is the ring. Nil is a ring that nothing is known of.
@@ -43,9 +45,9 @@ type View struct {
 	// Complete: the store has been listed successfully at least once, so that a config which is not in Documents does not
 	// exist. True if there is no store.
 	Complete bool
-	// Documents is every known config by name.
+	// Documents is the known configs by name.
 	Documents map[string]Document
-	// Instances is every unit with a live generation or with a memory of failures.
+	// Instances is the units with a live generation or with a memory of failures.
 	Instances map[messages.Unit]Instance
 }
 

@@ -117,7 +117,8 @@ func (n *node) runtime() actors.Runtime {
 			t.event = n.world.after(n, d, func() { t.event.f = nil; f() })
 			return t
 		},
-		Go: n.spawn,
+		Go:    n.spawn,
+		Audit: n.audit(),
 		Timeout: func(parent context.Context, d time.Duration) (context.Context, context.CancelFunc) {
 			ctx, cancel := context.WithCancelCause(parent)
 			e := n.world.after(n, d, func() { cancel(context.DeadlineExceeded) })
@@ -156,3 +157,11 @@ func (d dispatcher) Schedule(f func()) {
 
 // Throughput implements actor.Dispatcher.
 func (dispatcher) Throughput() int { return 1 << 20 }
+
+// audit is what the node says if it has missed something; nil where looking for it would cost too much.
+func (n *node) audit() func(string) {
+	if n.world.options.Scale {
+		return nil
+	}
+	return func(missed string) { n.world.fail("%s has not decided what it should have: %s", n.name, missed) }
+}
