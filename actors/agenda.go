@@ -49,8 +49,7 @@ func (a *agenda) addConfig(name string) {
 
 // addEverything puts everything on it.
 func (a *agenda) addEverything() {
-	a.all = true
-	clear(a.units)
+	a.all, a.units = true, map[messages.Unit]bool{}
 }
 
 // addDue puts on it what time has brought.
@@ -91,7 +90,7 @@ func (a *agenda) take() map[messages.Unit]bool {
 // follow takes up what a plan about these units leaves for later: those that were told something may need another step.
 func (a *agenda) follow(about map[messages.Unit]bool, p reshard.Plan) {
 	if about == nil {
-		clear(a.wakes)
+		a.wakes = map[messages.Unit]time.Time{}
 	}
 	for u := range about {
 		delete(a.wakes, u)

@@ -146,15 +146,14 @@ func (s *supervisor) perform(c actor.Context, p reshard.Plan) {
 
 // follow keeps what the decision about these units has left for later: what it holds, and what has to be looked at again.
 func (s *supervisor) follow(c actor.Context, about map[messages.Unit]bool, p reshard.Plan) {
-	holds := s.reconciling.holds
 	if about == nil {
-		clear(holds)
+		s.reconciling.holds = map[messages.Unit]string{}
 		s.agenda.forgetSlices(func(name string) bool { _, exists := s.documents[name]; return exists })
 	}
 	for id := range about {
-		delete(holds, id)
+		delete(s.reconciling.holds, id)
 	}
-	maps.Copy(holds, holdsOf(p))
+	maps.Copy(s.reconciling.holds, holdsOf(p))
 	s.agenda.follow(about, p)
 	if next := s.agenda.nextWake(); !next.IsZero() {
 		s.startTimer(c, "wake", next.Sub(s.now()), wakeUp{})

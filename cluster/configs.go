@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"compress/gzip"
 	"context"
 	"fmt"
 	"iter"
@@ -14,6 +15,7 @@ import (
 type Configs struct {
 	store    Store
 	prefix   string
+	encoders sync.Pool // of *gzip.Writer
 	decoders sync.Pool // of *configDecoder
 }
 
@@ -41,6 +43,7 @@ type ConfigEvent struct {
 // escaped, as the retired scraping service had it. The prefix may be empty.
 func NewConfigs(s Store, prefix string) *Configs {
 	c := &Configs{store: s, prefix: prefix}
+	c.encoders.New = func() any { return gzip.NewWriter(nil) }
 	c.decoders.New = func() any { return new(configDecoder) }
 	return c
 }
@@ -76,7 +79,9 @@ func (c *Configs) Put(ctx context.Context, name, text string, cond Condition) (P
 	if name == "" {
 		return PutResult{}, fmt.Errorf("put config: the name is empty")
 	}
-	value, err := encodeConfig(text, time.Now())
+	w := c.encoders.Get().(*gzip.Writer)
+	value, err := encodeConfig(w, text, time.Now())
+	c.encoders.Put(w)
 	if err != nil {
 		return PutResult{}, fmt.Errorf("put config %q: %w", name, err)
 	}

@@ -276,7 +276,8 @@ func (s scenario) diffEnded(out *strings.Builder, stock, own *trace) {
 }
 
 // diffOpen compares which series are open at the end, if what ended them may differ. Series that Prometheus has forgotten without
-// ending them need not be open.
+// ending them need not be open. Where the last body breaks off, those of its first part go on in both loops, but a reload by which Prometheus
+// forgets them ends them there.
 func diffOpen(out *strings.Builder, stock, own *trace) {
 	for _, series := range keys(stock.open, own.open) {
 		last, inStock := stock.open[series]
@@ -284,10 +285,20 @@ func diffOpen(out *strings.Builder, stock, own *trace) {
 		switch {
 		case inStock && !inOwn && last >= stock.end:
 			fmt.Fprintf(out, "series %s has ended, and goes on in stock\n", series)
-		case inOwn && !inStock:
+		case inOwn && !inStock && !endsInFailure(own.committed):
 			fmt.Fprintf(out, "series %s has not ended, but has in stock\n", series)
 		}
 	}
+}
+
+// endsInFailure reports whether the last scrape of a target failed.
+func endsInFailure(committed map[string][][]string) bool {
+	for _, transactions := range committed {
+		if len(transactions) > 0 && strings.Contains(line(transactions[len(transactions)-1], "up"), " (0) ") {
+			return true
+		}
+	}
+	return false
 }
 
 // withoutCache leaves out what depends on what a loop knows of earlier scrapes.
