@@ -64,7 +64,4 @@ func (s *supervisor) describeClaim(out *messages.UnitDescription) {
 		return
 	}
 	out.ClaimedBy, out.ClaimedSince, out.Epoch = claim.Node, claim.Since, claim.Revision
-	if out.Hold == "" && claim.Node != s.Cluster.Node && m.owners != nil && !out.Owned {
-		out.Hold = "runs on node " + claim.Node
-	}
 }
