@@ -104,8 +104,8 @@ func parseHost(text string) (*url.URL, error) {
 	return u, nil
 }
 
-// newClient returns without having talked to anybody. observe sees how every request went.
-func (c *Config) newClient(u *url.URL, observe func(*http.Request, *http.Response, error)) (*api.Client, *http.Transport, error) {
+// newClient returns without having talked to anybody. reach hears how every request went.
+func (c *Config) newClient(u *url.URL, reach *reach) (*api.Client, *http.Transport, error) {
 	dialer := &net.Dialer{
 		Timeout: c.HTTPClientTimeout,
 		// A peer that is gone without a word is noticed after 20 s, though a watch may wait on it for minutes.
@@ -122,7 +122,7 @@ func (c *Config) newClient(u *url.URL, observe func(*http.Request, *http.Respons
 	if err != nil {
 		return nil, nil, fmt.Errorf("set up TLS for consul: %w", err)
 	}
-	client.Transport = observed{transport, observe}
+	client.Transport = observed{transport, reach}
 	consul, err := api.NewClient(&api.Config{
 		Scheme: u.Scheme, Address: u.Host, PathPrefix: u.Path, Token: c.ACLToken, HttpClient: client,
 	})
@@ -135,11 +135,12 @@ func (c *Config) newClient(u *url.URL, observe func(*http.Request, *http.Respons
 // observed is a transport that is watched.
 type observed struct {
 	http.RoundTripper
-	observe func(*http.Request, *http.Response, error)
+	reach *reach
 }
 
 func (o observed) RoundTrip(req *http.Request) (*http.Response, error) {
+	number := o.reach.begin()
 	resp, err := o.RoundTripper.RoundTrip(req)
-	o.observe(req, resp, err)
+	o.reach.observe(number, req, resp, err)
 	return resp, err
 }

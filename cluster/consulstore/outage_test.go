@@ -130,15 +130,30 @@ func TestAnOutageIsRepeatedInTheLogNowAndThen(t *testing.T) {
 	logger, logs := logged()
 	r := &reach{logger: logger}
 	for range 3 {
-		r.failed(errNoAnswer)
+		r.failed(r.begin(), errNoAnswer)
 	}
 	require.Len(t, logs.All(), 1)
 	r.reminded = r.reminded.Add(-remindEvery)
-	r.failed(errNoAnswer)
+	r.failed(r.begin(), errNoAnswer)
 	require.Len(t, logs.All(), 2)
-	r.answered()
-	r.answered()
+	r.answered(r.begin())
+	r.answered(r.begin())
 	require.Len(t, logs.All(), 3)
+}
+
+func TestARequestThatBeganBeforeTheEndOfAnOutageSaysNothing(t *testing.T) {
+	logger, logs := logged()
+	r := &reach{logger: logger}
+	slow := r.begin()
+	r.failed(r.begin(), errNoAnswer)
+	r.answered(r.begin())
+	r.failed(slow, errNoAnswer)
+	require.Equal(t, []string{"consul can't be reached", "consul answers again"}, messages(logs))
+	require.True(t, r.away(), "the log has the reason of what fails now")
+	r.found = r.found.Add(-aftermath)
+	require.False(t, r.away())
+	r.failed(r.begin(), errNoAnswer)
+	require.True(t, r.away())
 }
 
 func TestASessionThatEndedDuringAnOutageIsNoticed(t *testing.T) {

@@ -17,6 +17,9 @@ import (
 // remindEvery is how often the log repeats that Consul can't be reached.
 const remindEvery = 30 * time.Second
 
+// aftermath is how long after an outage what fails may still be of it.
+const aftermath = 2 * time.Second
+
 // errNoAnswer is why a request ends that took longer than the client's time-out.
 var errNoAnswer = errors.New("no answer within the HTTP client timeout")
 
@@ -28,37 +31,53 @@ type reach struct {
 
 	mu       sync.Mutex
 	lost     time.Time // zero while Consul answers
+	found    time.Time // the end of the last outage
 	reminded time.Time
+	// begun is the number of the newest request, proven that of the newest that was answered. One that began before it and fails says
+	// nothing any more.
+	begun, proven uint64
+}
+
+// begin returns the number of a request that is about to be made.
+func (r *reach) begin() uint64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.begun++
+	return r.begun
 }
 
 // observe takes the outcome of one request. A status below 500 is an answer, even if it is a refusal. What the caller broke
 // off says nothing.
-func (r *reach) observe(req *http.Request, resp *http.Response, err error) {
+func (r *reach) observe(number uint64, req *http.Request, resp *http.Response, err error) {
 	switch {
 	case err == nil && resp.StatusCode < http.StatusInternalServerError:
-		r.answered()
+		r.answered(number)
 	case err == nil:
-		r.failed(fmt.Errorf("HTTP status %d", resp.StatusCode))
+		r.failed(number, fmt.Errorf("HTTP status %d", resp.StatusCode))
 	case req.Context().Err() == nil:
-		r.failed(explain(err))
+		r.failed(number, explain(err))
 	case errors.Is(context.Cause(req.Context()), errNoAnswer):
-		r.failed(errNoAnswer)
+		r.failed(number, errNoAnswer)
 	}
 }
 
-func (r *reach) answered() {
+func (r *reach) answered(number uint64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.proven = max(r.proven, number)
 	if r.lost.IsZero() {
 		return
 	}
 	r.logger.Info("consul answers again", zap.String("store", r.where), zap.Duration("duration", time.Since(r.lost)))
-	r.lost, r.reminded = time.Time{}, time.Time{}
+	r.lost, r.reminded, r.found = time.Time{}, time.Time{}, time.Now()
 }
 
-func (r *reach) failed(err error) {
+func (r *reach) failed(number uint64, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if number < r.proven {
+		return
+	}
 	now := time.Now()
 	if r.lost.IsZero() {
 		r.lost = now
@@ -75,7 +94,7 @@ func (r *reach) failed(err error) {
 func (r *reach) away() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return !r.lost.IsZero()
+	return !r.lost.IsZero() || time.Since(r.found) < aftermath
 }
 
 // explain returns an error without what the message around it says anyway.

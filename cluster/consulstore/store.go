@@ -44,7 +44,7 @@ func Dial(conf Config) (*Store, error) {
 	}
 	s := &Store{config: conf, where: "consul " + u.String(), logger: conf.Logger}
 	s.reach = &reach{where: s.where, logger: conf.Logger}
-	if s.consul, s.transport, err = conf.newClient(u, s.reach.observe); err != nil {
+	if s.consul, s.transport, err = conf.newClient(u, s.reach); err != nil {
 		return nil, err
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
