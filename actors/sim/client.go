@@ -243,7 +243,7 @@ func (c client) watch(ctx context.Context, prefix string, after int64, tell func
 			w.park(func() bool { return ctx.Err() != nil })
 		case !tell(next) || w.chance(c.node.host.link.again) && !tell(next):
 			return
-		case w.chance(0.2):
+		case !w.options.Scale && w.chance(0.2):
 			_ = w.sleep(ctx, w.upTo(w.options.Lag)+w.upTo(c.node.host.link.lag))
 		}
 	}

@@ -79,7 +79,7 @@ type Options struct {
 	Garble bool
 	// Everything: the trace forgets nothing.
 	Everything bool
-	// Scale leaves out what a world of very many units can do without: ticks, the trace, and gossip message by message.
+	// Scale leaves out what a world of very many units can do without: ticks, the trace, gossip message by message, and pauses in a stream.
 	Scale bool
 	// Computed is how much the process has computed. Nodes see that time pass, so that their decisions are as far apart as they would be; a run
 	// can't be repeated then. Nil: computing takes no time.
