@@ -62,10 +62,25 @@ func formQuorum(t *testing.T, changes ...func(*EmbeddedConfig)) *testQuorum {
 	}
 	wg.Wait()
 	require.Len(t, q.stores, len(q.names))
+	require.Eventually(t, q.acquainted, patience, 10*time.Millisecond, "a member never hears that another has started")
 	return q
 }
 
+// acquainted reports whether each member has it in its log that all have started, which is what tells a member that lost its data from a new one.
+func (q *testQuorum) acquainted() bool {
+	for _, s := range q.stores {
+		for _, m := range s.server.etcd.Server.Cluster().Members() {
+			if len(m.ClientURLs) == 0 {
+				return false
+			}
+		}
+	}
+	return true
+}
+
 func (q *testQuorum) start(ctx context.Context, name string) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
 	s, err := StartEmbedded(ctx, q.confs[name])
 	if err != nil {
 		return err
