@@ -95,7 +95,7 @@ func measured(t *testing.T, name, reach string, fill func(r *row)) {
 func usual(t *testing.T, names ...string) *clusterUnderTest {
 	t.Helper()
 	c := newCluster(t, names...)
-	count := 30
+	count := 100 // so many that each node gets some, wherever its tokens are
 	if *full {
 		count = 300
 	}
