@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"go.yaml.in/yaml/v3"
 )
 
 // maxFileLines is where a file stops being readable in one sitting; generated files are exempt.
@@ -186,4 +187,19 @@ func packages(t *testing.T) []goPackage {
 	}
 	slices.SortFunc(found, func(a, b goPackage) int { return strings.Compare(a.dir, b.dir) })
 	return found
+}
+
+func TestTidyTaskfileCanBeRead(t *testing.T) {
+	text, err := os.ReadFile("Taskfile.yml")
+	require.NoError(t, err)
+	var file struct {
+		Tasks map[string]struct {
+			Desc string
+			Cmds []any
+		}
+	}
+	require.NoError(t, yaml.Unmarshal(text, &file))
+	for _, name := range []string{"check", "test", "sim", "fuzz", "bench", "golden", "cluster"} {
+		require.NotEmpty(t, file.Tasks[name].Cmds, "task %s", name)
+	}
 }
