@@ -244,7 +244,12 @@ func (n *node) garble(c actor.ReceiverContext, message any) bool {
 		w.say(n.name, "a hint is lost: %T", message)
 		return true
 	case x < 0.06:
-		w.after(n, w.upTo(2*time.Second), func() { w.system.Root.Send(self, message) })
+		lost := w.store.lost
+		w.after(n, w.upTo(2*time.Second), func() {
+			if w.store.lost == lost { // what is of before a loss of data comes before the listing that tells of it
+				w.system.Root.Send(self, message)
+			}
+		})
 		return x < 0.04
 	default:
 		return false
