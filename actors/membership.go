@@ -287,6 +287,7 @@ func (s *supervisor) recordsWritten(c actor.Context, w recordsWritten) {
 	for i, event := range w.events {
 		if event == nil {
 			refused = append(refused, w.records[i])
+			s.refusedClaim(w.records[i])
 			continue
 		}
 		done = append(done, w.records[i])
@@ -300,6 +301,15 @@ func (s *supervisor) recordsWritten(c actor.Context, w recordsWritten) {
 		s.after(refusedPause, c.Self(), writeAgain{records: refused})
 	}
 	s.writeAgain(c, writeAgain{records: done})
+}
+
+// refusedClaim notes that others may have run a unit which waits here for a claim of this session: somebody else has claimed it.
+func (s *supervisor) refusedClaim(record reshard.Record) {
+	u, ok := s.units[record.Unit]
+	if ok && !record.Intent && u.epoch != 0 && u.permit != nil && u.permit.current.Load() != s.membership.permit {
+		u.lapsed = true
+		s.agenda.add(u.Unit)
+	}
 }
 
 func (s *supervisor) writeAgain(c actor.Context, m writeAgain) {
