@@ -1,0 +1,44 @@
+package actors
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ringmaster-agent/ringmaster/actors/reshard"
+	"github.com/ringmaster-agent/ringmaster/messages"
+)
+
+// A node that has lost its session and has another one goes on running, without permission, what it ran. Who has claimed a unit meanwhile, and left it again,
+// may have taken ticks that this node thinks are due.
+func TestAUnitWhoseClaimWasRefusedStartsAnew(t *testing.T) {
+	s := quietSupervisor(10)
+	var id messages.Unit
+	for id = range s.units {
+		break
+	}
+	s.membership.permit = &permit{}
+	claim := s.membership.registry.Claims()[id]
+	require.True(t, s.membership.registry.Fold(messages.ClaimGone{Unit: id, Revision: claim.Revision + 100}))
+	decide := func() reshard.Plan { return reshard.Decide(s.view(s.now(), map[messages.Unit]bool{id: true})) }
+	plan := decide()
+	require.Empty(t, plan.Stop)
+	require.Len(t, plan.Write, 1, "nobody is known to have run it")
+
+	s.agenda.take()
+	s.refusedClaim(reshard.Record{Unit: id, Intent: true})
+	require.Empty(t, decide().Stop, "an intent says nothing of who ran it")
+	s.refusedClaim(reshard.Record{Unit: id})
+	require.Equal(t, []reshard.Stop{{Unit: id, Reason: messages.Fenced}}, decide().Stop)
+	require.Contains(t, s.agenda.take(), id)
+}
+
+func TestARefusedClaimStopsNothingThatMayScrape(t *testing.T) {
+	s := quietSupervisor(10)
+	s.membership.permit = &permit{}
+	for id, u := range s.units {
+		u.permit.current.Store(s.membership.permit)
+		s.refusedClaim(reshard.Record{Unit: id})
+		require.False(t, u.lapsed)
+	}
+}
