@@ -15,6 +15,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"go.yaml.in/yaml/v3"
+
+	"github.com/ringmaster-agent/ringmaster/actors/fault"
 )
 
 // maxFileLines is where a file stops being readable in one sitting; generated files are exempt.
@@ -137,7 +139,91 @@ func TestTidyPackageNamesSayWhatIsInside(t *testing.T) {
 	}
 }
 
-func TestTidyDecisionsAreHalfAPage(t *testing.T) {
+// Types of actors that change have at most so many methods and fields: who reads one has all of it in mind.
+const (
+	maxMethods = 25
+	maxFields  = 12
+)
+
+// notProduct are packages of tests below actors, in which one type is a whole world.
+var notProduct = []string{"actors/sim", "actors/actorstest", "actors/fault/faulttest"}
+
+// seenWhole are values that don't change: what a user sets, and all that a decision depends on. They
+// have as many fields as there are settings and facts.
+var seenWhole = []string{"actors/fault.Rule", "actors/fencing.View", "actors/reshard.Cluster", "actors/ringactor.Cluster"}
+
+func TestTidyTypesOfActorsAreRoomsThatOneCanOversee(t *testing.T) {
+	rooms := 0
+	for _, p := range packages(t) {
+		if dir := filepath.ToSlash(p.dir); dir != "actors" && !strings.HasPrefix(dir, "actors/") || slices.Contains(notProduct, dir) {
+			continue
+		}
+		fields, methods, changes := map[string]int{}, map[string]int{}, map[string]bool{}
+		for _, f := range p.files {
+			if f.isTest() {
+				continue
+			}
+			for _, declared := range f.ast.Decls {
+				switch d := declared.(type) {
+				case *ast.FuncDecl:
+					if name, pointer := receiver(d); name != "" {
+						methods[name]++
+						changes[name] = changes[name] || pointer
+					}
+				case *ast.GenDecl:
+					for name, n := range fieldsOf(d) {
+						fields[name] = n
+					}
+				}
+			}
+		}
+		for name, n := range methods {
+			require.LessOrEqual(t, n, maxMethods, "%s.%s: give what belongs together a type of its own, which owns its state", p.dir, name)
+			if changes[name] && !slices.Contains(seenWhole, filepath.ToSlash(p.dir)+"."+name) {
+				rooms++
+				require.LessOrEqual(t, fields[name], maxFields, "%s.%s: give fields that change together a type of their own", p.dir, name)
+			}
+		}
+	}
+	require.Greater(t, rooms, 30, "the test looks at nothing")
+}
+
+// receiver is the type whose method it is, empty for a function, and whether it may change it.
+func receiver(d *ast.FuncDecl) (name string, pointer bool) {
+	if d.Recv == nil {
+		return "", false
+	}
+	kind := d.Recv.List[0].Type
+	if star, ok := kind.(*ast.StarExpr); ok {
+		kind, pointer = star.X, true
+	}
+	if generic, ok := kind.(*ast.IndexExpr); ok {
+		kind = generic.X
+	}
+	if ident, ok := kind.(*ast.Ident); ok {
+		return ident.Name, pointer
+	}
+	return "", false
+}
+
+// fieldsOf is how many fields each struct has that is declared; an embedded one is one.
+func fieldsOf(d *ast.GenDecl) map[string]int {
+	out := map[string]int{}
+	for _, spec := range d.Specs {
+		declared, ok := spec.(*ast.TypeSpec)
+		if !ok {
+			continue
+		}
+		if s, ok := declared.Type.(*ast.StructType); ok {
+			for _, field := range s.Fields.List {
+				out[declared.Name.Name] += max(len(field.Names), 1)
+			}
+		}
+	}
+	return out
+}
+
+func TestTidyDecisionsAreAPage(t *testing.T) {
 	records, err := filepath.Glob("docs/decisions/*.md")
 	require.NoError(t, err)
 	require.NotEmpty(t, records)
@@ -147,7 +233,7 @@ func TestTidyDecisionsAreHalfAPage(t *testing.T) {
 		for _, part := range []string{"Context", "Choice", "Consequence"} {
 			require.True(t, bytes.Contains(text, []byte(part)), "%s: a decision record has context, choice and consequence; this lacks %q", path, part)
 		}
-		require.LessOrEqual(t, bytes.Count(text, []byte("\n")), 60, "%s: half a page", path)
+		require.LessOrEqual(t, bytes.Count(text, []byte("\n")), 80, "%s: a page", path)
 	}
 }
 
@@ -161,6 +247,9 @@ func packages(t *testing.T) []goPackage {
 		}
 		if entry.IsDir() && path != "." && (strings.HasPrefix(entry.Name(), ".") || entry.Name() == "testdata" || entry.Name() == "bin") {
 			return filepath.SkipDir
+		}
+		if _, err := os.Stat(filepath.Join(path, "go.mod")); entry.IsDir() && path != "." && err == nil {
+			return filepath.SkipDir // a module of its own
 		}
 		if entry.IsDir() || filepath.Ext(path) != ".go" {
 			return nil
@@ -187,6 +276,29 @@ func packages(t *testing.T) []goPackage {
 	}
 	slices.SortFunc(found, func(a, b goPackage) int { return strings.Compare(a.dir, b.dir) })
 	return found
+}
+
+func TestTidyEveryPointOfFaultsIsInTheFailureModel(t *testing.T) {
+	text, err := os.ReadFile("docs/failure-model.md")
+	require.NoError(t, err)
+	_, section, found := strings.Cut(string(text), "\n## On purpose\n")
+	require.True(t, found)
+	rows := map[string]string{}
+	for line := range strings.Lines(section) {
+		if cells := strings.Split(line, "|"); len(cells) == 6 && strings.Contains(cells[1], "`") {
+			require.Contains(t, cells[4], "`Test", "%s: name the test that shows it", cells[1])
+			rows[strings.Trim(cells[1], " `")] = strings.Join(strings.Fields(strings.ReplaceAll(cells[2], "`", "")), " ")
+		}
+	}
+	for _, p := range fault.Points() {
+		var actions []string
+		for _, a := range p.Actions {
+			actions = append(actions, string(a))
+		}
+		require.Equal(t, strings.Join(actions, " "), rows[string(p.Point)], "docs/failure-model.md: the row of %s and its actions", p.Point)
+		delete(rows, string(p.Point))
+	}
+	require.Empty(t, rows, "docs/failure-model.md: there are no such points")
 }
 
 func TestTidyTaskfileCanBeRead(t *testing.T) {

@@ -11,8 +11,8 @@ import (
 	"github.com/ringmaster-agent/ringmaster/messages"
 )
 
-// BenchmarkDecision is one decision of a node of three on a quiet cluster, about one unit of which something has changed, about a batch of
-// claims, and about everything.
+// BenchmarkDecision is one decision of a node of three on a quiet cluster, about one unit of which
+// something has changed, about a batch of claims, and about everything.
 func BenchmarkDecision(b *testing.B) {
 	for _, configs := range []int{300, 10_000} {
 		s := quietSupervisor(configs)
@@ -50,15 +50,15 @@ func quietSupervisor(configs int) *supervisor {
 	digest := messages.Digest{1}
 	for i := range configs {
 		name := fmt.Sprintf("app-%05d", i)
-		s.documents[name] = &document{
+		s.documents.known[name] = &document{
 			Document: messages.Document{Name: name, Revision: 1}, config: &config.Instance{Name: name, Slices: 1},
 			valid: reshard.Version{Revision: 1, Digest: digest},
 		}
 		id := messages.WholeConfig(name)
-		node := OwnerOf(m.owners.Ring, id)
+		node := m.owners.OwnerOf(id)
 		claims = append(claims, messages.Claim{Unit: id, Node: node, Session: map[string]string{"a": "1", "b": "2", "c": "3"}[node], Revision: int64(i + 1), Since: time.Unix(1, 0)})
 		if node == "a" {
-			u := s.unit(id)
+			u := s.units.get(id)
 			u.generation, u.phase, u.ordered.Digest, u.prepared, u.epoch = 1, messages.PhaseRunning, digest, true, int64(i+1)
 			u.permit = &unitPermit{}
 		}

@@ -18,12 +18,20 @@ var (
 	ErrStopped = errors.New("the supervisor has stopped")
 	// ErrUnknownUnit says that this node has no such unit.
 	ErrUnknownUnit = errors.New("no such unit on this node")
+	// ErrUnknownMember says that the store has no record of such a node.
+	ErrUnknownMember = errors.New("no such member")
+	// ErrMemberStays says that the member can't be forgotten, since it may be alive.
+	ErrMemberStays = errors.New("member can't be forgotten")
+	// ErrNoSubject says that there is no such config or node to order something about, or nothing to take back.
+	ErrNoSubject = errors.New("nothing to order")
+	// ErrOrderRefused says that an order was not taken, and why.
+	ErrOrderRefused = errors.New("order refused")
 	// ErrUnfinished says that instances had not stopped in time. What they could not send is on disk.
 	ErrUnfinished = errors.New("not every instance stopped in time")
 )
 
-// Client lets others than actors talk to a supervisor. Its methods wait, so they must never be called inside of an actor.
-// They may be called concurrently.
+// Client lets others than actors talk to a supervisor. Its methods wait, so they must never be
+// called inside of an actor. They may be called concurrently.
 type Client struct {
 	system     *actor.ActorSystem
 	supervisor *actor.PID
@@ -57,6 +65,41 @@ func (c *Client) Retry(ctx context.Context, u messages.Unit) error {
 	return err
 }
 
+// Forget removes what a dead node has left in the store. ErrUnknownMember, ErrMemberStays with the
+// reason, ErrStopped, or the error of ctx.
+func (c *Client) Forget(ctx context.Context, node string) error {
+	answer, err := ask[messages.MemberForgotten](ctx, c, messages.ForgetMember{Node: node})
+	switch {
+	case err != nil:
+		return err
+	case !answer.Known:
+		return fmt.Errorf("forget member %q: %w", node, ErrUnknownMember)
+	case answer.Problem != "":
+		return fmt.Errorf("forget member %q: %w: %s", node, ErrMemberStays, answer.Problem)
+	default:
+		return nil
+	}
+}
+
+// Order gives an order to the cluster: messages.HoldConfig, ReleaseConfig, CordonNode or
+// UncordonNode. It returns once the store has it. ErrNoSubject, ErrOrderRefused with the reason,
+// ErrStopped, or the error of ctx; with other errors the store may have it or not.
+func (c *Client) Order(ctx context.Context, o messages.Order) error {
+	answer, err := ask[messages.OrderTaken](ctx, c, o)
+	switch {
+	case err != nil:
+		return err
+	case !answer.Known:
+		return ErrNoSubject
+	case answer.Refused:
+		return fmt.Errorf("%w: %s", ErrOrderRefused, answer.Problem)
+	case answer.Problem != "":
+		return errors.New(answer.Problem)
+	default:
+		return nil
+	}
+}
+
 // ReplaceLocal replaces all local documents. It does not wait.
 func (c *Client) ReplaceLocal(documents ...messages.Document) {
 	c.system.Root.Send(c.supervisor, messages.ReplaceLocal{Documents: messages.NewList(documents...)})
@@ -68,10 +111,11 @@ func (c *Client) DefaultsChanged(digest messages.Digest) {
 	c.system.Root.Send(c.supervisor, messages.DefaultsChanged{Digest: digest})
 }
 
-// Stop stops the tree in good order: scraping ends, what is left is sent, and everything is closed, bounded by ctx's deadline
-// and by each config's remote_flush_deadline. It returns once the supervisor has ended. ErrUnfinished if instances were still
-// busy when the time was up, or the error of ctx; what they hold is then released in the background. Nil if the supervisor
-// had ended before.
+// Stop stops the tree in good order: scraping ends, what is left is sent, and everything is closed,
+// bounded by ctx's deadline and by each config's remote_flush_deadline. It returns once the
+// supervisor has ended. ErrUnfinished if instances were still busy when the time was up, or the
+// error of ctx; what they hold is then released in the background. Nil if the supervisor had ended
+// before.
 func Stop(ctx context.Context, system *actor.ActorSystem, supervisor *actor.PID) error {
 	within := time.Duration(0)
 	if deadline, ok := ctx.Deadline(); ok {

@@ -1,111 +1,45 @@
 package actors
 
 import (
-	"context"
-	"iter"
-	"time"
+	"sync/atomic"
 
-	"github.com/ringmaster-agent/ringmaster/cluster"
-	"github.com/ringmaster-agent/ringmaster/messages"
+	"github.com/ringmaster-agent/ringmaster/actors/ringactor"
 )
 
-// Cluster makes the node one of several that share the stored configs. Node, Registry and Sessions have to be set.
-type Cluster struct {
-	// Node is the node's name, unique in the cluster.
-	Node string
-	// Address is where others reach this node's HTTP API, host:port, by Scheme (http or https).
-	Address, Scheme string
-	// Zone is where the node is, for replicas; see ZoneAware.
-	Zone string
-	// Version is the program's, shown to users.
-	Version string
-	// Settings is a digest of what all nodes must agree about. A node whose settings differ from those of the active members does not join.
-	Settings string
-	// Tokens are the node's places on the ring.
-	Tokens []uint32
-	// Registry is where members, claims and intents are.
-	Registry Registry
-	// Sessions are the store's. If it can tell how long a session has not been renewed (cluster.IdleSessions), the sessions of dead
-	// nodes are ended early.
-	Sessions Sessions
-	// Gossip tells who is alive. Nil: the sessions alone do.
-	Gossip Gossip
-	// SessionTTL is how long the node may be away from the store before its claims are free. 0: 10 s.
-	SessionTTL time.Duration
-	// JoinAfter is how long the node is seen as joining, and owns nothing, once it is ready. 0: not at all.
-	JoinAfter time.Duration
-	// Settle is how long the members must not have changed before a joiner gets its part. 0: 1 s.
-	Settle time.Duration
-	// Replicas is how many nodes run each config. 0: 1.
-	Replicas int
-	// ZoneAware: replicas go to different zones first.
-	ZoneAware bool
-	// StopWhenIsolated: a node that reaches neither the store nor a peer stops scraping. Otherwise it goes on.
-	StopWhenIsolated bool
-	// KeepClaims: the end of the tree is the beginning of a restart, for which the claims are kept until the session runs out.
-	// Otherwise everything is handed over first.
-	KeepClaims bool
+// Cluster makes the node one of several that share the stored configs.
+type Cluster = ringactor.Cluster
+
+// What a Cluster is made of.
+type (
+	// Registry is the part of cluster.Registry that the tree uses.
+	Registry = ringactor.Registry
+	// Sessions is the part of cluster.Store that the tree uses.
+	Sessions = ringactor.Sessions
+	// Gossip is what the tree hears from its peers. No method blocks.
+	Gossip = ringactor.Gossip
+	// PeerStatus is what a node says of itself.
+	PeerStatus = ringactor.PeerStatus
+	// Peer is another node as gossip sees it.
+	Peer = ringactor.Peer
+)
+
+// unitPermit is whether one unit may be scraped: never before its claim, and by the permit of the
+// claim's session. In a tree without a cluster it is free.
+type unitPermit struct {
+	permits *ringactor.Permits
+	free    bool
+	claimed atomic.Pointer[string]
 }
 
-// Registry is the part of cluster.Registry that the tree uses.
-type Registry interface {
-	List(ctx context.Context) (messages.RegistryListed, error)
-	Watch(ctx context.Context, after int64) iter.Seq[cluster.RegistryChange]
-	GetMember(ctx context.Context, node string) (messages.Member, error)
-	PutMember(ctx context.Context, m messages.Member, s cluster.Session, cond cluster.Condition) (int64, error)
-	Write(ctx context.Context, node string, s cluster.Session, now time.Time, writes []cluster.RecordWrite) ([]messages.RegistryEvent, error)
-}
+func (u *unitPermit) allowed() bool { return u.free || u.permits.Allowed(u.session()) }
 
-// Sessions is the part of cluster.Store that the tree uses.
-type Sessions interface {
-	OpenSession(ctx context.Context, ttl time.Duration) (cluster.Session, error)
-	EndSession(ctx context.Context, id string) error
-}
+// allow lets the unit be scraped by a claim of the session; of an empty one by none.
+func (u *unitPermit) allow(session string) { u.claimed.Store(&session) }
 
-// Gossip is what the tree hears from its peers. No method blocks.
-type Gossip interface {
-	// Address is where others find this node's gossip, host:port.
-	Address() string
-	// SetStatus is what this node says of itself.
-	SetStatus(PeerStatus)
-	// SetPeers names the nodes to gossip with, and the addresses of their gossip.
-	SetPeers(map[string]string)
-	// Peers are the others.
-	Peers() []Peer
-	// LastContact is when the newest ping that a peer has answered was sent, zero if there was none.
-	LastContact() time.Time
-	// Conflict names the parties if there are two nodes with one name; empty if there are not.
-	Conflict() string
-}
-
-// PeerStatus is what a node says of itself.
-type PeerStatus struct {
-	// Session is the one its claims are bound to.
-	Session string
-	// ReachesStore: the store renews the session.
-	ReachesStore bool
-	// Fenced: the node has given its session up; whoever reads this may end it.
-	Fenced bool
-	// AwaySince is, to the millisecond, since when at the latest the store has not answered the node; zero if it does, or never has.
-	AwaySince time.Time
-}
-
-// Peer is another node as gossip sees it.
-type Peer struct {
-	Node  string
-	Alive bool
-	// Assured is when this node last told the peer that it holds it alive, which the peer may take as evidence; zero if never.
-	Assured time.Time
-	Status  PeerStatus
-}
-
-func (c *Cluster) withDefaults() *Cluster {
-	if c == nil {
-		return nil
+// session is that of the claim; empty if there is none.
+func (u *unitPermit) session() string {
+	if id := u.claimed.Load(); id != nil {
+		return *id
 	}
-	out := *c
-	out.SessionTTL = orDefault(c.SessionTTL, 10*time.Second)
-	out.Settle = orDefault(c.Settle, time.Second)
-	out.Replicas = max(c.Replicas, 1)
-	return &out
+	return ""
 }

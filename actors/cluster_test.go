@@ -5,10 +5,12 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/asynkron/protoactor-go/actor"
 	"github.com/stretchr/testify/require"
 
 	"github.com/ringmaster-agent/ringmaster/actors"
@@ -292,6 +294,8 @@ func TestANodeThatIsRestartedWhileTheStoreIsAwayGoesOnWithWhatItHad(t *testing.T
 				require.Equal(t, runner, w.runners()[config], config)
 			}
 		}
+		require.Zero(t, w.nodes["b"].describe().Cluster.Unowned, "what is not known is not unowned")
+		require.Zero(t, w.nodes["b"].metric("agent_cluster_units_unowned"))
 		for _, n := range w.nodes {
 			n.store.SetUnreachable(false)
 		}
@@ -314,7 +318,7 @@ func TestALogThatWasLeftBehindIsSentAndTheUnitStaysWhereItRuns(t *testing.T) {
 		w.leave("b")
 		w.pass(time.Second)
 		b := w.join("b", func(o *actors.Options) {
-			o.Leftovers = func(asked []messages.Unit) (found []messages.Unit) {
+			o.Leftovers = func(asked []messages.Unit, _ map[string]int) (found []messages.Unit) {
 				for _, u := range asked {
 					if left[u] {
 						found = append(found, u)
@@ -342,7 +346,7 @@ func TestWhatASliceThatIsNoMoreHasLeftUnsentIsSent(t *testing.T) {
 		surplus := messages.Unit{Config: "app", Slice: 1}
 		left := false
 		a := w.join("a", func(o *actors.Options) {
-			o.Leftovers = func(asked []messages.Unit) []messages.Unit {
+			o.Leftovers = func(asked []messages.Unit, _ map[string]int) []messages.Unit {
 				if left && slices.Contains(asked, surplus) {
 					left = false
 					return []messages.Unit{surplus}
@@ -367,5 +371,76 @@ func TestWhatASliceThatIsNoMoreHasLeftUnsentIsSent(t *testing.T) {
 		left = true
 		w.pass(2 * time.Minute)
 		require.Equal(t, append(calls, "open", "drain", "close and remove"), a.pipelines.Calls(surplus.Key()))
+	})
+}
+
+func TestASessionDoesNotOutliveItsTree(t *testing.T) {
+	t.Run("a stop that keeps the claims, in a process that goes on", func(t *testing.T) {
+		inRing(t, func(w *ringWorld) {
+			w.put(8)
+			w.join("a", nil)
+			b := w.join("b", func(o *actors.Options) { o.Cluster.KeepClaims = true })
+			w.pass(5 * time.Second)
+			require.Len(t, w.count(8), 2)
+			session := b.describe().Cluster.Session
+			b.stop(30 * time.Second)
+			delete(w.nodes, "b")
+			_, err := w.admin.SessionIdle(context.Background(), session)
+			require.NoError(t, err, "its next process would find the claims")
+			w.pass(15 * time.Second)
+			_, err = w.admin.SessionIdle(context.Background(), session)
+			require.ErrorIs(t, err, cluster.ErrNotFound)
+			require.Equal(t, map[string]int{"a": 8}, w.count(8))
+			require.NoError(t, b.store.Close())
+		})
+	})
+	t.Run("a panic of the ring actor", func(t *testing.T) {
+		inRing(t, func(w *ringWorld) {
+			var panics atomic.Bool
+			w.put(8)
+			w.join("a", nil)
+			b := w.join("b", func(o *actors.Options) {
+				o.Cluster.KeepClaims = true
+				o.Middleware = append(o.Middleware, func(next actor.ReceiverFunc) actor.ReceiverFunc {
+					return func(c actor.ReceiverContext, envelope *actor.MessageEnvelope) {
+						if _, ok := envelope.Message.(messages.TakePlace); ok && panics.CompareAndSwap(true, false) {
+							panic("on purpose")
+						}
+						next(c, envelope)
+					}
+				})
+			})
+			w.pass(5 * time.Second)
+			session := b.describe().Cluster.Session
+			panics.Store(true)
+			w.pass(time.Minute + 5*time.Second)
+			require.False(t, panics.Load())
+			_, err := w.admin.SessionIdle(context.Background(), session)
+			require.ErrorIs(t, err, cluster.ErrNotFound)
+			require.NotEqual(t, session, b.describe().Cluster.Session)
+			require.Len(t, w.count(8), 2)
+		})
+	})
+}
+
+func TestWhatASliceOfBeforeTheProcessHasLeftUnsentIsSent(t *testing.T) {
+	inRing(t, func(w *ringWorld) {
+		surplus := messages.Unit{Config: "app", Slice: 3}
+		_, err := w.configs.Put(context.Background(), "app", "slices: 2\n"+valid(1), cluster.Condition{})
+		require.NoError(t, err)
+		left := true
+		a := w.join("a", func(o *actors.Options) {
+			o.Leftovers = func(_ []messages.Unit, slices map[string]int) []messages.Unit {
+				if n, known := slices["app"]; left && known && surplus.Slice >= n {
+					require.Equal(t, 2, n)
+					left = false
+					return []messages.Unit{surplus}
+				}
+				return nil
+			}
+		})
+		w.pass(2 * time.Minute)
+		require.Equal(t, []string{"open", "drain", "close and remove"}, a.pipelines.Calls(surplus.Key()))
+		require.Len(t, a.directory.All(), 2)
 	})
 }

@@ -46,15 +46,34 @@ func TestACrashLoopBacksOffIsQuarantinedAndLiftedByANewRevision(t *testing.T) {
 		w.is("a", messages.PhaseQuarantined)
 		require.Equal(w, 10.0, w.metric("agent_metrics_instance_abnormal_exits_total", "instance_name", "a"))
 
-		w.pipelines.On("a", actorstest.Start, nil)
-		w.pass(time.Hour)
+		w.pass(50 * time.Minute)
 		w.is("a", messages.PhaseQuarantined)
+		require.Contains(w, w.unit("a").Hold, "tried again at")
+		require.InDelta(w, 10, time.Until(w.unit("a").NextAttempt).Minutes(), 1)
 
+		w.pipelines.On("a", actorstest.Start, nil)
 		w.source.Put("a", valid(2))
 		w.settle()
 		w.is("a", messages.PhaseRunning)
 		require.Empty(w, w.unit("a").QuarantineReason)
 		require.Empty(w, w.pipelines.Calls("neighbour"))
+	})
+}
+
+func TestAQuarantineLiftsItselfOnceAnHour(t *testing.T) {
+	inWorld(t, nil, func(w *world) {
+		w.pipelines.On("a", actorstest.Open, actorstest.Fail(errBoom))
+		w.source.Put("a", valid(1))
+		w.pass(30 * time.Minute)
+		w.is("a", messages.PhaseQuarantined)
+		generation := w.unit("a").Generation
+		w.pass(3 * time.Hour)
+		w.is("a", messages.PhaseQuarantined)
+		require.Equal(w, generation+3, w.unit("a").Generation, "an attempt an hour")
+		w.pipelines.On("a", actorstest.Open, nil)
+		w.pass(time.Hour)
+		w.is("a", messages.PhaseRunning)
+		require.Empty(w, w.unit("a").QuarantineReason)
 	})
 }
 

@@ -71,7 +71,7 @@ func newWorld(t *testing.T, system *actor.ActorSystem, change func(*actors.Optio
 	options := actors.Options{
 		Configs: w.source, NewPipeline: w.pipelines.New, Directory: w.directory, Registerer: w.registry, Logger: logger,
 		Jitter:  func() float64 { return 1 },
-		Runtime: actors.Runtime{Audit: func(missed string) { t.Errorf("not decided: %s", missed) }},
+		Runtime: actors.Runtime{SinceBoot: func() time.Duration { return 0 }, Audit: func(missed string) { t.Errorf("not decided: %s", missed) }},
 	}
 	if change != nil {
 		change(&options)

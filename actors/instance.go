@@ -2,6 +2,7 @@ package actors
 
 import (
 	"errors"
+	"sync/atomic"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -15,29 +16,61 @@ import (
 // instance is one generation of one unit. It feeds what happens to lifecycle.State.Step and performs the effects.
 type instance struct {
 	*tree
-	unit       messages.Unit
-	generation uint64
-	logger     *zap.Logger
+	identity
+	logger *zap.Logger
 
 	state    lifecycle.State
 	op       *operation
 	pipeline Pipeline
 
-	// wanted is the newest config, applying the one of the operation under way, current the one in force.
-	wanted, applying, current target
-	// resume is what the node before has left, handover what there is for the next.
-	resume, handover messages.Handover
-	// hurry is when the draining has to be over, if a stop said so.
-	hurry time.Time
-	// failure is why it failed; problem and pending are what the drain and the close left.
-	failure string
-	problem string
-	pending uint64
+	targets
+	orders
+	handovers
+	outcomes
 	// over is closed when the generation has released everything. The supervisor looks at it.
 	over chan struct{}
 	// permit is the unit's.
 	permit func() bool
 }
+
+// identity says which instance it is.
+type identity struct {
+	unit       messages.Unit
+	generation uint64
+}
+
+// targets are the versions of its config: wanted is the newest, applying that of the operation under
+// way, current the one in force.
+type targets struct{ wanted, applying, current target }
+
+// orders are how it was told to start and to stop.
+type orders struct {
+	// warm: the pipeline finds its targets before it is prepared.
+	warm bool
+	// hurry is when the draining has to be over, if a stop said so.
+	hurry time.Time
+}
+
+// handovers are what the node before has left (resume), and what there is for the next once it is
+// quiet (handover).
+type handovers struct {
+	resume, handover messages.Handover
+	quiet            bool
+}
+
+// outcomes are what has gone wrong, and what is left.
+type outcomes struct {
+	// failure is why it failed; problem and pending are what the drain and the close left.
+	failure string
+	problem string
+	pending uint64
+	// broken is what the pipeline has reported, which is heard once.
+	broken *breakage
+	heard  bool
+}
+
+// breakage is the first failure that a pipeline has reported, nil if there was none.
+type breakage struct{ err atomic.Pointer[error] }
 
 // target is one version of a config.
 type target struct {
@@ -57,7 +90,7 @@ type pipelineBroke struct{ err error }
 
 func newInstance(t *tree, u messages.Unit, generation uint64, over chan struct{}, permit func() bool) *instance {
 	return &instance{
-		tree: t, unit: u, generation: generation, over: over, permit: permit,
+		tree: t, identity: identity{unit: u, generation: generation}, over: over, permit: permit, outcomes: outcomes{broken: &breakage{}},
 		logger: t.Logger.With(zap.String("instance", u.String()), zap.Uint64("generation", generation)),
 	}
 }
@@ -70,9 +103,7 @@ func (i *instance) Receive(c actor.Context) {
 	case opEnded:
 		i.opEnded(c, m.op)
 	case pipelineBroke:
-		i.failure = "the data path failed: " + m.err.Error()
-		i.logStack(m.err)
-		i.step(c, lifecycle.Input{Kind: lifecycle.Broke})
+		i.broke(c, m.err)
 	case *actor.Stopping:
 		i.abandon()
 	}
@@ -82,6 +113,7 @@ func (i *instance) command(c actor.Context, command messages.InstanceCommand) {
 	switch m := command.(type) {
 	case messages.StartInstance:
 		if m.Generation == i.generation {
+			i.warm = m.Warm
 			i.want(m.Revision, m.Config)
 			i.step(c, lifecycle.Input{Kind: lifecycle.StartWanted, Hold: m.Hold})
 		}
@@ -102,7 +134,49 @@ func (i *instance) command(c actor.Context, command messages.InstanceCommand) {
 			}
 			i.step(c, lifecycle.Input{Kind: lifecycle.StopWanted, Reason: m.Reason})
 		}
+	case messages.CheckInstance:
+		if m.Generation == i.generation {
+			i.check(c, m)
+		}
 	}
+}
+
+// check does what the instance was told and has not heard, and takes in what has happened to it
+// without its hearing of it.
+func (i *instance) check(c actor.Context, m messages.CheckInstance) {
+	if i.op != nil && i.op.over() {
+		i.opEnded(c, i.op)
+	}
+	if err := i.broken.err.Load(); err != nil {
+		i.broke(c, *err)
+	}
+	stops := m.Reason != messages.NotStopping
+	switch {
+	case i.state.Phase == messages.PhaseNew && !stops:
+		i.command(c, messages.StartInstance{Generation: m.Generation, Revision: m.Revision, Config: m.Config, Hold: m.Hold, Warm: m.Hold})
+	case !stops && i.wanted.digest() != m.Config.Digest():
+		i.command(c, messages.ReloadInstance{Generation: m.Generation, Revision: m.Revision, Config: m.Config})
+	case stops && i.state.Reason == messages.NotStopping:
+		i.command(c, messages.StopInstance{Generation: m.Generation, Reason: m.Reason, Within: m.Within})
+	}
+	if !stops && !m.Hold {
+		i.command(c, messages.RunInstance{Generation: m.Generation, Resume: m.Resume})
+	}
+	c.Send(i.supervisor, messages.InstanceChecked{
+		Unit: i.unit, Generation: i.generation, Phase: i.state.Phase, Prepared: i.state.Opened, Revision: i.current.revision, Digest: i.current.digest(),
+		Reloading: i.state.Reload || i.state.Busy == lifecycle.Reload, Quiet: i.quiet, Handover: i.handover, Failure: i.failure, Reason: i.state.Reason,
+	})
+}
+
+// broke takes in that the pipeline has reported a failure.
+func (i *instance) broke(c actor.Context, err error) {
+	if i.heard {
+		return
+	}
+	i.heard = true
+	i.failure = "the data path failed: " + err.Error()
+	i.logStack(err)
+	i.step(c, lifecycle.Input{Kind: lifecycle.Broke})
 }
 
 func (i *instance) want(revision int64, c messages.Config) {
@@ -149,6 +223,7 @@ func (i *instance) report(c actor.Context, what lifecycle.Reported) {
 		i.Directory.remove(u, g)
 		event = messages.InstanceDraining{Unit: u, Generation: g, Reason: i.state.Reason}
 	case lifecycle.Quiet:
+		i.quiet = true
 		event = messages.InstanceQuiet{Unit: u, Generation: g, Handover: i.handover}
 	case lifecycle.Failed:
 		i.Directory.remove(u, g)
@@ -198,8 +273,11 @@ func (i *instance) opEnded(c actor.Context, op *operation) {
 }
 
 func (i *instance) applied(op *operation) {
-	if op.err == nil {
+	switch {
+	case op.err == nil:
 		i.current = i.applying
+	case op.kind == lifecycle.Reload && i.wanted == i.applying:
+		i.wanted = i.current // the supervisor orders it again
 	}
 }
 
@@ -246,7 +324,8 @@ func (i *instance) abandon() {
 	})
 }
 
-// logStack logs where a panic came from. What failed, and that it did, is the supervisor's to log: it is told in an event.
+// logStack logs where a panic came from. What failed, and that it did, is the supervisor's to log:
+// it is told in an event.
 func (i *instance) logStack(err error) {
 	var panicked *PanicError
 	if errors.As(err, &panicked) {

@@ -1,12 +1,12 @@
 package actors
 
 import (
-	"sync/atomic"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/ringmaster-agent/ringmaster/actors/ringactor"
 	"github.com/ringmaster-agent/ringmaster/messages"
 )
 
@@ -19,11 +19,9 @@ type clusterMetrics struct {
 	sessions prometheus.Counter
 	revoked  prometheus.Counter
 	permit   prometheus.GaugeFunc
-	// current is the permit that the gauge shows.
-	current atomic.Pointer[permit]
 }
 
-func newClusterMetrics() *clusterMetrics {
+func newClusterMetrics(permits *ringactor.Permits) *clusterMetrics {
 	m := &clusterMetrics{
 		claims:  prometheus.NewGauge(prometheus.GaugeOpts{Name: "agent_cluster_claims", Help: "Units that this node has claimed."}),
 		unowned: prometheus.NewGauge(prometheus.GaugeOpts{Name: "agent_cluster_units_unowned", Help: "Units that no node has claimed, as this node knows it."}),
@@ -43,7 +41,7 @@ func newClusterMetrics() *clusterMetrics {
 	m.permit = prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "agent_cluster_permitted", Help: "1 if this node may scrape by its claims, 0 if not.",
 	}, func() float64 {
-		if m.current.Load().allowed() {
+		if permits.Permitted() {
 			return 1
 		}
 		return 0
@@ -55,33 +53,29 @@ func (m *clusterMetrics) collectors() []prometheus.Collector {
 	return []prometheus.Collector{m.claims, m.unowned, m.members, m.moves, m.sessions, m.revoked, m.permit}
 }
 
-// showEvery is how often they are brought up to date, as long as there is something to decide: each time everything is looked at.
+// showEvery is how often they are brought up to date, as long as there is something to decide: each
+// time everything is looked at.
 const showEvery = time.Second
 
-// showMetricsSoon has the cluster's gauges brought up to date.
-func (s *supervisor) showMetricsSoon(c actor.Context) {
-	if s.membership != nil && !s.reconciling.showing {
-		s.reconciling.showing = true
-		s.startTimer(c, "metrics", showEvery, showMetrics{})
+// showMetricsSoon has the gauges brought up to date that are about everything.
+func (k *desk) showMetricsSoon(c actor.Context) {
+	if !k.reconciling.showing {
+		k.reconciling.showing = true
+		k.startTimer(c, "metrics", showEvery, showMetrics{})
 	}
 }
 
-func (s *supervisor) showMetrics() {
-	s.reconciling.showing = false
-	s.metrics.cluster.show(s)
-}
-
 // show brings the gauges up to date.
-func (m *clusterMetrics) show(s *supervisor) {
-	registry := s.membership.registry
+func (m *clusterMetrics) show(p picture) {
+	registry := p.membership.registry
 	claims := 0
 	for _, claim := range registry.Claims() {
-		if claim.Held() && claim.Node == s.Cluster.Node {
+		if claim.Held() && claim.Node == p.options.Node {
 			claims++
 		}
 	}
 	m.claims.Set(float64(claims))
-	m.unowned.Set(float64(s.unowned()))
+	m.unowned.Set(float64(p.unowned()))
 	states := map[messages.MemberState]int{messages.Joining: 0, messages.Active: 0, messages.Leaving: 0}
 	for _, member := range registry.Members() {
 		states[member.State]++

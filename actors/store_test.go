@@ -139,3 +139,30 @@ func TestDeletionsThatWereSeenAreBelievedHoweverMany(t *testing.T) {
 		require.Empty(w, w.directory.Names())
 	})
 }
+
+func TestAStoreThatLostItsDataRightAfterUploadsStopsNothingForGood(t *testing.T) {
+	for _, revision := range []int64{1, 4, 30, 59, 500} { // of how many of the configs it seems to know; the last, of more than there ever were
+		t.Run(fmt.Sprint(revision), func(t *testing.T) {
+			inWorld(t, nil, func(w *world) {
+				var names []string
+				for i := range 60 {
+					names = append(names, fmt.Sprintf("app-%02d", i))
+				}
+				w.run(names...) // after the first listing, so that only events told of them
+				w.source.Empty(revision)
+				w.pass(time.Hour)
+				require.Equal(w, names, w.directory.Names())
+				require.Contains(w, w.describe().Doubt, "60 of 60")
+				require.Contains(w, w.unit("app-00").Hold, "emptied, replaced or restored")
+
+				w.source.Put("app-00", valid(2))
+				w.source.Put("app-01", valid(2))
+				w.pass(time.Second)
+				w.source.Delete("app-01")
+				w.pass(time.Minute)
+				require.Empty(w, w.unit("app-00").Hold)
+				require.Equal(w, append(names[:1:1], names[2:]...), w.directory.Names())
+			})
+		})
+	}
+}

@@ -8,6 +8,9 @@ import (
 
 	"github.com/asynkron/protoactor-go/actor"
 	"go.uber.org/zap"
+
+	"github.com/ringmaster-agent/ringmaster/actors/async"
+	"github.com/ringmaster-agent/ringmaster/cluster"
 )
 
 const (
@@ -20,36 +23,52 @@ const (
 	relistLongest = 15 * time.Second
 )
 
-// watcher turns a stream of the store into events for other actors. It lists, then watches from the listing's revision; it
-// lists again when events were lost and, to be safe, every reshard interval. It never gives up.
+// watcher turns a stream of the store into events for other actors. It lists, then watches from the
+// listing's revision; it lists again when events were lost and, to be safe, every reshard interval.
+// It never gives up.
 type watcher struct {
 	*tree
 	feed   feed
 	to     []*actor.PID
 	ctx    context.Context
 	cancel context.CancelFunc
+	calls  calls
 
-	// listing is the number of the newest listing, streaming that of the newest stream; outcomes of others are stale.
-	listing, streaming uint64
-	// busy: a listing is under way. again: another was asked for meanwhile.
+	listings
+	following
+	// at is the point of the newest listing or event. afresh: the store has said since that it is not the one it was.
+	at     cluster.Point
+	afresh bool
+}
+
+// listings is where a watcher is with its listings.
+type listings struct {
+	// listing is the number of the newest; outcomes of others are stale.
+	listing uint64
+	// busy: one is under way, the newest of which began then. again: another was asked for meanwhile.
 	busy, again bool
-	// watched: a stream is open. endStream ends it.
-	watched   bool
-	endStream context.CancelFunc
-	// revision is that of the newest listing or event. afresh: the store has said since that it is not the one it was.
-	revision  int64
-	afresh    bool
+	began       time.Time
+	// failures in a row. next brings the next listing, impatient says that one takes its time.
 	failures  int
 	next      Timer
 	impatient Timer
+}
+
+// following is where it is with its streams.
+type following struct {
+	// streaming is the number of the newest; outcomes of others are stale.
+	streaming uint64
+	// watched: one is open. endStream ends it.
+	watched   bool
+	endStream context.CancelFunc
 }
 
 // feed is what a watcher reads: the configs, or the registry.
 type feed interface {
 	// what it is, for the log.
 	what() string
-	// list returns everything as a message, as of a revision.
-	list(ctx context.Context, afresh bool) (message any, revision int64, err error)
+	// list returns everything as a message, as of a point.
+	list(ctx context.Context, afresh bool) (message any, at cluster.Point, err error)
 	// watch delivers what was changed after the revision, until ctx is over.
 	watch(ctx context.Context, after int64) iter.Seq[news]
 	// unavailable is the message that says that the store can't be read; nil if nobody wants to know.
@@ -64,13 +83,14 @@ type news struct {
 
 // Private messages of the watcher to itself.
 type (
-	// listed is the outcome of a listing.
+	// listed is the outcome of a listing. after is what was known when it was begun.
 	listed struct {
-		number   uint64
-		afresh   bool
-		message  any
-		revision int64
-		err      error
+		number  uint64
+		afresh  bool
+		after   cluster.Point
+		message any
+		at      cluster.Point
+		err     error
 	}
 	// listNow asks for a listing.
 	listNow struct{}
@@ -98,15 +118,31 @@ func newWatcher(t *tree, f feed, to ...*actor.PID) *watcher {
 // Receive implements actor.Actor.
 func (w *watcher) Receive(c actor.Context) {
 	switch m := c.Message().(type) {
-	case *actor.Started, listNow:
-		w.list(c)
-	case listAfresh:
-		w.afresh = true
+	case *actor.Started:
 		w.list(c)
 	case *actor.Stopping:
 		w.cancel()
 		stopTimer(w.next)
 		stopTimer(w.impatient)
+	case check:
+		w.makeGood(c)
+	case ended:
+		if outcome := w.calls.take(m); outcome != nil {
+			w.route(c, outcome)
+		}
+	default:
+		w.route(c, m)
+	}
+}
+
+// route takes in what the watcher is told, or has found.
+func (w *watcher) route(c actor.Context, message any) {
+	switch m := message.(type) {
+	case listNow:
+		w.list(c)
+	case listAfresh:
+		w.afresh = true
+		w.list(c)
 	case notListed:
 		if w.busy && m.number == w.listing {
 			w.unavailable(c, "the store has not answered for "+listPatience.String())
@@ -127,20 +163,30 @@ func (w *watcher) Receive(c actor.Context) {
 	}
 }
 
+// makeGood goes on from where the watcher waits for a message that was lost.
+func (w *watcher) makeGood(c actor.Context) {
+	for _, outcome := range w.calls.lost() {
+		w.route(c, outcome)
+	}
+	if !w.busy && w.now().Sub(w.began) > w.ReshardInterval+time.Second {
+		w.list(c)
+	}
+}
+
 func (w *watcher) list(c actor.Context) {
 	if w.busy {
 		w.again = true
 		return
 	}
-	w.busy, w.again = true, false
+	w.busy, w.again, w.began = true, false, w.now()
 	w.listing++
 	stopTimer(w.next)
-	out := listed{number: w.listing, afresh: w.afresh}
+	out := listed{number: w.listing, afresh: w.afresh, after: w.at}
 	w.impatient = w.after(listPatience, c.Self(), notListed{number: w.listing})
-	w.do(c.Self(), func() (err error) {
+	w.calls.begin(w.tree, c.Self(), func() (err error) {
 		ctx, cancel := w.Runtime.Timeout(w.ctx, listTimeout)
 		defer cancel()
-		out.message, out.revision, err = w.feed.list(ctx, out.afresh)
+		out.message, out.at, err = w.feed.list(ctx, out.afresh)
 		return err
 	}, func(err error) any { out.err = err; return out })
 }
@@ -155,13 +201,22 @@ func (w *watcher) listed(c actor.Context, m listed) {
 	if w.failures > 0 {
 		w.Logger.Info("store answers again", zap.String("what", w.feed.what()), zap.Int("failures", w.failures))
 	}
-	w.failures, w.revision = 0, m.revision
+	w.failures = 0
+	if !m.at.Follows(m.after) && !m.afresh {
+		// A listing can't be older than an event that was heard before it was begun, unless the store is not the one it was.
+		w.Logger.Warn("store is not where it was before; was it emptied, replaced or restored?", zap.String("what", w.feed.what()),
+			zap.Int64("revision", m.at.Revision), zap.Int64("seen", m.after.Revision))
+		w.afresh = true
+		w.list(c)
+		return
+	}
+	w.at = m.at
 	if m.afresh {
 		w.afresh = false
 	}
 	w.tell(c, m.message)
 	if !w.watched || m.afresh {
-		w.stream(c, m.revision)
+		w.stream(c, m.at.Revision)
 	}
 	if w.again {
 		w.list(c)
@@ -206,7 +261,7 @@ func (w *watcher) stream(c actor.Context, after int64) {
 	var ctx context.Context
 	ctx, w.endStream = context.WithCancel(w.ctx)
 	number, self := w.streaming, c.Self()
-	w.do(self, func() error {
+	w.calls.begin(w.tree, self, func() error {
 		for n := range w.feed.watch(ctx, after) {
 			w.root.Send(self, streamed{number: number, news: n})
 		}
@@ -216,17 +271,13 @@ func (w *watcher) stream(c actor.Context, after int64) {
 
 func (w *watcher) event(c actor.Context, n news) {
 	if n.message != nil {
-		w.revision = max(w.revision, n.revision)
+		w.at.Revision = max(w.at.Revision, n.revision)
 		w.tell(c, n.message)
 		return
 	}
 	w.Logger.Info("changes were missed; listing again", zap.String("what", w.feed.what()), zap.Int64("revision", n.revision))
-	w.afresh = w.afresh || n.revision < w.revision
+	w.afresh = w.afresh || n.revision < w.at.Revision
 	w.list(c)
 }
 
-func stopTimer(t Timer) {
-	if t != nil {
-		t.Stop()
-	}
-}
+func stopTimer(t Timer) { async.StopTimer(t) }

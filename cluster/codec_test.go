@@ -12,7 +12,7 @@ import (
 
 func compress(t testing.TB, text string) []byte {
 	t.Helper()
-	value, err := encodeConfig(gzip.NewWriter(nil), text, time.Time{})
+	value, err := encodeConfig(gzip.NewWriter(nil), Document{Text: text}, time.Time{})
 	require.NoError(t, err)
 	return value
 }
@@ -27,7 +27,7 @@ func TestTextSurvivesTheStoreByteForByte(t *testing.T) {
 
 func TestAValueTellsWhenItWasWritten(t *testing.T) {
 	for _, at := range []time.Time{{}, time.Unix(1_800_000_000, 0).UTC(), time.Unix(1<<32-1, 0).UTC()} {
-		value, err := encodeConfig(gzip.NewWriter(nil), "name: a", at)
+		value, err := encodeConfig(gzip.NewWriter(nil), Document{Text: "name: a"}, at)
 		require.NoError(t, err)
 		text, written, err := new(configDecoder).decode(value)
 		require.NoError(t, err)
@@ -50,7 +50,7 @@ func TestGzipOfOtherWritersIsUnderstood(t *testing.T) {
 }
 
 func TestTextThatIsTooLongIsRefused(t *testing.T) {
-	_, err := encodeConfig(gzip.NewWriter(nil), strings.Repeat("x", maxConfigText+1), time.Time{})
+	_, err := encodeConfig(gzip.NewWriter(nil), Document{Text: strings.Repeat("x", maxConfigText+1)}, time.Time{})
 	require.ErrorContains(t, err, "limit")
 }
 

@@ -22,25 +22,37 @@ type Configs struct {
 // StoredConfig is one config as the store has it. For EventDelete only Name and Revision are set.
 type StoredConfig struct {
 	Name string
-	// Text is exactly what the user wrote.
+	// Text is exactly what the user wrote, without what Document.Insert added.
 	Text string
 	// Revision is the store's revision at which the config was last written, or deleted.
 	Revision int64
-	// Changed is when a config that existed was written again, to the second, by the clock of who wrote it; what all nodes see alike. Zero if it is new, or if who
-	// wrote it has not said so, as the retired scraping service.
+	// Changed is when a config that existed was written again, to the second, by the clock of who
+	// wrote it; what all nodes see alike. Zero if it is new, or if who wrote it has not said so, as
+	// Grafana Agent.
 	Changed time.Time
 	// Err says why the value could not be decoded; Text is empty then. It concerns this config only.
 	Err error
 }
 
-// ConfigEvent is one change of the set of configs, with the meaning of Event. For EventRelist only Config.Revision is set.
+// Document is a config's text on its way into the store.
+type Document struct {
+	// Text is what the user wrote.
+	Text string
+	// Insert is stored inside of Text, at byte At, for readers that take a config's name from its
+	// text, as Grafana Agent does. Who reads the config here gets Text without it.
+	Insert string
+	At     int
+}
+
+// ConfigEvent is one change of the set of configs, with the meaning of Event. For EventRelist only
+// Config.Revision is set.
 type ConfigEvent struct {
 	Kind   EventKind
 	Config StoredConfig
 }
 
-// NewConfigs returns the repository under prefix. A key is the prefix with the name behind it, nothing between and nothing
-// escaped, as the retired scraping service had it. The prefix may be empty.
+// NewConfigs returns the repository under prefix. A key is the prefix with the name behind it,
+// nothing between and nothing escaped, as Grafana Agent had it. The prefix may be empty.
 func NewConfigs(s Store, prefix string) *Configs {
 	c := &Configs{store: s, prefix: prefix}
 	c.encoders.New = func() any { return gzip.NewWriter(nil) }
@@ -48,8 +60,8 @@ func NewConfigs(s Store, prefix string) *Configs {
 	return c
 }
 
-// Get reads one config. ErrNotFound if there is none. A value that can't be decoded is not an error of Get: it is told in
-// StoredConfig.Err.
+// Get reads one config. ErrNotFound if there is none. A value that can't be decoded is not an error
+// of Get: it is told in StoredConfig.Err.
 func (c *Configs) Get(ctx context.Context, name string) (StoredConfig, error) {
 	e, err := c.store.Get(ctx, c.prefix+name)
 	if err != nil {
@@ -60,10 +72,10 @@ func (c *Configs) Get(ctx context.Context, name string) (StoredConfig, error) {
 
 // List reads all configs in one read, sorted by name, as of one revision. Values that can't be decoded are among them,
 // with their Err.
-func (c *Configs) List(ctx context.Context) (configs []StoredConfig, revision int64, err error) {
+func (c *Configs) List(ctx context.Context) (configs []StoredConfig, at Point, err error) {
 	l, err := c.store.List(ctx, c.prefix)
 	if err != nil {
-		return nil, 0, fmt.Errorf("list configs: %w", err)
+		return nil, Point{}, fmt.Errorf("list configs: %w", err)
 	}
 	configs = make([]StoredConfig, 0, len(l.Entries))
 	for _, e := range l.Entries {
@@ -71,16 +83,22 @@ func (c *Configs) List(ctx context.Context) (configs []StoredConfig, revision in
 			configs = append(configs, c.decode(e))
 		}
 	}
-	return configs, l.Revision, nil
+	return configs, Point{Revision: l.Revision, Era: l.Era}, nil
 }
 
-// Put stores a config and returns once it is durable. The name must not be empty. ErrConflict if the condition does not hold.
+// Put is PutDocument of a text that gets no insertion.
 func (c *Configs) Put(ctx context.Context, name, text string, cond Condition) (PutResult, error) {
+	return c.PutDocument(ctx, name, Document{Text: text}, cond)
+}
+
+// PutDocument stores a config and returns once it is durable. The name must not be empty.
+// ErrConflict if the condition does not hold.
+func (c *Configs) PutDocument(ctx context.Context, name string, d Document, cond Condition) (PutResult, error) {
 	if name == "" {
 		return PutResult{}, fmt.Errorf("put config: the name is empty")
 	}
 	w := c.encoders.Get().(*gzip.Writer)
-	value, err := encodeConfig(w, text, time.Now())
+	value, err := encodeConfig(w, d, time.Now())
 	c.encoders.Put(w)
 	if err != nil {
 		return PutResult{}, fmt.Errorf("put config %q: %w", name, err)

@@ -5,6 +5,7 @@ import (
 	"compress/gzip"
 	"context"
 	"errors"
+	"io"
 	"iter"
 	"testing"
 	"time"
@@ -119,9 +120,9 @@ func TestAValueThatIsGarbageDoesNotHurtItsNeighbours(t *testing.T) {
 	putRaw(t, store, "elsewhere/d", "not ours")
 	last := putConfig(t, configs, "c", "text of c")
 
-	list, rev, err := configs.List(t.Context())
+	list, at, err := configs.List(t.Context())
 	require.NoError(t, err)
-	require.Equal(t, last, rev)
+	require.Equal(t, last, at.Revision)
 	require.Len(t, list, 3)
 	require.Equal(t, []string{"text of a", "", "text of c"}, []string{list[0].Text, list[1].Text, list[2].Text})
 	require.NoError(t, list[0].Err)
@@ -192,5 +193,53 @@ func TestAWatchEndsWithTheStore(t *testing.T) {
 	require.NoError(t, store.Close())
 	for range configs.Watch(t.Context(), 1) {
 		require.Fail(t, "nothing can come of a closed store")
+	}
+}
+
+func TestWhatWasInsertedIsInTheStoreAndNotInTheText(t *testing.T) {
+	configs, store := newConfigs(t)
+	const text, line = "# mine\nscrape_configs: []\n", "name: a\n"
+	for _, at := range []int{0, len("# mine\n"), len(text)} {
+		_, err := configs.PutDocument(t.Context(), "a", cluster.Document{Text: text, Insert: line, At: at}, cluster.Condition{})
+		require.NoError(t, err)
+		got, err := configs.Get(t.Context(), "a")
+		require.NoError(t, err)
+		require.NoError(t, got.Err)
+		require.Equal(t, text, got.Text)
+
+		entry, err := store.Get(t.Context(), prefix+"a")
+		require.NoError(t, err)
+		r, err := gzip.NewReader(bytes.NewReader(entry.Value))
+		require.NoError(t, err)
+		stored, err := io.ReadAll(r)
+		require.NoError(t, err)
+		require.Equal(t, text[:at]+line+text[at:], string(stored), "what any other reader of gzip finds")
+	}
+	_, err := configs.PutDocument(t.Context(), "a", cluster.Document{Text: text, Insert: line, At: len(text) + 1}, cluster.Condition{})
+	require.ErrorContains(t, err, "is not in a text of")
+}
+
+func TestAHeaderThatSpeaksOfOtherBytesIsAnErrorOfThatConfig(t *testing.T) {
+	configs, store := newConfigs(t)
+	for extra, want := range map[string]string{
+		"RM\x08\x00\x01\x00\x00\x00\xff\x00\x00\x00": "bytes 1 to 256 were inserted, and the text has 4",
+		"RM\x08\x00\x01": "cut off",
+		"XY\x00\x00":     "",
+	} {
+		var value bytes.Buffer
+		w := gzip.NewWriter(&value)
+		w.Extra = []byte(extra)
+		_, err := w.Write([]byte("text"))
+		require.NoError(t, err)
+		require.NoError(t, w.Close())
+		putRaw(t, store, prefix+"a", value.String())
+		got, err := configs.Get(t.Context(), "a")
+		require.NoError(t, err)
+		if want == "" {
+			require.NoError(t, got.Err)
+			require.Equal(t, "text", got.Text)
+			continue
+		}
+		require.ErrorContains(t, got.Err, want)
 	}
 }

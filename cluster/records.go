@@ -11,26 +11,32 @@ import (
 
 // memberRecord is a member's value in the store.
 type memberRecord struct {
-	Version  int       `json:"v"`
-	Node     string    `json:"node"`
-	Address  string    `json:"address"`
-	Scheme   string    `json:"scheme,omitempty"`
-	Gossip   string    `json:"gossip,omitempty"`
-	Zone     string    `json:"zone,omitempty"`
-	State    string    `json:"state"`
-	Tokens   []uint32  `json:"tokens"`
-	Settings string    `json:"settings,omitempty"`
-	Program  string    `json:"program,omitempty"`
-	Since    time.Time `json:"since"`
+	Version int    `json:"v"`
+	Node    string `json:"node"`
+	// Incarnation was not there in the first agents of this version; it is empty then.
+	Incarnation string    `json:"incarnation,omitempty"`
+	Address     string    `json:"address"`
+	Scheme      string    `json:"scheme,omitempty"`
+	Gossip      string    `json:"gossip,omitempty"`
+	Zone        string    `json:"zone,omitempty"`
+	State       string    `json:"state"`
+	Tokens      []uint32  `json:"tokens"`
+	Settings    string    `json:"settings,omitempty"`
+	Program     string    `json:"program,omitempty"`
+	Unfit       string    `json:"unfit,omitempty"`
+	Declines    []string  `json:"declines,omitempty"`
+	Cordoned    bool      `json:"cordoned,omitempty"`
+	Since       time.Time `json:"since"`
 }
 
 // unitRecord is a claim's or an intent's value in the store. The key says which unit it is about.
 type unitRecord struct {
-	Version  int       `json:"v"`
-	Node     string    `json:"node"`
-	Since    time.Time `json:"since"`
-	Released bool      `json:"released,omitempty"`
-	Handover string    `json:"handover,omitempty"`
+	Version     int       `json:"v"`
+	Node        string    `json:"node"`
+	Incarnation string    `json:"incarnation,omitempty"`
+	Since       time.Time `json:"since"`
+	Released    bool      `json:"released,omitempty"`
+	Handover    string    `json:"handover,omitempty"`
 }
 
 func tokensOf(m messages.Member) []uint32 {
@@ -55,8 +61,9 @@ func decodeMember(node string, e Entry) messages.Member {
 	case !ok:
 		m.Problem = fmt.Sprintf("the record at %q has the unknown state %q", e.Key, record.State)
 	default:
-		m.Address, m.Scheme, m.Gossip, m.Zone, m.State = record.Address, record.Scheme, record.Gossip, record.Zone, state
+		m.Incarnation, m.Address, m.Scheme, m.Gossip, m.Zone, m.State = record.Incarnation, record.Address, record.Scheme, record.Gossip, record.Zone, state
 		m.Tokens, m.Settings, m.Version, m.Since = messages.NewList(record.Tokens...), record.Settings, record.Program, record.Since
+		m.Unfit, m.Declines, m.Cordoned = record.Unfit, messages.NewList(record.Declines...), record.Cordoned
 	}
 	return m
 }
@@ -81,7 +88,7 @@ func decodeClaim(unit messages.Unit, e Entry) messages.Claim {
 		c.Problem = err.Error() + "; if no agent of that version runs, delete the key"
 		return c
 	}
-	c.Node, c.Since, c.Released, c.Handover = record.Node, record.Since, record.Released, messages.Handover(record.Handover)
+	c.Node, c.Incarnation, c.Since, c.Released, c.Handover = record.Node, record.Incarnation, record.Since, record.Released, messages.Handover(record.Handover)
 	return c
 }
 
@@ -91,7 +98,7 @@ func decodeIntent(unit messages.Unit, e Entry) (messages.Intent, bool) {
 	if decodeRecord(e, &record, &record.Version) != nil || record.Node == "" {
 		return messages.Intent{}, false
 	}
-	return messages.Intent{Unit: unit, Node: record.Node, Session: e.Session, Revision: e.Revision, Since: record.Since}, true
+	return messages.Intent{Unit: unit, Node: record.Node, Incarnation: record.Incarnation, Session: e.Session, Revision: e.Revision, Since: record.Since}, true
 }
 
 // decodeRecord reads a value; version points into record.

@@ -47,7 +47,8 @@ func FuzzDecodeMember(f *testing.F) {
 	})
 }
 
-// A claim names a node, or it is a problem and nothing else; in either case it is held unless it says that it is released.
+// A claim names a node, or it is a problem and nothing else; in either case it is held unless it
+// says that it is released.
 func FuzzDecodeClaim(f *testing.F) {
 	recordSeeds(f)
 	f.Fuzz(func(t *testing.T, value []byte) {
@@ -83,9 +84,9 @@ func FuzzSubject(f *testing.F) {
 		}
 		switch about.folder {
 		case membersFolder:
-			require.Equal(t, key, membersFolder+about.node)
+			require.Equal(t, key, membersFolder+about.name)
 		default:
-			require.Equal(t, prefix+key, r.key(RecordWrite{Unit: about.unit, Intent: about.folder == intentsFolder}))
+			require.Equal(t, prefix+key, r.key(messages.Record{Unit: about.unit, Intent: about.folder == intentsFolder}))
 		}
 	})
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"iter"
+	"slices"
 	"strings"
 	"time"
 
@@ -18,13 +19,18 @@ const (
 	membersFolder = "members/"
 	claimsFolder  = "claims/"
 	intentsFolder = "intents/"
+	holdsFolder   = "holds/"
+	cordonsFolder = "cordons/"
 )
 
-// Registry is the repository of what nodes tell each other through a Store: members, claims and intents, each a JSON value under
-// <prefix>members/<node>, <prefix>claims/<unit key> and <prefix>intents/<unit key>. It keeps nothing and decides nothing.
+// Registry is the repository of what nodes tell each other through a Store: members, claims and
+// intents, each a JSON value under <prefix>members/<node>, <prefix>claims/<unit key> and
+// <prefix>intents/<unit key>; and of what people have ordered, under <prefix>holds/<config> and
+// <prefix>cordons/<node>. It keeps nothing and decides nothing.
 //
-// A record that can't be read is told as one: a member or a claim with its Problem, so that nobody takes it for absent. An
-// intent that can't be read is told as one that is gone. Other keys under the prefix are nobody's (the retired service kept its ring there).
+// A record that can't be read is told as one: a member or a claim with its Problem, so that nobody
+// takes it for absent. An intent that can't be read is told as one that is gone. Other keys under
+// the prefix are nobody's (Grafana Agent kept its ring there).
 type Registry struct {
 	store  Store
 	prefix string
@@ -37,16 +43,8 @@ type RegistryChange struct {
 	Revision int64
 }
 
-// RecordWrite is one claim or intent to write or to delete.
-type RecordWrite struct {
-	Unit   messages.Unit
-	Intent bool
-	Delete bool
-	If     Condition
-	// Released and Handover are a claim's.
-	Released bool
-	Handover messages.Handover
-}
+// Author is the process that writes.
+type Author struct{ Node, Incarnation string }
 
 // NewRegistry returns the repository under prefix, which may be empty.
 func NewRegistry(s Store, prefix string) *Registry { return &Registry{store: s, prefix: prefix} }
@@ -63,6 +61,8 @@ func (r *Registry) List(ctx context.Context) (messages.RegistryListed, error) {
 	var members []messages.Member
 	var claims []messages.Claim
 	var intents []messages.Intent
+	var holds []messages.ConfigHold
+	var cordons []messages.NodeCordon
 	for _, entry := range l.Entries {
 		switch e := r.decode(entry).(type) {
 		case messages.MemberPut:
@@ -71,11 +71,16 @@ func (r *Registry) List(ctx context.Context) (messages.RegistryListed, error) {
 			claims = append(claims, e.Claim)
 		case messages.IntentPut:
 			intents = append(intents, e.Intent)
+		case messages.HoldPut:
+			holds = append(holds, e.Hold)
+		case messages.CordonPut:
+			cordons = append(cordons, e.Cordon)
 		}
 	}
 	return messages.RegistryListed{
 		Members: messages.NewList(members...), Claims: messages.NewList(claims...), Intents: messages.NewList(intents...),
-		Revision: l.Revision,
+		Holds: messages.NewList(holds...), Cordons: messages.NewList(cordons...),
+		Revision: l.Revision, Era: l.Era,
 	}, nil
 }
 
@@ -114,8 +119,9 @@ func (r *Registry) GetMember(ctx context.Context, node string) (messages.Member,
 // PutMember writes a member's record, bound to the session, and returns its revision. ErrConflict, ErrSessionLost.
 func (r *Registry) PutMember(ctx context.Context, m messages.Member, s Session, cond Condition) (int64, error) {
 	value, err := json.Marshal(memberRecord{
-		Version: recordVersion, Node: m.Node, Address: m.Address, Scheme: m.Scheme, Gossip: m.Gossip, Zone: m.Zone, State: m.State.String(),
+		Version: recordVersion, Node: m.Node, Incarnation: m.Incarnation, Address: m.Address, Scheme: m.Scheme, Gossip: m.Gossip, Zone: m.Zone, State: m.State.String(),
 		Tokens: tokensOf(m), Settings: m.Settings, Program: m.Version, Since: m.Since.UTC(),
+		Unfit: m.Unfit, Declines: slices.Collect(m.Declines.All()), Cordoned: m.Cordoned,
 	})
 	if err != nil {
 		return 0, fmt.Errorf("put member %q: %w", m.Node, err)
@@ -127,80 +133,96 @@ func (r *Registry) PutMember(ctx context.Context, m messages.Member, s Session, 
 	return res.Revision, nil
 }
 
-// RemoveMember removes a member's record, whoever's it is. ErrNotFound if there is none.
-func (r *Registry) RemoveMember(ctx context.Context, node string) error {
-	if _, err := r.store.Delete(ctx, r.prefix+membersFolder+node, Condition{}); err != nil {
+// RemoveMember removes a member's record, if the condition holds. ErrNotFound if there is none, ErrConflict.
+func (r *Registry) RemoveMember(ctx context.Context, node string, cond Condition) error {
+	if _, err := r.store.Delete(ctx, r.prefix+membersFolder+node, cond); err != nil {
 		return fmt.Errorf("remove member %q: %w", node, err)
 	}
 	return nil
 }
 
-// Write writes claims and intents of the node, at most MaxBatch of them, in one step. What it returns has an item for each write: the
-// event that tells of it, or nil if its condition did not hold. ErrSessionLost if the session has ended: then nothing was written.
-func (r *Registry) Write(ctx context.Context, node string, s Session, now time.Time, writes []RecordWrite) ([]messages.RegistryEvent, error) {
+// Write writes claims and intents of the author, at most MaxBatch of them, in one step. What it
+// returns has an item for each write. ErrSessionLost if the session has ended: then nothing was
+// written.
+func (r *Registry) Write(ctx context.Context, by Author, s Session, now time.Time, writes []messages.RecordWrite) ([]messages.RecordWritten, error) {
 	now = now.UTC().Round(0) // as it comes back from the store
 	ops := make([]Op, len(writes))
 	for i, w := range writes {
-		key := r.key(w)
-		if w.Delete {
-			ops[i].Delete = &DeleteRequest{Key: key, If: w.If}
-			continue
-		}
-		value, err := json.Marshal(unitRecord{Version: recordVersion, Node: node, Since: now, Released: w.Released, Handover: string(w.Handover)})
+		op, err := r.operation(w, by, s, now)
 		if err != nil {
-			return nil, fmt.Errorf("write the claim of %q: %w", w.Unit.Key(), err)
+			return nil, err
 		}
-		ops[i].Put = &PutRequest{Key: key, Value: value, If: w.If, Session: s}
+		ops[i] = op
 	}
 	results, err := r.store.Batch(ctx, ops)
 	if err != nil {
 		return nil, fmt.Errorf("write %d claims and intents: %w", len(writes), err)
 	}
-	events := make([]messages.RegistryEvent, len(writes))
+	written := make([]messages.RecordWritten, len(writes))
 	for i, result := range results {
+		written[i] = messages.RecordWritten{Record: writes[i].Record(), Refused: true}
 		if result.Err == nil {
-			events[i] = told(writes[i], node, s.ID(), result.Revision, now)
+			written[i] = told(writes[i], by, s.ID(), result.Revision, now)
 		}
 	}
-	return events, nil
+	return written, nil
 }
 
-// told is the event that a watch will deliver for the write.
-func told(w RecordWrite, node, session string, revision int64, now time.Time) messages.RegistryEvent {
-	switch {
-	case w.Intent && w.Delete:
-		return messages.IntentGone{Unit: w.Unit, Revision: revision}
-	case w.Intent:
-		return messages.IntentPut{Intent: messages.Intent{Unit: w.Unit, Node: node, Session: session, Revision: revision, Since: now}}
-	case w.Delete:
-		return messages.ClaimGone{Unit: w.Unit, Revision: revision}
-	default:
-		return messages.ClaimPut{Claim: messages.Claim{
-			Unit: w.Unit, Node: node, Session: session, Revision: revision, Since: now, Released: w.Released, Handover: w.Handover,
-		}}
+func (r *Registry) operation(w messages.RecordWrite, by Author, s Session, now time.Time) (Op, error) {
+	key, cond := r.key(w.Record()), Condition{Revision: w.Revision, Absent: w.Revision == 0}
+	switch w.Kind {
+	case messages.RemoveClaim, messages.WithdrawIntent:
+		return Op{Delete: &DeleteRequest{Key: key, If: cond}}, nil
+	case messages.IntendUnit:
+		cond = Condition{}
 	}
+	record := unitRecord{Version: recordVersion, Node: by.Node, Incarnation: by.Incarnation, Since: now}
+	if w.Kind == messages.ReleaseUnit {
+		record.Released, record.Handover = true, string(w.Handover)
+	}
+	value, err := json.Marshal(record)
+	if err != nil {
+		return Op{}, fmt.Errorf("write the claim of %q: %w", w.Unit.Key(), err)
+	}
+	return Op{Put: &PutRequest{Key: key, Value: value, If: cond, Session: s}}, nil
 }
 
-func (r *Registry) key(w RecordWrite) string {
+// told is what a watch will tell of the write.
+func told(w messages.RecordWrite, by Author, session string, revision int64, now time.Time) messages.RecordWritten {
+	out := messages.RecordWritten{Record: w.Record(), Revision: revision}
+	switch w.Kind {
+	case messages.IntendUnit:
+		out.Intent = messages.Intent{Unit: w.Unit, Node: by.Node, Incarnation: by.Incarnation, Session: session, Revision: revision, Since: now}
+	case messages.ClaimUnit, messages.ReleaseUnit:
+		out.Claim = messages.Claim{Unit: w.Unit, Node: by.Node, Incarnation: by.Incarnation, Session: session, Revision: revision, Since: now}
+		if w.Kind == messages.ReleaseUnit {
+			out.Claim.Released, out.Claim.Handover = true, w.Handover
+		}
+	}
+	return out
+}
+
+func (r *Registry) key(w messages.Record) string {
 	if w.Intent {
 		return r.prefix + intentsFolder + w.Unit.Key()
 	}
 	return r.prefix + claimsFolder + w.Unit.Key()
 }
 
-// subject is what a key is about: a member, or a unit's claim or intent.
+// subject is what a key is about: a member, a unit's claim or intent, a config's hold or a node's cordon.
 type subject struct {
 	folder string
-	node   string
-	unit   messages.Unit
+	// name is that of the node or of the config.
+	name string
+	unit messages.Unit
 }
 
 // subject reports false for a key that is nobody's.
 func (r *Registry) subject(key string) (subject, bool) {
 	folder, name, _ := strings.Cut(strings.TrimPrefix(key, r.prefix), "/")
-	s := subject{folder: folder + "/", node: name}
+	s := subject{folder: folder + "/", name: name}
 	switch s.folder {
-	case membersFolder:
+	case membersFolder, holdsFolder, cordonsFolder:
 		return s, name != ""
 	case claimsFolder, intentsFolder:
 		unit, ok := messages.ParseUnit(name)
@@ -218,9 +240,13 @@ func (r *Registry) decode(e Entry) messages.RegistryEvent {
 	case !ok:
 		return nil
 	case about.folder == membersFolder:
-		return messages.MemberPut{Member: decodeMember(about.node, e)}
+		return messages.MemberPut{Member: decodeMember(about.name, e)}
 	case about.folder == claimsFolder:
 		return messages.ClaimPut{Claim: decodeClaim(about.unit, e)}
+	case about.folder == holdsFolder:
+		return messages.HoldPut{Hold: decodeHold(about.name, e)}
+	case about.folder == cordonsFolder:
+		return messages.CordonPut{Cordon: decodeCordon(about.name, e)}
 	}
 	if intent, ok := decodeIntent(about.unit, e); ok {
 		return messages.IntentPut{Intent: intent}
@@ -235,9 +261,13 @@ func (r *Registry) gone(e Entry) messages.RegistryEvent {
 	case !ok:
 		return nil
 	case about.folder == membersFolder:
-		return messages.MemberGone{Node: about.node, Revision: e.Revision}
+		return messages.MemberGone{Node: about.name, Revision: e.Revision}
 	case about.folder == claimsFolder:
 		return messages.ClaimGone{Unit: about.unit, Revision: e.Revision}
+	case about.folder == holdsFolder:
+		return messages.HoldGone{Config: about.name, Revision: e.Revision}
+	case about.folder == cordonsFolder:
+		return messages.CordonGone{Node: about.name, Revision: e.Revision}
 	default:
 		return messages.IntentGone{Unit: about.unit, Revision: e.Revision}
 	}

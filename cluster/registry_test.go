@@ -51,9 +51,9 @@ func someMember(node string) messages.Member {
 	}
 }
 
-func claims(units ...messages.Unit) (writes []cluster.RecordWrite) {
+func claims(units ...messages.Unit) (writes []messages.RecordWrite) {
 	for _, u := range units {
-		writes = append(writes, cluster.RecordWrite{Unit: u, If: cluster.Condition{Absent: true}})
+		writes = append(writes, messages.RecordWrite{Unit: u, Kind: messages.ClaimUnit})
 	}
 	return writes
 }
@@ -85,8 +85,8 @@ func TestAMemberGoesWithItsSessionOrWhenItIsRemoved(t *testing.T) {
 		_, err := r.PutMember(t.Context(), someMember(node), session, cluster.Condition{})
 		require.NoError(t, err)
 	}
-	require.NoError(t, r.RemoveMember(t.Context(), "a"))
-	require.ErrorIs(t, r.RemoveMember(t.Context(), "a"), cluster.ErrNotFound)
+	require.NoError(t, r.RemoveMember(t.Context(), "a", cluster.Condition{}))
+	require.ErrorIs(t, r.RemoveMember(t.Context(), "a", cluster.Condition{}), cluster.ErrNotFound)
 	require.NoError(t, store.EndSession(t.Context(), session.ID()))
 	_, err := r.GetMember(t.Context(), "b")
 	require.ErrorIs(t, err, cluster.ErrNotFound)
@@ -105,26 +105,32 @@ func TestAMembersConditionReachesTheStore(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// What Write returns is what a watch tells and what a listing has, field by field, so nobody sees a difference between them.
+// me is the process that writes.
+var me = cluster.Author{Node: "me", Incarnation: "first"}
+
+// What Write returns is what a watch tells and what a listing has, field by field, so nobody sees a
+// difference between them.
 func TestAWriteReturnsWhatTheStoreTells(t *testing.T) {
 	r, store := newRegistry(t, "collectors/")
 	session := openSession(t, store)
 	pull, stop := iter.Pull(r.Watch(t.Context(), 0))
 	defer stop()
-	step := func(writes ...cluster.RecordWrite) []messages.RegistryEvent {
-		events, err := r.Write(t.Context(), "me", session, noon.Add(time.Nanosecond), writes)
+	step := func(writes ...messages.RecordWrite) []messages.RegistryEvent {
+		written, err := r.Write(t.Context(), me, session, noon.Add(time.Nanosecond), writes)
 		require.NoError(t, err)
-		require.Len(t, events, len(writes))
-		var seen []messages.RegistryEvent
-		for range events {
+		require.Len(t, written, len(writes))
+		var seen, events []messages.RegistryEvent
+		for i := range written {
+			require.Equal(t, writes[i].Record(), written[i].Record)
+			events = append(events, written[i].Event())
 			seen = append(seen, next(t, pull).Event)
 		}
 		require.ElementsMatch(t, events, seen)
 		return events
 	}
-	claimed := step(append(claims(app, part), cluster.RecordWrite{Unit: app, Intent: true})...)
+	claimed := step(append(claims(app, part), messages.RecordWrite{Unit: app, Kind: messages.IntendUnit})...)
 	claim := claimed[0].(messages.ClaimPut).Claim
-	require.Equal(t, messages.Claim{Unit: app, Node: "me", Session: session.ID(), Revision: claim.Revision, Since: noon.UTC().Add(time.Nanosecond)}, claim)
+	require.Equal(t, messages.Claim{Unit: app, Node: "me", Incarnation: "first", Session: session.ID(), Revision: claim.Revision, Since: noon.UTC().Add(time.Nanosecond)}, claim)
 	require.Equal(t, part, claimed[1].(messages.ClaimPut).Claim.Unit)
 	intent := claimed[2].(messages.IntentPut).Intent
 
@@ -135,11 +141,12 @@ func TestAWriteReturnsWhatTheStoreTells(t *testing.T) {
 	require.Equal(t, claim, listed.Claims.At(0))
 	require.Equal(t, claim.Revision, listed.Revision, "one batch is one revision")
 
-	released := step(cluster.RecordWrite{Unit: app, If: cluster.Condition{Revision: claim.Revision}, Released: true, Handover: `ticks "<&>" 1`})
+	released := step(messages.RecordWrite{Unit: app, Kind: messages.ReleaseUnit, Revision: claim.Revision, Handover: `ticks "<&>" 1`})
 	claim = released[0].(messages.ClaimPut).Claim
 	require.True(t, claim.Released)
 	require.Equal(t, messages.Handover(`ticks "<&>" 1`), claim.Handover)
-	gone := step(cluster.RecordWrite{Unit: app, Delete: true}, cluster.RecordWrite{Unit: app, Intent: true, Delete: true})
+	gone := step(messages.RecordWrite{Unit: app, Kind: messages.RemoveClaim, Revision: claim.Revision},
+		messages.RecordWrite{Unit: app, Kind: messages.WithdrawIntent, Revision: intent.Revision})
 	require.IsType(t, messages.ClaimGone{}, gone[0])
 	require.IsType(t, messages.IntentGone{}, gone[1])
 }
@@ -147,29 +154,30 @@ func TestAWriteReturnsWhatTheStoreTells(t *testing.T) {
 func TestAWriteWhoseConditionDoesNotHoldIsLeftOut(t *testing.T) {
 	r, store := newRegistry(t, "collectors/")
 	session := openSession(t, store)
-	first, err := r.Write(t.Context(), "me", session, noon, claims(app))
+	first, err := r.Write(t.Context(), me, session, noon, claims(app))
 	require.NoError(t, err)
-	revision := first[0].(messages.ClaimPut).Claim.Revision
+	revision := first[0].Claim.Revision
 	for _, test := range []struct {
 		name  string
-		write cluster.RecordWrite
+		write messages.RecordWrite
 	}{
-		{"A claim on what is claimed", cluster.RecordWrite{Unit: app, If: cluster.Condition{Absent: true}}},
-		{"A claim on what has changed", cluster.RecordWrite{Unit: app, If: cluster.Condition{Revision: revision + 1}}},
-		{"A release of what has changed", cluster.RecordWrite{Unit: app, If: cluster.Condition{Revision: revision + 1}, Released: true}},
-		{"A claim on what has gone", cluster.RecordWrite{Unit: messages.WholeConfig("b"), If: cluster.Condition{Revision: revision}}},
-		{"A removal of what has changed", cluster.RecordWrite{Unit: app, Delete: true, If: cluster.Condition{Revision: revision + 1}}},
-		{"A removal of what has gone", cluster.RecordWrite{Unit: messages.WholeConfig("b"), Delete: true, If: cluster.Condition{Revision: revision}}},
+		{"A claim on what is claimed", messages.RecordWrite{Unit: app}},
+		{"A claim on what has changed", messages.RecordWrite{Unit: app, Revision: revision + 1}},
+		{"A release of what has changed", messages.RecordWrite{Unit: app, Kind: messages.ReleaseUnit, Revision: revision + 1}},
+		{"A claim on what has gone", messages.RecordWrite{Unit: messages.WholeConfig("b"), Revision: revision}},
+		{"A removal of what has changed", messages.RecordWrite{Unit: app, Kind: messages.RemoveClaim, Revision: revision + 1}},
+		{"A removal of what has gone", messages.RecordWrite{Unit: messages.WholeConfig("b"), Kind: messages.RemoveClaim, Revision: revision}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			other := messages.WholeConfig(test.name)
-			events, err := r.Write(t.Context(), "other", session, noon, append(claims(other), test.write))
+			events, err := r.Write(t.Context(), cluster.Author{Node: "other"}, session, noon, append(claims(other), test.write))
 			require.NoError(t, err)
-			require.NotNil(t, events[0], "its neighbour is written")
-			require.Nil(t, events[1])
+			require.False(t, events[0].Refused, "its neighbour is written")
+			require.True(t, events[1].Refused)
+			require.Nil(t, events[1].Event())
 			listed, err := r.List(t.Context())
 			require.NoError(t, err)
-			require.Contains(t, slices.Collect(listed.Claims.All()), first[0].(messages.ClaimPut).Claim, "it is as it was")
+			require.Contains(t, slices.Collect(listed.Claims.All()), first[0].Claim, "it is as it was")
 		})
 	}
 }
@@ -177,13 +185,13 @@ func TestAWriteWhoseConditionDoesNotHoldIsLeftOut(t *testing.T) {
 func TestNothingIsWrittenWithoutASession(t *testing.T) {
 	r, store := newRegistry(t, "collectors/")
 	session := openSession(t, store)
-	_, err := r.Write(t.Context(), "me", session, noon, claims(app, part))
+	_, err := r.Write(t.Context(), me, session, noon, claims(app, part))
 	require.NoError(t, err)
 	require.NoError(t, store.EndSession(t.Context(), session.ID()))
 	listed, err := r.List(t.Context())
 	require.NoError(t, err)
 	require.Zero(t, listed.Claims.Len(), "claims end with their session")
-	events, err := r.Write(t.Context(), "me", session, noon, claims(app))
+	events, err := r.Write(t.Context(), me, session, noon, claims(app))
 	require.ErrorIs(t, err, cluster.ErrSessionLost)
 	require.Empty(t, events)
 }
@@ -195,16 +203,16 @@ func TestWritesAreBoundedAndFailAsAWhole(t *testing.T) {
 	for i := range cluster.MaxBatch + 1 {
 		units = append(units, messages.WholeConfig(fmt.Sprint("app-", i)))
 	}
-	_, err := r.Write(t.Context(), "me", session, noon, claims(units...))
+	_, err := r.Write(t.Context(), me, session, noon, claims(units...))
 	require.ErrorContains(t, err, "101")
-	events, err := r.Write(t.Context(), "me", session, noon, claims(units[1:]...))
+	events, err := r.Write(t.Context(), me, session, noon, claims(units[1:]...))
 	require.NoError(t, err)
 	require.Len(t, events, cluster.MaxBatch)
-	events, err = r.Write(t.Context(), "me", session, noon, nil)
+	events, err = r.Write(t.Context(), me, session, noon, nil)
 	require.NoError(t, err)
 	require.Empty(t, events)
 	store.FailNext(memstore.OpBatch, errors.New("no"))
-	_, err = r.Write(t.Context(), "me", session, noon, claims(app))
+	_, err = r.Write(t.Context(), me, session, noon, claims(app))
 	require.ErrorContains(t, err, "write 1 claims and intents: ")
 	store.FailNext(memstore.OpList, errors.New("no"))
 	_, err = r.List(t.Context())
@@ -305,7 +313,7 @@ func TestAWatchTellsTheEndOfASession(t *testing.T) {
 	session := openSession(t, store)
 	_, err := r.PutMember(t.Context(), someMember("me"), session, cluster.Condition{})
 	require.NoError(t, err)
-	_, err = r.Write(t.Context(), "me", session, noon, append(claims(part), cluster.RecordWrite{Unit: app, Intent: true}))
+	_, err = r.Write(t.Context(), me, session, noon, append(claims(part), messages.RecordWrite{Unit: app, Kind: messages.IntendUnit}))
 	require.NoError(t, err)
 	listed, err := r.List(t.Context())
 	require.NoError(t, err)
@@ -354,4 +362,38 @@ func TestAWatchEndsWithItsContextAndWithTheStore(t *testing.T) {
 	require.NoError(t, store.Close())
 	_, ok = pull()
 	require.False(t, ok)
+}
+
+func TestWhatPeopleOrderedIsToldAndListedUntilItIsTakenBack(t *testing.T) {
+	r, store := newRegistry(t, "collectors/")
+	pull, stop := iter.Pull(r.Watch(t.Context(), 0))
+	defer stop()
+	require.NoError(t, r.Order(t.Context(), noon, messages.HoldConfig{Config: "team/app", Reason: "too much", By: "ann"}))
+	hold := messages.ConfigHold{Config: "team/app", Reason: "too much", By: "ann", Since: noon.UTC(), Revision: 1}
+	hold.Revision = next(t, pull).Revision
+	require.NoError(t, r.Order(t.Context(), noon, messages.CordonNode{Node: "a", Drain: true}))
+	told := next(t, pull)
+	cordon := messages.NodeCordon{Node: "a", Drain: true, Since: noon.UTC(), Revision: told.Revision}
+	require.Equal(t, messages.CordonPut{Cordon: cordon}, told.Event)
+	listed, err := r.List(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, messages.RegistryListed{Holds: messages.NewList(hold), Cordons: messages.NewList(cordon), Revision: cordon.Revision}, listed)
+
+	require.NoError(t, r.Order(t.Context(), noon, messages.ReleaseConfig{Config: "team/app"}))
+	told = next(t, pull)
+	require.Equal(t, messages.HoldGone{Config: "team/app", Revision: told.Revision}, told.Event)
+	require.NoError(t, r.Order(t.Context(), noon, messages.UncordonNode{Node: "a"}))
+	told = next(t, pull)
+	require.Equal(t, messages.CordonGone{Node: "a", Revision: told.Revision}, told.Event)
+	require.ErrorIs(t, r.Order(t.Context(), noon, messages.ReleaseConfig{Config: "team/app"}), cluster.ErrNotFound)
+	require.ErrorIs(t, r.Order(t.Context(), noon, messages.UncordonNode{Node: "a"}), cluster.ErrNotFound)
+
+	for key, value := range map[string]string{"holds/b": `{"v": 99}`, "cordons/b": "garbage"} {
+		_, err := store.Put(t.Context(), cluster.PutRequest{Key: "collectors/" + key, Value: []byte(value)})
+		require.NoError(t, err)
+	}
+	listed, err = r.List(t.Context())
+	require.NoError(t, err)
+	require.NotEmpty(t, listed.Holds.At(0).Problem, "what can't be read holds all the same")
+	require.NotEmpty(t, listed.Cordons.At(0).Problem)
 }

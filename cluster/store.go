@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/ringmaster-agent/ringmaster/messages"
 )
 
 // Errors of a Store that callers decide on. Everything else a Store returns is a failure to reach or to understand
@@ -20,6 +22,28 @@ var (
 	ErrClosed = errors.New("store is closed")
 )
 
+// TooLargeError says that a value is longer than the store accepts, so nothing was written. It is
+// no less than 1 MiB, except on Consul.
+type TooLargeError struct {
+	Key         string
+	Size, Limit int // bytes; Limit is 0 if the store didn't tell it
+	// Store names the kind of store, for people.
+	Store string
+}
+
+func (e *TooLargeError) Error() string {
+	if e.Limit == 0 {
+		return fmt.Sprintf("the value of %q has %d bytes, which is more than %s accepts", e.Key, e.Size, e.Store)
+	}
+	return fmt.Sprintf("the value of %q has %d bytes, %s accepts %d", e.Key, e.Size, e.Store, e.Limit)
+}
+
+// FullError says that the store has no room for more values without a session, so nothing was
+// written. Deletions are taken.
+type FullError struct{ Reason string }
+
+func (e *FullError) Error() string { return e.Reason }
+
 // Entry is one key of the store. Value must not be modified: it may be shared with other readers. An empty value
 // may be nil.
 type Entry struct {
@@ -34,11 +58,31 @@ type Entry struct {
 	Session string
 }
 
+// Era names one history of the store's revisions; see Listing.
+type Era = messages.Era
+
 // Listing is every key under a prefix, sorted by key, as of one revision. A Watch that starts after Revision misses
 // nothing and repeats nothing.
 type Listing struct {
 	Entries  []Entry
 	Revision int64
+	// Era is another one after the store went back to an older revision, however high its revision
+	// is by now, provided that this Store had an answer meanwhile; and when it is another cluster.
+	// So only a listing of the same era, at the same revision or a higher one, says of an earlier
+	// listing's keys that they were deleted.
+	Era Era
+}
+
+// Point is a point in the store's history.
+type Point struct {
+	Revision int64
+	Era      Era
+}
+
+// Follows reports whether p can be the same store as q, then or later. If not, nothing is known of
+// what happened to q's keys. The zero Point is before all others.
+func (p Point) Follows(q Point) bool {
+	return q == Point{} || p.Era == q.Era && p.Revision >= q.Revision
 }
 
 // Condition is what must hold for a write to happen, tested and acted on in one step by the store. The zero value
@@ -104,8 +148,8 @@ func (o Op) Key() string {
 type OpResult struct {
 	// Revision of the write or the deletion, 0 if it was not done.
 	Revision int64
-	// Err is nil if it was done. Otherwise it is ErrConflict or ErrNotFound, for the reasons for which Put and Delete return
-	// them, and just that value: it names no key.
+	// Err is nil if it was done. Otherwise it is ErrConflict or ErrNotFound, for the reasons for
+	// which Put and Delete return them, and just that value: it names no key.
 	Err error
 }
 
@@ -145,9 +189,10 @@ type Event struct {
 	Entry Entry
 }
 
-// Session is this process's sign of life in the store. It is renewed, about once a second, until Close, or until the
-// store says that it ended. While the store can't be reached nothing is known: the session may be alive or not, Done stays open,
-// and LastRenewed tells how old the last evidence is.
+// Session is this process's sign of life in the store. It is renewed, about once a second, until
+// Close, or until the store says that it ended. While the store can't be reached nothing is known:
+// the session may be alive or not, Done stays open, and LastRenewed tells how old the last evidence
+// is.
 type Session interface {
 	// ID names the session in the store; it is what Entry.Session shows. Unique within the store, never reused.
 	ID() string
@@ -160,11 +205,14 @@ type Session interface {
 	// Close ends the session and deletes the keys that are bound to it. It may be called more than once; after an error,
 	// calling it again tries again. Without a successful Close the session ends in the store when its TTL is over.
 	Close(ctx context.Context) error
+	// Abandon ends the renewals and leaves the session, with the keys that are bound to it, until
+	// its TTL is over. Done is closed soon. It does not wait for the store.
+	Abandon()
 }
 
-// Store is what nodes share: a small ordered key space with revisions, watches and sessions. Keys are non-empty
-// byte strings compared bytewise; a prefix is a plain string prefix, and the empty prefix is every key. Values of 1 MiB are
-// accepted. All methods may be called concurrently.
+// Store is what nodes share: a small ordered key space with revisions, watches and sessions. Keys
+// are non-empty byte strings compared bytewise; a prefix is a plain string prefix, and the empty
+// prefix is every key. Values of 1 MiB are accepted. All methods may be called concurrently.
 //
 // Every call is bounded by its context, and by a time-out of the implementation's where the context has none. An error
 // that is none of those named here says nothing about the store's content: after a failed Put or Delete the write may
@@ -181,13 +229,15 @@ type Store interface {
 	// Delete removes one key and returns the revision of the deletion. ErrNotFound if there is none (also when
 	// a Revision was asked for), ErrConflict if the condition does not hold.
 	Delete(ctx context.Context, key string, cond Condition) (int64, error)
-	// Batch performs, in one step of the store and at one revision, all those operations whose condition holds; the
-	// others are left out, and their results say why. There is one result per operation, in the same order. No
-	// operation sees another's effect, so each key may occur only once. At most MaxBatch operations, of BatchBytes together.
+	// Batch performs, in one step of the store and at one revision, all those operations whose
+	// condition holds; the others are left out, and their results say why. There is one result per
+	// operation, in the same order. No operation sees another's effect, so each key may occur only
+	// once. At most MaxBatch operations, of BatchBytes together.
 	//
-	// A batch that breaks these rules is refused as a whole (see CheckBatch). ErrSessionLost says that nothing was written because
-	// a session has ended to which one of the puts is bound; such a put may be reported as ErrConflict instead if its condition
-	// doesn't hold either. After any other error all of it may have happened, or nothing.
+	// A batch that breaks these rules is refused as a whole (see CheckBatch). ErrSessionLost says
+	// that nothing was written because a session has ended to which one of the puts is bound; such
+	// a put may be reported as ErrConflict instead if its condition doesn't hold either. After any
+	// other error all of it may have happened, or nothing.
 	Batch(ctx context.Context, ops []Op) ([]OpResult, error)
 	// Watch delivers the changes under prefix that were made after revision, in the order of their revisions, each at
 	// most once. Several changes of one key may be merged into the last of them (a store that is polled can't tell
@@ -212,13 +262,14 @@ type Store interface {
 
 // IdleSessions is what a Store offers that can tell for how long a session was not renewed.
 type IdleSessions interface {
-	// SessionIdle returns for how long, at least, no renewal of the session had reached the store when it was asked. It may
-	// be less than the truth, by a second or, after a change of the store's leader, by more; it is never more. ErrNotFound if
-	// there is no such session.
+	// SessionIdle returns for how long, at least, no renewal of the session had reached the store
+	// when it was asked. It may be less than the truth, by a second or, after a change of the
+	// store's leader, by more; it is never more. ErrNotFound if there is no such session.
 	SessionIdle(ctx context.Context, id string) (time.Duration, error)
 }
 
-// CheckBatch returns what is wrong with a batch, whatever the store holds. Every Store calls it; so all refuse the same.
+// CheckBatch returns what is wrong with a batch, whatever the store holds. Every Store calls it; so
+// all refuse the same.
 func CheckBatch(ops []Op) error {
 	if len(ops) > MaxBatch {
 		return fmt.Errorf("a batch of %d operations: at most %d are allowed", len(ops), MaxBatch)

@@ -30,6 +30,9 @@ type Server struct {
 	LogLevel string `yaml:"log_level"`
 	// LogFormat is logfmt or json.
 	LogFormat string `yaml:"log_format"`
+	// AllowedHosts are names by which the API may be asked, beside addresses and local names. They
+	// are not looked at where the listener has TLS, whose certificate says as much.
+	AllowedHosts []string `yaml:"allowed_hosts"`
 	// HTTPTLS makes the listener serve TLS; nil if the file has no http_tls_config.
 	HTTPTLS *web.TLSConfig `yaml:"http_tls_config"`
 }
@@ -56,9 +59,19 @@ type Metrics struct {
 	InstanceMode string `yaml:"instance_mode"`
 	// WALCleanupAge is how long the WAL of a config that is gone is kept after its last write.
 	WALCleanupAge time.Duration `yaml:"wal_cleanup_age"`
+	// Detail says how much the agent exposes about each config: DetailBasic or DetailFull.
+	Detail string `yaml:"detail"`
+	// Compatibility says of configs that don't say it themselves whose series theirs are.
+	Compatibility Compatibility `yaml:"compatibility"`
 	// WALCleanupPeriod has no effect.
 	WALCleanupPeriod time.Duration `yaml:"wal_cleanup_period"`
 }
+
+// Values of Metrics.Detail.
+const (
+	DetailBasic = "basic"
+	DetailFull  = "full"
+)
 
 // ScrapingService is how nodes share the configs in a store.
 type ScrapingService struct {
@@ -71,11 +84,20 @@ type ScrapingService struct {
 	ClusterReshardEventTimeout time.Duration `yaml:"cluster_reshard_event_timeout"`
 	// DangerousAllowReadingFiles lets uploaded configs name files of this machine.
 	DangerousAllowReadingFiles bool `yaml:"dangerous_allow_reading_files"`
+	// AllowAmbientCredentials lets uploaded configs use what the machine is and has besides files:
+	// its environment, its identity in a cloud, programs, local sockets.
+	AllowAmbientCredentials bool `yaml:"allow_ambient_credentials"`
+	// Limits are what one uploaded config may cost.
+	Limits LimitsFile `yaml:"limits"`
+	// UploadsPerSecond and UploadBytesPerSecond are what one client may upload, on average over a minute. 0: no limit.
+	UploadsPerSecond     uint             `yaml:"uploads_per_second"`
+	UploadBytesPerSecond units.Base2Bytes `yaml:"upload_bytes_per_second"`
 	// WhenIsolated is IsolatedContinue or IsolatedStop.
 	WhenIsolated string `yaml:"when_isolated"`
 	// Gossip is how nodes learn from each other who is alive.
 	Gossip Gossip `yaml:"gossip"`
-	// ReplicaLabels are the names and the values, with {{replica}} for its number, of the labels of replicas; see WithReplicaLabels. Never nil.
+	// ReplicaLabels are the names and the values, with {{replica}} for its number, of the labels of
+	// replicas; see WithReplicaLabels. Never nil.
 	ReplicaLabels map[string]string `yaml:"replica_labels"`
 	// KVStore holds the configs.
 	KVStore KVStore `yaml:"kvstore"`
@@ -151,13 +173,15 @@ type Lifecycler struct {
 	// InterfaceNames are where Address is looked for, if it is empty; EnableInet6 takes IPv6 addresses, too.
 	InterfaceNames []string `yaml:"interface_names"`
 	EnableInet6    bool     `yaml:"enable_inet6"`
-	// FinalSleep is how long a process that has stopped everything waits before it ends, so that its last metrics can be scraped.
+	// FinalSleep is how long a process that has stopped everything waits before it ends, so that
+	// its last metrics can be scraped.
 	FinalSleep time.Duration `yaml:"final_sleep"`
 	// TokensFilePath is where the tokens are kept over a restart; empty: .ring/tokens.json in the WAL directory.
 	TokensFilePath string `yaml:"tokens_file_path"`
 	// AvailabilityZone is where the node fails together with others; may be empty.
 	AvailabilityZone string `yaml:"availability_zone"`
-	// UnregisterOnShutdown hands everything over to others at a shutdown. Without it a node that is back in time goes on where it was.
+	// UnregisterOnShutdown hands everything over to others at a shutdown. Without it a node that is
+	// back in time goes on where it was.
 	UnregisterOnShutdown bool `yaml:"unregister_on_shutdown"`
 	// Address is what others reach this node at; empty: found by InterfaceNames.
 	Address string `yaml:"address"`
@@ -203,7 +227,7 @@ func defaultAgentFile() agentFile {
 	store := KVStore{
 		Store:    StoreEmbedded,
 		Prefix:   "configurations/",
-		Embedded: Embedded{ListenClient: "127.0.0.1:0"},
+		Embedded: Embedded{ListenClient: "127.0.0.1:0", MaxSize: 2 * units.GiB},
 		Etcd:     Etcd{DialTimeout: 10 * time.Second, MaxRetries: 10},
 		Consul: Consul{
 			Host: "localhost:8500", HTTPClientTimeout: 20 * time.Second,
@@ -221,12 +245,17 @@ func defaultAgentFile() agentFile {
 				WALDirectory:           "data-agent/",
 				InstanceRestartBackoff: 5 * time.Second,
 				InstanceMode:           "shared",
+				Compatibility:          PrometheusSeries,
 				WALCleanupAge:          12 * time.Hour,
 				WALCleanupPeriod:       30 * time.Minute,
+				Detail:                 DetailBasic,
 				ScrapingService: ScrapingService{
 					ReshardInterval:            time.Minute,
 					ReshardTimeout:             30 * time.Second,
 					ClusterReshardEventTimeout: 30 * time.Second,
+					Limits:                     LimitsFile{Limits: defaultLimits()},
+					UploadsPerSecond:           200,
+					UploadBytesPerSecond:       4 * units.MiB,
 					WhenIsolated:               IsolatedContinue,
 					Gossip:                     Gossip{Enabled: true},
 					KVStore:                    store,

@@ -9,7 +9,8 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// retiredKeys are the keys of the retired service's files, each with a value that is not the default, and the default as YAML.
+// retiredKeys are the keys of Grafana Agent's files, each with a value that is not the default, and
+// the default as YAML.
 const retiredKeys = `
 server.log_level: debug = info
 server.log_format: json = logfmt
@@ -90,7 +91,7 @@ configs.write_stale_on_shutdown: true = false
 // asYAML renders the values that a file decodes to, after it was checked, as the tree a file would be.
 func asYAML(t *testing.T, text string) *yaml.Node {
 	t.Helper()
-	d := parseDocument("a", text, nil)
+	d := parseDocument("a", text, nil, 0)
 	require.Empty(t, d.errs)
 	a := load(t, text)
 	var shown struct {
@@ -133,7 +134,7 @@ func shownAt(t *testing.T, root *yaml.Node, path string) string {
 	return strings.Trim(strings.TrimSpace(string(rendered)), `"`)
 }
 
-func TestEveryKeyOfTheRetiredServiceIsTakenAndHasItsDefault(t *testing.T) {
+func TestEveryKeyOfGrafanaAgentIsTakenAndHasItsDefault(t *testing.T) {
 	defaults := asYAML(t, "")
 	for line := range strings.Lines(strings.TrimSpace(retiredKeys)) {
 		path, rest, _ := strings.Cut(strings.TrimSpace(line), ": ")

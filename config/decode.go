@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/prometheus/common/model"
+	yamlv2 "go.yaml.in/yaml/v2"
 	"go.yaml.in/yaml/v3"
 )
 
@@ -20,18 +21,35 @@ func (d *document) decode(n *yaml.Node, out any) bool {
 	if d.bad[n] {
 		return false
 	}
-	if d.clean(n).Decode(out) == nil {
+	if decodeNode(d.clean(n), out) == nil {
 		return true
 	}
 	d.explain(n, reflect.TypeOf(out).Elem())
 	if d.bad[n] || d.overflow {
 		return false
 	}
-	if err := d.clean(n).Decode(out); err != nil {
+	if err := decodeNode(d.clean(n), out); err != nil {
 		d.reject(n, plain(err, n), "")
 		return false
 	}
 	return true
+}
+
+// decodeNode decodes n by the decoder that Prometheus and Grafana Agent use, so that each value
+// means here what it means there: a key without a value is the empty string, 0 or false to it,
+// where a newer decoder keeps the default. Types that nobody thought of decoding, which some
+// discoveries have in public fields, make it panic.
+func decodeNode(n *yaml.Node, out any) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = errors.New("this can't be decoded")
+		}
+	}()
+	text, err := yaml.Marshal(n)
+	if err != nil {
+		return err
+	}
+	return yamlv2.Unmarshal(text, out)
 }
 
 // explain finds out which values below n keep it from decoding as t. Values come before the blocks they are in, so a
@@ -71,7 +89,7 @@ func (d *document) explain(n *yaml.Node, t reflect.Type) {
 func (d *document) blame(n *yaml.Node, t reflect.Type) {
 	told := map[string]bool{}
 	for !d.overflow {
-		err := d.clean(n).Decode(reflect.New(t).Interface())
+		err := decodeNode(d.clean(n), reflect.New(t).Interface())
 		if err == nil {
 			return
 		}
@@ -157,7 +175,7 @@ func quotes(text string) []string {
 // plain words a decoder's error for a reader who knows YAML but not Go.
 func plain(err error, n *yaml.Node) string {
 	var (
-		typeErr *yaml.TypeError
+		typeErr *yamlv2.TypeError
 		urlErr  *url.Error
 	)
 	switch {

@@ -13,6 +13,8 @@ import (
 	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/ringmaster-agent/ringmaster/redact"
 )
 
 const (
@@ -33,14 +35,25 @@ type document struct {
 	root   *yaml.Node // without aliases and merge keys; nil for an empty text
 	origin map[*yaml.Node]*yaml.Node
 
+	// flags are the values that the command line has set, each with its flag.
+	flags map[*yaml.Node]string
+
+	// lenient leaves discoveries that this program does not contain to the agent; unchecked are their keys.
+	lenient   bool
+	unchecked []string
+
 	errs     Errors
-	overflow bool // there are more than maxErrors
-	bad      map[*yaml.Node]bool
-	badKeys  map[*yaml.Node][]string // mapping → the keys that are missing or wrong because of an error already told
+	notes    []string // warnings about keys that have no effect
+	overflow bool     // there are more than maxErrors
+	// overBudget: it must not be decoded, since that would cost too much.
+	overBudget bool
+	bad        map[*yaml.Node]bool
+	badKeys    map[*yaml.Node][]string // mapping → the keys that are missing or wrong because of an error already told
 }
 
-// parseDocument parses text. Problems of the syntax are in errs, and root is nil then.
-func parseDocument(file, text string, lines []int) *document {
+// parseDocument parses text, which has at most that many values; 0: maxNodes. Problems of the
+// syntax are in errs, and root is nil then.
+func parseDocument(file, text string, lines []int, most int) *document {
 	d := &document{
 		file: file, lines: lines, schema: newSchema(),
 		origin: map[*yaml.Node]*yaml.Node{}, bad: map[*yaml.Node]bool{}, badKeys: map[*yaml.Node][]string{},
@@ -58,7 +71,10 @@ func parseDocument(file, text string, lines []int) *document {
 		return d
 	}
 	d.parsed = parsed
-	e := expander{document: d, using: map[*yaml.Node]bool{}}
+	if most <= 0 || most > maxNodes {
+		most = maxNodes
+	}
+	e := expander{document: d, most: most, using: map[*yaml.Node]bool{}}
 	root := e.expand(parsed.Content[0], 0)
 	if len(d.errs) == 0 {
 		d.root = root
@@ -132,13 +148,16 @@ func (d *document) fail(n *yaml.Node, problem, hint string) {
 		return
 	}
 	path, line := d.locate(n)
+	if flag := d.flags[n]; flag != "" {
+		problem = flag + ": " + problem
+	}
 	d.errs = append(d.errs, Error{
-		File: d.file, Line: line, Field: path, Problem: problem, Hint: hint,
+		File: d.file, Line: line, Field: path, Problem: redact.Text(problem), Hint: hint,
 	})
 }
 
 func (d *document) failLine(line int, problem, hint string) {
-	d.errs = append(d.errs, Error{File: d.file, Line: d.original(line), Problem: problem, Hint: hint})
+	d.errs = append(d.errs, Error{File: d.file, Line: d.original(line), Problem: redact.Text(problem), Hint: hint})
 }
 
 // original is the line of the user's file that a line of the parsed text comes from, at least 1.

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/alecthomas/units"
 	"go.yaml.in/yaml/v3"
 )
 
@@ -16,12 +17,17 @@ type Embedded struct {
 	DataDirectory string `yaml:"data_directory"`
 	// ListenClient is host:port on loopback; port 0 takes a free one at each start.
 	ListenClient string `yaml:"listen_client"`
-	// ListenPeer is the same for the server's peers. With Peers it may be on any interface, has a port, and may be empty: see Self.
+	// ListenPeer is the same for the server's peers. With Peers it may be on any interface, has a
+	// port, and may be empty: see Self.
 	ListenPeer string `yaml:"listen_peer"`
 	// Peers are all servers of the cluster, three or five, the node's own among them. Empty: a single server.
 	Peers []Peer `yaml:"peers"`
 	// PeerTLS is how Peers with https:// URLs talk; empty without such.
 	PeerTLS PeerTLS `yaml:"peer_tls"`
+	// MaxSize is how large the database may get.
+	MaxSize units.Base2Bytes `yaml:"max_size"`
+	// Insecure says that Peers may talk without TLS although they are not all on this host.
+	Insecure bool `yaml:"insecure"`
 }
 
 // Peer is one server of a cluster of embedded servers.
@@ -32,15 +38,18 @@ type Peer struct {
 	URL string `yaml:"url"`
 }
 
-// PeerTLS is the mutual TLS between peers. All of the files are given, or none. Absolute, or relative to the working directory.
+// PeerTLS is the mutual TLS between peers. All of the files are given, or none. Absolute, or
+// relative to the working directory.
 type PeerTLS struct {
 	CertFile string `yaml:"cert_file"`
 	KeyFile  string `yaml:"key_file"`
 	CAFile   string `yaml:"ca_file"`
 }
 
-// Self returns the entry of the node that is called so, and the host:port on which it listens for its peers: ListenPeer or, where that is empty, the address in
-// its URL, or that port on all IPv4 interfaces if the URL has a name. It fails if the node is not among the peers, also where there are none.
+// Self returns the entry of the node that is called so, and the host:port on which it listens for
+// its peers: ListenPeer or, where that is empty, the address in its URL, or that port on all IPv4
+// interfaces if the URL has a name. It fails if the node is not among the peers, also where there
+// are none.
 func (e Embedded) Self(node string) (self Peer, listen string, err error) {
 	var names []string
 	for _, p := range e.Peers {
@@ -67,6 +76,9 @@ func (e Embedded) Self(node string) (self Peer, listen string, err error) {
 
 func (d *document) embedded(n *yaml.Node, e Embedded) {
 	d.loopback(n, "listen_client", e.ListenClient)
+	if where, ok := at(n, "max_size"); ok && !d.bad[where] && (e.MaxSize < 64*units.MiB || e.MaxSize > 8*units.GiB) {
+		d.fail(where, "the store's size is out of bounds", "write 64MiB to 8GiB")
+	}
 	list, clustered := at(n, "peers")
 	if d.bad[list] {
 		return

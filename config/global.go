@@ -22,6 +22,11 @@ type Global struct {
 	// RemoteWrite are the endpoints of instances that name none. Those without a name in the file have none here;
 	// the copy in an Instance has.
 	RemoteWrite []*promconfig.RemoteWriteConfig
+	// Endpoints has the rest of each of these blocks.
+	Endpoints []Endpoint
+
+	// Compatibility says of configs that don't say it themselves whose series theirs are.
+	Compatibility Compatibility
 
 	blocks []Digest // of RemoteWrite, for names
 	digest Digest
@@ -38,27 +43,26 @@ func DefaultGlobal() *Global {
 // globalFile is what metrics.global is decoded into. The tags of its fields are for the schema: it decodes itself,
 // since Prometheus' type has to see its block without remote_write.
 type globalFile struct {
-	Prometheus  promconfig.GlobalConfig         `yaml:",inline"`
-	RemoteWrite []*promconfig.RemoteWriteConfig `yaml:"remote_write"`
+	Prometheus  promconfig.GlobalConfig `yaml:",inline"`
+	RemoteWrite []*endpointFile         `yaml:"remote_write"`
 }
 
 // UnmarshalYAML implements yaml.Unmarshaler.
-func (g *globalFile) UnmarshalYAML(n *yaml.Node) error {
-	rest := *n
-	rest.Content = nil
-	for key, value := range pairs(n) {
-		if key.Value != "remote_write" {
-			rest.Content = append(rest.Content, key, value)
-		} else if err := value.Decode(&g.RemoteWrite); err != nil {
-			return err
-		}
+func (g *globalFile) UnmarshalYAML(unmarshal func(any) error) error {
+	var endpoints struct {
+		RemoteWrite []*endpointFile `yaml:"remote_write"`
 	}
-	return rest.Decode(&g.Prometheus)
+	if err := unmarshal(&endpoints); err != nil {
+		return err
+	}
+	g.RemoteWrite = endpoints.RemoteWrite
+	return unmarshal(&g.Prometheus)
 }
 
 // global validates the decoded block. n is nil if the file has none.
 func (d *document) global(n *yaml.Node, f globalFile) *Global {
-	g := &Global{Prometheus: f.Prometheus, RemoteWrite: f.RemoteWrite, digest: canonical(nil)}
+	g := &Global{Prometheus: f.Prometheus, digest: canonical(nil)}
+	g.RemoteWrite, g.Endpoints = blocksOf(f.RemoteWrite)
 	if n == nil {
 		return g
 	}
@@ -73,9 +77,8 @@ func (d *document) global(n *yaml.Node, f globalFile) *Global {
 	return g
 }
 
-// setDirectory makes the paths of files relative to the directory of the file that names them.
-func (g *Global) setDirectory(dir string) {
-	g.Prometheus.SetDirectory(dir)
+// setEndpointDirectory makes the paths of files of endpoints relative to the directory of the file that names them.
+func (g *Global) setEndpointDirectory(dir string) {
 	for _, rw := range g.RemoteWrite {
 		rw.SetDirectory(dir)
 	}

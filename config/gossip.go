@@ -30,8 +30,9 @@ type Gossip struct {
 // maxGossipLabel is memberlist's limit.
 const maxGossipLabel = 255
 
-// ParseGossipKey reads a key of 16, 24 or 32 bytes in hexadecimal or padded base64, with or without white space around it. Text that could be both is taken for
-// hexadecimal, which base64 of random bytes never looks like. The error does not repeat the text.
+// ParseGossipKey reads a key of 16, 24 or 32 bytes in hexadecimal or padded base64, with or without
+// white space around it. Text that could be both is taken for hexadecimal, which base64 of random
+// bytes never looks like. The error does not repeat the text.
 func ParseGossipKey(text string) ([]byte, error) {
 	text = strings.TrimSpace(text)
 	for _, decode := range []func(string) ([]byte, error){

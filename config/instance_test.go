@@ -52,13 +52,11 @@ func TestAnExplicitFalseSurvives(t *testing.T) {
 	i := mustParse(t, "app", `remote_write:
   - {url: "http://a/", send_exemplars: false, queue_config: {retry_on_http_429: false}}
   - {url: "http://b/", queue_config: {max_shards: 2}}
-  - {url: "http://c/", queue_config: }
 `)
 	require.False(t, i.RemoteWrite[0].SendExemplars)
 	require.False(t, i.RemoteWrite[0].QueueConfig.RetryOnRateLimit)
 	require.True(t, i.RemoteWrite[1].SendExemplars)
 	require.True(t, i.RemoteWrite[1].QueueConfig.RetryOnRateLimit)
-	require.True(t, i.RemoteWrite[2].QueueConfig.RetryOnRateLimit)
 }
 
 func TestNamesOfEndpointsFollowTheMeaningOfTheirBlocks(t *testing.T) {
@@ -144,6 +142,7 @@ func TestRulesOfAnInstance(t *testing.T) {
 		{"remote_write:\n- name: a", `config "app":2: instance "app": remote_write[0]: url for remote_write is empty`},
 		{"remote_write:\n- url: receiver:9090", "remote_write[0].url: this is not a URL of a receiver"},
 		{"remote_write:\n- url: http://a/\n  sigv4: {access_key: x}", "must provide a AWS SigV4 Access key and Secret Key"},
+		{"remote_write:\n- url: http://a/\n  queue_config:", "remote_write[0]: remote write queue max_shards must be positive"},
 		{"max_wal_time: 1m", "max_wal_time: min_wal_time 5m0s is longer than max_wal_time 1m0s"},
 		{"remote_flush_deadline: -1s", "remote_flush_deadline: a duration must not be negative"},
 		{"remote_flush_deadline: 60", `remote_flush_deadline: "60" is not a duration`},
@@ -154,6 +153,7 @@ func TestRulesOfAnInstance(t *testing.T) {
 		{"wal_truncate_frequency: 0", "wal_truncate_frequency: this must be more than 0"},
 		{"host_filter: [a]", "host_filter: this must be a single value, not a list"},
 		{"host_filter: true\nhost_filter: false", `config "app":2: instance "app": host_filter: the key is already set in line 1`},
+		{"scrape_config_files: [more.yml]", "scrape_config_files: unknown key; a config has all of its jobs in itself"},
 		{"rule_files: []", "rule_files: unknown key; this agent evaluates no rules"},
 	} {
 		errs := problems(t, c.text, InstanceOptions{})
@@ -218,7 +218,7 @@ remote_write:
     headers: {X-Scope-OrgID: "12"}
     send_exemplars: true
     send_native_histograms: true
-    protobuf_message: io.prometheus.write.v2.Request
+    protobuf_message: prometheus.WriteRequest
     write_relabel_configs: [{action: keep, source_labels: [__name__], regex: up}]
     queue_config: {capacity: 10, max_shards: 3, min_backoff: 1s, max_backoff: 2s, retry_on_http_429: true, sample_age_limit: 1h}
     metadata_config: {send: false, send_interval: 5m}
@@ -247,4 +247,14 @@ func TestTheResultIsWhatPrometheusItselfWouldLoad(t *testing.T) {
 	require.Empty(t, cmp.Diff(prom.GlobalConfig, ours.Global.Prometheus, same...))
 	require.Empty(t, cmp.Diff(theirs, ours.ScrapeConfigs, same...))
 	require.Empty(t, cmp.Diff(prom.RemoteWriteConfigs, ours.RemoteWrite, same...))
+}
+
+func TestAJobNameMayHoldWhatPrometheusLetsItHold(t *testing.T) {
+	text := "scrape_configs:\n- job_name: \"a\\x07b\\0\"\n  static_configs: [{targets: [\"x:1\"]}]\n"
+	i, err := ParseInstance("one", text, InstanceOptions{})
+	require.NoError(t, err)
+	theirs, err := promconfig.Load(text, slog.New(slog.DiscardHandler))
+	require.NoError(t, err)
+	require.Equal(t, "a\ab\x00", i.ScrapeConfigs[0].JobName)
+	require.Equal(t, theirs.ScrapeConfigs[0].JobName, i.ScrapeConfigs[0].JobName)
 }

@@ -6,21 +6,29 @@ import (
 	"path/filepath"
 	"reflect"
 	"slices"
+	"time"
 
 	"go.yaml.in/yaml/v3"
 )
 
 // LoadOptions say how an agent.yaml is to be taken.
 type LoadOptions struct {
-	// ExpandEnv replaces ${VAR} and ${VAR:-default} before anything else.
+	// ExpandEnv replaces references to variables, like ${VAR} and ${VAR:-default}, before anything else.
 	ExpandEnv bool
 	// LookupEnv finds a variable; nil knows none.
 	LookupEnv func(name string) (value string, set bool)
+	// Overrides are keys that the command line sets.
+	Overrides []Override
+	// ForeignDiscoveries is as in InstanceOptions; a warning tells each.
+	ForeignDiscoveries bool
+	// Exists tells whether there is a file, for relative paths that Grafana Agent took for others. nil: nobody asks.
+	Exists func(path string) bool
 	// WALDirectory takes the place of the file's wal_directory, unless it is empty.
 	WALDirectory string
 }
 
-// Default is the agent without a file: a scraping service of one on the embedded store. An empty walDirectory is the default one.
+// Default is the agent without a file: a scraping service of one on the embedded store. An empty
+// walDirectory is the default one.
 func Default(walDirectory string) *Agent {
 	f := defaultAgentFile()
 	m := f.Metrics.Metrics
@@ -32,8 +40,9 @@ func Default(walDirectory string) *Agent {
 	return &Agent{Server: f.Server, Metrics: m}
 }
 
-// LoadAgent decodes and validates the text of an agent.yaml. filename is for messages, and the directory it is in is what relative
-// paths in scrape configs and remote_write are relative to. The error, if any, is Errors.
+// LoadAgent decodes and validates the text of an agent.yaml. filename is for messages, and the
+// directory it is in is what relative paths in scrape configs and remote_write are relative to. The
+// error, if any, is Errors.
 func LoadAgent(filename string, text []byte, opts LoadOptions) (*Agent, error) {
 	expanded := expansion{text: string(text)}
 	if opts.ExpandEnv {
@@ -41,9 +50,12 @@ func LoadAgent(filename string, text []byte, opts LoadOptions) (*Agent, error) {
 		if lookup == nil {
 			lookup = func(string) (string, bool) { return "", false }
 		}
-		expanded = expandVariables(string(text), lookup)
+		expanded = expandVariables(filename, string(text), lookup)
+		if len(expanded.errs) > 0 {
+			return nil, expanded.errs
+		}
 	}
-	d := parseDocument(filename, expanded.text, expanded.lines)
+	d := parseDocument(filename, expanded.text, expanded.lines, 0)
 	if len(d.errs) > 0 {
 		return nil, d.result()
 	}
@@ -56,12 +68,15 @@ func LoadAgent(filename string, text []byte, opts LoadOptions) (*Agent, error) {
 		root = &yaml.Node{Kind: yaml.MappingNode, Line: 1}
 		d.root = root
 	}
+	d.lenient = opts.ForeignDiscoveries
+	d.override(root, opts.Overrides)
 	texts := d.instanceTexts(child(child(root, "metrics"), "configs"))
 	d.structure(root, reflect.TypeFor[agentFile]())
 	f := defaultAgentFile()
 	if d.decode(root, &f) {
 		f.Metrics.WALDirectory = cmp.Or(opts.WALDirectory, f.Metrics.WALDirectory)
 		d.finish(a, root, f, texts)
+		d.foundElsewhere(root, opts.Exists)
 	}
 	if len(d.errs) > 0 {
 		for i, n := range listed(child(child(root, "metrics"), "configs")) {
@@ -94,21 +109,30 @@ func (d *document) finish(a *Agent, root *yaml.Node, f agentFile, texts map[*yam
 	a.Server, a.Metrics = f.Server, f.Metrics.Metrics
 	a.Metrics.WALMaxSize = int64(f.Metrics.WALMaxSize)
 	a.Metrics.completeService()
+	d.leastBackoff(metrics, &a.Metrics)
 	d.server(child(root, "server"), f.Server)
 	d.metrics(metrics, a.Metrics)
 	dir := filepath.Dir(d.file)
 
 	g := d.global(child(metrics, "global"), f.Metrics.Global)
-	g.setDirectory(dir)
+	g.setEndpointDirectory(dir)
+	g.standFor(a.Metrics.Compatibility)
 	a.Metrics.Global = g
 	a.Metrics.Configs = d.localInstances(child(metrics, "configs"), f.Metrics.Configs, g)
 	for i, n := range d.items(child(metrics, "configs")) {
 		if i < len(a.Metrics.Configs) {
 			a.Metrics.Configs[i].setDirectory(dir, len(f.Metrics.Configs[i].RemoteWrite) > 0)
+			a.Metrics.Configs[i].Ambient = true
 			a.Metrics.Configs[i].seal(texts[n])
 		}
 	}
+	// Last, because local jobs have taken paths over from it, and made those relative themselves.
+	g.Prometheus.SetDirectory(dir)
 	d.replicaLabels(child(child(metrics, "scraping_service"), "replica_labels"), g.Prometheus.MetricNameValidationScheme)
+	for _, key := range d.unchecked {
+		d.notes = append(d.notes, fmt.Sprintf("%s: %s is not checked by this program, but by the agent", d.file, key))
+	}
+	a.Warnings = append(a.Warnings, d.notes...)
 	a.Warnings = append(a.Warnings, d.warnings(metrics, a.Metrics.ScrapingService)...)
 	if !a.Metrics.ScrapingService.Enabled && len(a.Metrics.Configs) == 0 {
 		a.Warnings = append(a.Warnings, d.file+": nothing is scraped: the scraping service is not enabled, and there are no configs")
@@ -137,6 +161,7 @@ func (d *document) server(n *yaml.Node, s Server) {
 
 func (d *document) metrics(n *yaml.Node, m Metrics) {
 	service := child(n, "scraping_service")
+	d.oneOf(n, "detail", m.Detail, DetailBasic, DetailFull)
 	if where, ok := at(n, "configs"); ok && m.ScrapingService.Enabled {
 		d.fail(where, "local configs and scraping_service.enabled exclude each other", "upload the configs, or disable the scraping service")
 	}
@@ -146,8 +171,8 @@ func (d *document) metrics(n *yaml.Node, m Metrics) {
 	if where, ok := at(n, "wal_max_size"); ok && m.WALMaxSize < 0 {
 		d.fail(where, "a size must not be negative", "write it like 512MB, or 0 for no bound")
 	}
+	d.oneOf(n, "compatibility", string(m.Compatibility), compatibilities...)
 	d.oneOf(n, "instance_mode", m.InstanceMode, "shared", "distinct")
-	d.moreThanZero(n, m.InstanceRestartBackoff > 0, "instance_restart_backoff")
 	d.service(service, m.ScrapingService)
 }
 
@@ -164,6 +189,17 @@ func (d *document) within(n *yaml.Node, value, most int, keys ...string) {
 	d.moreThanZero(n, value > 0, keys...)
 	if where, ok := at(n, keys...); ok && value > most && !d.bad[where] {
 		d.fail(where, fmt.Sprintf("this must be at most %d", most), "lower it, or leave the key out for its default")
+	}
+}
+
+// leastRestartBackoff keeps an instance that fails at once from being started all the time.
+const leastRestartBackoff = 100 * time.Millisecond
+
+func (d *document) leastBackoff(n *yaml.Node, m *Metrics) {
+	where, _ := at(n, "instance_restart_backoff")
+	if m.InstanceRestartBackoff < leastRestartBackoff && !d.bad[where] {
+		m.InstanceRestartBackoff = leastRestartBackoff
+		d.notes = append(d.notes, d.warning(where, fmt.Sprintf("metrics.instance_restart_backoff: the first pause is %s at least", leastRestartBackoff)))
 	}
 }
 

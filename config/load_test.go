@@ -165,21 +165,49 @@ func TestVariablesAreExpandedOnlyWhenAsked(t *testing.T) {
 	require.Equal(t, "${DIR}", a.Metrics.WALDirectory)
 }
 
-func TestExpandVariables(t *testing.T) {
-	env := map[string]string{"A": "1", "EMPTY": ""}
+func TestVariablesExpandAsInGrafanaAgent(t *testing.T) {
+	env := map[string]string{"A": "abc", "N": "1", "EMPTY": "", "B": "A"}
 	lookup := func(name string) (string, bool) { v, ok := env[name]; return v, ok }
 	for in, want := range map[string]string{
-		"${A}${A}":       "11",
-		"${1} $A $1":     "${1} $A $1",
-		"${EMPTY:-x}":    "x",
-		"${NONE:-}":      "",
-		"${NONE:-a b:c}": "a b:c",
-		"${EMPTY}":       "",
-		"${A":            "${A",
-		"${A-x}":         "${A-x}",
+		"${N}${N}":              "11",
+		"${1} $A $1":            "${1} $A $1",
+		"$${1}":                 "${1}",
+		"$${A} $$":              "${A} $",
+		"${EMPTY:-x}":           "x",
+		"${NONE:-}":             "",
+		"${NONE:-a b:c}":        "a b:c",
+		"${NONE:=dflt}":         "dflt",
+		"${NONE=dflt}":          "dflt",
+		"${NONE:-${A}}":         "abc",
+		"${NONE:-pre-${A}-suf}": "pre-abc-suf",
+		"${A:?must be set}":     "abc",
+		"${EMPTY}":              "",
+		"${A^}":                 "Abc",
+		"${A^^}":                "ABC",
+		"${#A}":                 "3",
+		"${A/b/x}":              "axc",
+		"${A:1}":                "bc",
+		"${A:0:1}":              "a",
+		"${A#a}":                "bc",
+		"${A%c}":                "ab",
 	} {
-		require.Equal(t, want, expandVariables(in, lookup).text, in)
+		out := expandVariables("a.yaml", in, lookup)
+		require.Empty(t, out.errs, in)
+		require.Equal(t, want, out.text, in)
 	}
+}
+
+func TestAReferenceThatCannotBeReadIsAnErrorWithItsLine(t *testing.T) {
+	for _, reference := range []string{"${A", "${}", "${A-x}", "${A!}"} {
+		_, err := LoadAgent("a.yaml", []byte("server:\n  log_level: "+reference+"\n"), LoadOptions{ExpandEnv: true})
+		require.ErrorContains(t, err, "a.yaml:2: a reference to a variable can't be read", reference)
+		require.ErrorContains(t, err, "write it like ${NAME}", reference)
+	}
+}
+
+func TestTheValuesOfVariablesAreNotExpandedAgain(t *testing.T) {
+	lookup := func(string) (string, bool) { return "${A}$$", true }
+	require.Equal(t, "${A}$$", expandVariables("a.yaml", "${A}", lookup).text)
 }
 
 func TestSyntaxErrorsHaveALine(t *testing.T) {
@@ -261,4 +289,16 @@ func TestAnotherWALDirectoryTakesTheStoreAlong(t *testing.T) {
 		require.Equal(t, "/data/wal", agent.Metrics.WALDirectory)
 		require.Equal(t, "/data/wal-store", agent.Metrics.ScrapingService.KVStore.Embedded.DataDirectory)
 	}
+}
+
+func TestAJobThatTakesItsFailureLogFromTheGlobalBlockIsGivenItsDirectoryOnce(t *testing.T) {
+	a, err := LoadAgent("conf/agent.yaml", []byte(`metrics:
+  global: {scrape_failure_log_file: global.log}
+  configs: [{name: x, scrape_configs: [{job_name: a}, {job_name: b, scrape_failure_log_file: own.log}]}]
+`), LoadOptions{})
+	require.NoError(t, err)
+	jobs := a.Metrics.Configs[0].ScrapeConfigs
+	require.Equal(t, "conf/global.log", jobs[0].ScrapeFailureLogFile)
+	require.Equal(t, "conf/own.log", jobs[1].ScrapeFailureLogFile)
+	require.Equal(t, "conf/global.log", a.Metrics.Global.Prometheus.ScrapeFailureLogFile)
 }

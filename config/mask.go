@@ -3,21 +3,19 @@ package config
 import (
 	"bytes"
 	"errors"
+	"net/url"
 	"reflect"
-	"regexp"
 	"slices"
 	"strings"
 	"unicode"
 
 	promcommon "github.com/prometheus/common/config"
 	"go.yaml.in/yaml/v3"
+
+	"github.com/ringmaster-agent/ringmaster/redact"
 )
 
-const (
-	masked         = "<secret>"
-	maskedPassword = "xxxxx"
-	maskedComment  = "# (a comment that may hold a secret)"
-)
+const maskedComment = "# (a comment that may hold a secret)"
 
 // Masked is the instance's text for people to read, without its secrets. See MaskInstance.
 func (i *Instance) Masked() string { return maskOrRefuse(MaskInstance(i.Text)) }
@@ -34,23 +32,24 @@ func maskOrRefuse(text string, err error) string {
 	return text
 }
 
-// MaskInstance returns an instance's text, which need not be valid, without its secrets. Each is replaced by <secret>: values of
-// the types that hold secrets, values under keys that sound like one, and everything under keys that are not known.
-// Passwords and secret parameters in URLs become xxxxx. Comments stay unless they could hold a secret. It fails on text that
-// is not YAML.
+// MaskInstance returns an instance's text, which need not be valid, without its secrets. Each is
+// replaced by <secret>: values of the types that hold secrets, values under keys that sound like
+// one, and everything under keys that are not known. Of URLs, parameters, headers and labels that
+// is shown of which package redact says so. Comments stay unless they could hold a secret. It fails
+// on text that is not YAML.
 func MaskInstance(text string) (string, error) {
 	return maskText(text, reflect.TypeFor[instanceFile]())
 }
 
 func maskText(text string, t reflect.Type) (string, error) {
-	d := parseDocument("", text, nil)
+	d := parseDocument("", text, nil, 0)
 	if len(d.errs) > 0 {
 		return "", errors.New("this text cannot be shown without its secrets: it is not valid YAML")
 	}
 	if d.root == nil {
 		return "", nil
 	}
-	m := masker{d}
+	m := masker{document: d}
 	m.mask(d.root, t)
 	tidyComments(d.parsed)
 	var b bytes.Buffer
@@ -63,7 +62,10 @@ func maskText(text string, t reflect.Type) (string, error) {
 }
 
 // masker decides over the expanded tree, where each value has its type, and writes into the tree that is shown.
-type masker struct{ *document }
+type masker struct {
+	*document
+	found *[]string // gets what is masked; nil: nobody wants to know
+}
 
 func (m masker) mask(n *yaml.Node, t reflect.Type) {
 	if !m.fits(n, t) {
@@ -71,11 +73,11 @@ func (m masker) mask(n *yaml.Node, t reflect.Type) {
 		return
 	}
 	m.schema.visit(n, t, func(k keyAt) bool {
-		if !m.fits(k.value, k.t) || holdsSecret(k.t) || soundsSecret(k.key.Value) && !m.isHarmless(k) {
+		if !m.fits(k.value, k.t) || holdsSecret(k.t) || k.verdict == secret || redact.SoundsSecret(k.key.Value) && !m.isHarmless(k) {
 			m.hide(k.value)
 			return false
 		}
-		m.urls(k.value)
+		m.urls(k)
 		return true
 	})
 }
@@ -95,8 +97,8 @@ func (m masker) fits(n *yaml.Node, t reflect.Type) bool {
 	return sh.form == formLeaf || isNull(n)
 }
 
-// isHarmless says whether a key that sounds secret has a value that can't be one: a number, a switch, or a block of which each
-// key is looked at for itself.
+// isHarmless says whether a key that sounds secret has a value that can't be one: a number, a
+// switch, or a block of which each key is looked at for itself.
 func (m masker) isHarmless(k keyAt) bool {
 	t := k.t
 	for t.Kind() == reflect.Pointer {
@@ -119,24 +121,89 @@ func (m masker) hide(n *yaml.Node) {
 			}
 		}
 	case !isEmpty(n):
-		m.write(n, masked)
+		m.write(n, redact.Mark)
 	}
 }
 
-// urls masks the passwords in a value's URLs, or in those of a list of values.
-func (m masker) urls(n *yaml.Node) {
-	if n.Kind == yaml.SequenceNode {
-		for _, item := range n.Content {
-			m.urls(item)
+// urls masks what may not be shown of a value, or of each of a list of values.
+func (m masker) urls(k keyAt) {
+	if k.value.Kind == yaml.SequenceNode {
+		for _, item := range k.value.Content {
+			one := k
+			one.value = item
+			m.urls(one)
 		}
 		return
 	}
-	if shown := maskURLs(n.Value); n.Kind == yaml.ScalarNode && shown != n.Value {
-		m.write(n, shown)
+	if k.value.Kind != yaml.ScalarNode || isEmpty(k.value) {
+		return
+	}
+	if shown := m.valueOf(k); shown != k.value.Value {
+		m.write(k.value, shown)
 	}
 }
 
+// valueOf is what of a single value may be shown.
+func (m masker) valueOf(k keyAt) string {
+	value := k.value.Value
+	switch {
+	case k.verdict == parameters && k.free:
+		return redact.Parameter(k.key.Value, value)
+	case k.verdict == headers && k.free:
+		return redact.Header(k.key.Value, value)
+	case k.verdict == labelSet && k.free:
+		return redact.Label(k.key.Value, value)
+	case k.verdict == address:
+		return redact.Address(value)
+	case k.verdict == rewritten:
+		if target := child(k.in, "target_label"); target != nil && redact.Relabeled(target.Value) {
+			return redact.Mark
+		}
+	}
+	return redact.Text(value)
+}
+
+// Secrets are the values of the instance's text that Masked does not show, for those who have to
+// find them in other texts.
+func (i *Instance) Secrets() []string {
+	d := parseDocument("", i.Text, nil, 0)
+	if d.root == nil {
+		return nil
+	}
+	var found []string
+	masker{d, &found}.mask(d.root, reflect.TypeFor[instanceFile]())
+	return found
+}
+
+// partsOf are the secrets in a value of which something is masked: a URL's user, password and parameters, or all of it.
+func partsOf(value string) []string {
+	if host := strings.LastIndexByte(value, '@'); host >= 0 && !strings.Contains(value, "://") {
+		user, password, _ := strings.Cut(value[:host], ":")
+		return []string{value[:host], user, password}
+	}
+	u, err := url.Parse(value)
+	if err != nil || u.Host == "" {
+		return []string{value}
+	}
+	parts := []string{u.Fragment}
+	if u.User != nil {
+		password, _ := u.User.Password()
+		parts = append(parts, u.User.Username(), password, u.User.String())
+	}
+	for name, values := range u.Query() {
+		for _, value := range values {
+			if redact.Parameter(name, value) != value {
+				parts = append(parts, value)
+			}
+		}
+	}
+	return parts
+}
+
 func (m masker) write(n *yaml.Node, value string) {
+	if m.found != nil {
+		*m.found = append(*m.found, partsOf(n.Value)...)
+	}
 	if source := m.origin[n]; source != nil {
 		source.Value, source.Tag, source.Style = value, "!!str", 0
 	}
@@ -156,39 +223,6 @@ func holdsSecret(t reflect.Type) bool {
 	}
 }
 
-// soundsSecret says whether a word, a key or the name of a header or parameter, announces a secret. Keys that say where a secret is to be
-// found, and those that only describe one, don't.
-func soundsSecret(word string) bool {
-	word = strings.ToLower(word)
-	for _, suffix := range []string{"_file", "_files", "_path", "_ref", "_url", "_id", "_type", "_arn", "_method", "_name"} {
-		if strings.HasSuffix(word, suffix) {
-			return false
-		}
-	}
-	for _, sound := range []string{"pass", "pwd", "secret", "token", "credential", "auth", "apikey", "api_key", "api-key", "private", "cookie", "assertion"} {
-		if strings.Contains(word, sound) {
-			return true
-		}
-	}
-	return word == "key" || word == "sig" || strings.HasSuffix(word, "signature") || strings.HasSuffix(word, "_key") || strings.HasSuffix(word, "-key")
-}
-
-// maskURLs masks passwords and secret parameters of the URLs in a text.
-func maskURLs(text string) string {
-	if !strings.Contains(text, "://") {
-		return text
-	}
-	// The user part ends at the last @ before the path; a password with a bare slash ends at the last @ at all.
-	text = regexp.MustCompile(`(://[^:/?#@\s]*):([^/?#\s]*|\S*)@`).ReplaceAllString(text, "${1}:"+maskedPassword+"@")
-	return regexp.MustCompile(`([?&#;])([^=&#;\s]+)=([^&#;\s]*)`).ReplaceAllStringFunc(text, func(parameter string) string {
-		name, _, _ := strings.Cut(parameter[1:], "=")
-		if !soundsSecret(name) {
-			return parameter
-		}
-		return parameter[:1] + name + "=" + maskedPassword
-	})
-}
-
 func words(text string) []string {
 	return strings.FieldsFunc(text, func(r rune) bool {
 		return r != '_' && !unicode.IsLetter(r) && !unicode.IsDigit(r)
@@ -203,7 +237,7 @@ func tidyComments(n *yaml.Node) {
 		}
 		lines := strings.Split(*comment, "\n")
 		for i, line := range lines {
-			if strings.ContainsAny(line, ":=@") || slices.ContainsFunc(words(line), soundsSecret) {
+			if strings.ContainsAny(line, ":=@") || slices.ContainsFunc(words(line), redact.SoundsSecret) {
 				lines[i] = maskedComment
 			}
 		}

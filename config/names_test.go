@@ -8,10 +8,10 @@ import (
 )
 
 func TestValidateName(t *testing.T) {
-	for _, name := range []string{"a", "team/app", "...", "a..b", "ü+%", strings.Repeat("a", 253), "a//b", "/", `\`} {
+	for _, name := range []string{"a", "team/app", "...", "a..b", "ü+%", "数据", "שלום", strings.Repeat("a", 253), "a//b", "/", `\`} {
 		require.NoError(t, ValidateName(name), name)
 	}
-	for _, name := range []string{"", ".", "..", "a/../b", "../a", "a/.", "a\x00", "a\n", "\u0085", "\xff", strings.Repeat("a", 254)} {
+	for _, name := range []string{"", ".", "..", "a/../b", "../a", "a/.", "a\x00", "a\n", "\u0085", "prod\u202egnillib", "prod\u200b", "\u2066a", "a\ufeff", "a\u00ad", "\u3164", "a\u2028", "a\ufe0f", "\U000e0061", "\xff", strings.Repeat("a", 254)} {
 		require.Error(t, ValidateName(name), name)
 	}
 }
@@ -41,6 +41,11 @@ func FuzzDirectoryName(f *testing.F) {
 	f.Add("a/b", "a%2fb")
 	f.Fuzz(func(t *testing.T, a, b string) {
 		x, y := DirectoryName(a), DirectoryName(b)
+		if name, ok := NameOfDirectory(x); ok {
+			require.Equal(t, a, name)
+		} else {
+			require.Contains(t, x, "~")
+		}
 		require.LessOrEqual(t, len(x), 255)
 		require.NotContains(t, x, "/")
 		require.NotContains(t, []string{"", ".", ".."}, x)

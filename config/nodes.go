@@ -65,6 +65,7 @@ func describe(n *yaml.Node) string {
 type expander struct {
 	*document
 	nodes int
+	most  int
 	using map[*yaml.Node]bool // anchors on the way down, to notice one that contains itself
 }
 
@@ -73,8 +74,8 @@ func (e *expander) expand(n *yaml.Node, depth int) *yaml.Node {
 	switch {
 	case len(e.errs) > 0:
 		return n
-	case e.nodes > maxNodes:
-		e.failLine(n.Line, fmt.Sprintf("the document has more than %d values once its aliases are expanded", maxNodes), "use fewer aliases, or split the config")
+	case e.nodes > e.most:
+		e.failLine(n.Line, fmt.Sprintf("the document has more than %d values once its aliases are expanded", e.most), "use fewer aliases, or split the config")
 		return n
 	case depth > maxDepth:
 		e.failLine(n.Line, fmt.Sprintf("blocks are nested more than %d deep", maxDepth), "flatten them")
@@ -137,4 +138,9 @@ func (e *expander) mapping(out, n *yaml.Node, depth int) {
 			}
 		}
 	}
+}
+
+// isEmpty says whether a value is there but says nothing, as in values that a program wrote out.
+func isEmpty(n *yaml.Node) bool {
+	return isNull(n) || n.Value == "" && len(n.Content) == 0
 }

@@ -9,6 +9,34 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
+// Endpoint is what a remote_write block says beside what it says to Prometheus.
+type Endpoint struct {
+	// StrictSpec makes the endpoint give up what the protocol's specification forbids to send again.
+	StrictSpec bool `yaml:"strict_spec"`
+}
+
+// endpointFile is what a remote_write block is decoded into.
+type endpointFile struct {
+	promconfig.RemoteWriteConfig `yaml:",inline"`
+	Ours                         Endpoint `yaml:",inline"`
+}
+
+// UnmarshalYAML implements yaml.Unmarshaler. Prometheus' type passes over keys that it does not know.
+func (e *endpointFile) UnmarshalYAML(unmarshal func(any) error) error {
+	if err := unmarshal(&e.Ours); err != nil {
+		return err
+	}
+	return unmarshal(&e.RemoteWriteConfig)
+}
+
+// blocksOf takes blocks apart. Both lists have an entry for each.
+func blocksOf(files []*endpointFile) (prometheus []*promconfig.RemoteWriteConfig, ours []Endpoint) {
+	for _, f := range files {
+		prometheus, ours = append(prometheus, &f.RemoteWriteConfig), append(ours, f.Ours)
+	}
+	return prometheus, ours
+}
+
 // remoteWrites validates decoded endpoints, which come from the entries of list that are not bad, and returns
 // the digest of each block.
 func (d *document) remoteWrites(list *yaml.Node, configs []*promconfig.RemoteWriteConfig, scheme model.ValidationScheme) []Digest {

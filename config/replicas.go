@@ -16,13 +16,15 @@ import (
 // replicaPattern matches what stands for a replica's number in a replica label.
 const replicaPattern = `\{\{ *replica *\}\}`
 
-// defaultReplicaLabels are what receivers with HA deduplication look for, beside a label for the cluster, which is one of external_labels.
+// defaultReplicaLabels are what receivers with HA deduplication look for, beside a label for the
+// cluster, which is one of external_labels.
 func defaultReplicaLabels() map[string]string {
 	return map[string]string{"__replica__": "replica-{{replica}}"}
 }
 
-// WithReplicaLabels returns the labels that one replica of a config, counted from 0, adds to everything it sends: the external ones and, if configs are replicated,
-// ReplicaLabels with the number filled in, which win over external ones of the same name.
+// WithReplicaLabels returns the labels that one replica of a config, counted from 0, adds to
+// everything it sends: the external ones and, if configs are replicated, ReplicaLabels with the
+// number filled in, which win over external ones of the same name.
 func (s ScrapingService) WithReplicaLabels(external labels.Labels, replica int) labels.Labels {
 	if s.Lifecycler.Ring.ReplicationFactor <= 1 {
 		return external

@@ -1,8 +1,11 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
+	"net/http"
+	"path"
 	"reflect"
 	"strings"
 
@@ -28,8 +31,16 @@ type shape struct {
 	form form
 	// fields are the types of a formStruct's keys.
 	fields map[string]reflect.Type
+	// owners are the names of the Go types that declare the keys, such as kubernetes.SDConfig; see judge.
+	owners map[string]string
+	// owner is the name of the type itself.
+	owner string
 	// elem is the type of the values of a formMap or formList.
 	elem reflect.Type
+	// ours says that the type is of this package and not one that Prometheus decodes.
+	ours bool
+	// retired are keys that are accepted without an effect, and renamed those that have another name today.
+	retired, renamed map[string]string
 }
 
 // schema derives shapes from Go types by the rules of the YAML decoder. One is made for each document: the set of
@@ -55,6 +66,7 @@ func (s *schema) of(t reflect.Type) shape {
 		return known
 	}
 	made := derive(t)
+	made.retired, made.renamed = keysWithoutEffect(t), renamedKeys(t)
 	s.shapes[t] = made
 	return made
 }
@@ -65,17 +77,21 @@ func derive(t reflect.Type) shape {
 		return shape{form: formMap, elem: reflect.TypeFor[string]()}
 	case reflect.TypeFor[promconfig.ScrapeConfig]():
 		return scrapeConfigShape()
+	case reflect.TypeFor[endpointFile]():
+		// Prometheus decodes it, so that a key without a value means what it means to Prometheus.
+		fields, owners, _ := structFields(t)
+		return shape{form: formStruct, fields: fields, owners: owners, owner: typeName(t)}
 	}
 	switch t.Kind() {
 	case reflect.Struct:
 		if hasDecoder(t) && !hasTags(t) {
 			return shape{form: formLeaf}
 		}
-		fields, rest := structFields(t)
+		fields, owners, rest := structFields(t)
 		if rest != nil {
 			return shape{form: formMap, elem: rest}
 		}
-		return shape{form: formStruct, fields: fields}
+		return shape{form: formStruct, fields: fields, owners: owners, owner: typeName(t), ours: t.PkgPath() == reflect.TypeFor[shape]().PkgPath()}
 	case reflect.Map:
 		return shape{form: formMap, elem: t.Elem()}
 	case reflect.Slice:
@@ -95,19 +111,34 @@ func scrapeConfigShape() shape {
 	if err != nil {
 		panic(fmt.Sprintf("prometheus can't marshal an empty scrape config: %v", err))
 	}
-	fields, _ := structFields(reflect.TypeOf(built).Elem())
+	fields, owners, _ := structFields(reflect.TypeOf(built).Elem())
 	fields["static_configs"] = reflect.TypeFor[[]staticGroup]()
-	return shape{form: formStruct, fields: fields}
+	return shape{form: formStruct, fields: fields, owners: owners, owner: discoveryOwner}
 }
 
-// structFields lists the keys a struct is decoded from. rest is the element type of an inlined map, which takes all other keys.
-func structFields(t reflect.Type) (fields map[string]reflect.Type, rest reflect.Type) {
-	fields = map[string]reflect.Type{}
+// discoveryOwner is the owner of the keys of discoveries: Prometheus makes the type that declares them at run time.
+const discoveryOwner = "config.ScrapeConfig"
+
+// typeName is a type's name behind the last part of its package's path, which is enough to tell
+// apart what configs are made of.
+func typeName(t reflect.Type) string {
+	if t.Name() == "" {
+		return discoveryOwner
+	}
+	return path.Base(t.PkgPath()) + "." + t.Name()
+}
+
+// structFields lists the keys a struct is decoded from, with the names of the types that declare
+// them. rest is the element type of an inlined map, which takes all other keys.
+func structFields(t reflect.Type) (fields map[string]reflect.Type, owners map[string]string, rest reflect.Type) {
+	fields, owners = map[string]reflect.Type{}, map[string]string{}
 	for i := range t.NumField() {
 		field := t.Field(i)
 		name, options, _ := strings.Cut(field.Tag.Get("yaml"), ",")
 		inline := strings.Contains(options, "inline")
 		switch {
+		case !canBeWritten(field.Type): // else it would be one of Go's, such as the http.Client of DigitalOcean's
+			continue
 		case name == "-", field.PkgPath != "" && !field.Anonymous:
 			continue
 		case inline && field.Type.Kind() == reflect.Map:
@@ -117,15 +148,29 @@ func structFields(t reflect.Type) (fields map[string]reflect.Type, rest reflect.
 			if inner.Kind() == reflect.Pointer {
 				inner = inner.Elem()
 			}
-			below, _ := structFields(inner)
+			below, declared, _ := structFields(inner)
 			maps.Copy(fields, below)
-		case name == "":
-			fields[strings.ToLower(field.Name)] = field.Type
+			maps.Copy(owners, declared)
 		default:
-			fields[name] = field.Type
+			key := cmp.Or(name, strings.ToLower(field.Name))
+			fields[key], owners[key] = field.Type, typeName(t)
 		}
 	}
-	return fields, rest
+	return fields, owners, rest
+}
+
+// canBeWritten says whether there is anything that a user could write for a value of the type.
+func canBeWritten(t reflect.Type) bool {
+	for t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	switch t.Kind() {
+	case reflect.Func, reflect.Chan, reflect.UnsafePointer:
+		return false
+	case reflect.Interface:
+		return t.NumMethod() == 0
+	}
+	return t != reflect.TypeFor[http.Client]()
 }
 
 func hasDecoder(t reflect.Type) bool {
@@ -144,29 +189,37 @@ func hasTags(t reflect.Type) bool {
 
 // keyAt is a key and its value somewhere in a tree.
 type keyAt struct {
-	key, value *yaml.Node
+	// in is the block that the key is in.
+	in, key, value *yaml.Node
 	// t is the type of the value, nil where the schema knows none.
 	t reflect.Type
 	// free: the key is any word of the user's, not a name the schema knows.
 	free bool
+	// verdict is of the key, or of the map that a free key is in.
+	verdict verdict
 }
 
 // visit calls f for each key below n, which is decoded as t. f says whether to go on below the value.
 func (s *schema) visit(n *yaml.Node, t reflect.Type, f func(k keyAt) bool) {
+	s.visitBelow(n, t, unjudged, f)
+}
+
+// visitBelow goes on below a key with a verdict, which is that of a map's keys, too.
+func (s *schema) visitBelow(n *yaml.Node, t reflect.Type, above verdict, f func(k keyAt) bool) {
 	var sh shape
 	if t != nil {
 		sh = s.of(t)
 	}
 	for key, value := range pairs(n) {
-		below := sh.elem
+		k := keyAt{in: n, key: key, value: value, t: sh.elem, free: sh.form == formMap, verdict: above}
 		if sh.form == formStruct {
-			below = sh.fields[key.Value]
+			k.t, k.verdict = sh.fields[key.Value], judge(sh.owners[key.Value], key.Value)
 		}
-		if f(keyAt{key: key, value: value, t: below, free: sh.form == formMap}) {
-			s.visit(value, below, f)
+		if f(k) {
+			s.visitBelow(value, k.t, k.verdict, f)
 		}
 	}
 	for _, item := range listed(n) {
-		s.visit(item, sh.elem, f)
+		s.visitBelow(item, sh.elem, above, f)
 	}
 }

@@ -9,8 +9,8 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// scrapeConfigs validates decoded jobs, which come from the entries of list that are not bad, and fills in what they take
-// from the global block.
+// scrapeConfigs validates decoded jobs, which come from the entries of list that are not bad, and
+// fills in what they take from the global block.
 func (d *document) scrapeConfigs(list *yaml.Node, jobs []*promconfig.ScrapeConfig, g promconfig.GlobalConfig) {
 	names := d.uniques("job of an instance")
 	for i, n := range d.items(list) {

@@ -24,8 +24,8 @@ const (
 
 func (d *document) service(n *yaml.Node, s ScrapingService) {
 	d.moreThanZero(n, s.ReshardInterval > 0, "reshard_interval")
-	d.moreThanZero(n, s.ReshardTimeout > 0, "reshard_timeout")
 	d.oneOf(n, "when_isolated", s.WhenIsolated, IsolatedContinue, IsolatedStop)
+	d.limitsFile(child(n, "limits"), s.Limits)
 	d.gossip(child(n, "gossip"), s.Gossip)
 	d.lifecycler(child(n, "lifecycler"), s)
 	d.store(child(n, "kvstore"), s.KVStore)
@@ -66,8 +66,15 @@ func (d *document) store(n *yaml.Node, s KVStore) {
 	if where, ok := at(n, "consul", "host"); ok && !d.bad[where] && addressProblem(withoutScheme(s.Consul.Host), reached) != "" {
 		d.fail(where, "this is not the address of a Consul agent", "write it like consul:8500, or https://consul:8501")
 	}
+	before := len(d.errs)
 	d.embedded(child(n, "embedded"), s.Embedded)
+	if list, ok := at(n, "embedded", "peers"); ok && len(d.errs) == before && !d.damaged(list) && s.Store == StoreEmbedded && s.Embedded.talksInPlainText() && !s.Embedded.Insecure {
+		d.fail(list, "these peers would talk without TLS: whoever reaches their ports could change what is stored", "use https:// and peer_tls, or say insecure: true beside them")
+	}
 }
+
+// talksInPlainText says whether peers on several hosts have no TLS.
+func (e Embedded) talksInPlainText() bool { return e.PeerTLS == (PeerTLS{}) && !allOnLoopback(e.Peers) }
 
 // withoutScheme takes the scheme off an address that may have one.
 func withoutScheme(address string) string {
@@ -79,8 +86,9 @@ func withoutScheme(address string) string {
 	return address
 }
 
-// ringStore refuses a ring that is anywhere else than beside the configs: one connection serves both, so that what is known of
-// the one holds for the other. What the ring's block does not say is as in the configs'.
+// ringStore refuses a ring that is anywhere else than beside the configs: one connection serves
+// both, so that what is known of the one holds for the other. What the ring's block does not say is
+// as in the configs'.
 func (d *document) ringStore(configs, ring *yaml.Node, s ScrapingService) {
 	if d.damaged(configs) || d.damaged(ring) {
 		return
@@ -115,7 +123,7 @@ func (d *document) ringStoreAsWritten(ring *yaml.Node, s ScrapingService) KVStor
 	meant := s.KVStore
 	if ring != nil {
 		// It was decoded before, so it decodes; only what it is laid over differs.
-		_ = ring.Decode(&meant)
+		_ = decodeNode(ring, &meant)
 	}
 	return meant
 }
@@ -188,7 +196,7 @@ func (d *document) serviceWarnings(n *yaml.Node, s ScrapingService) []string {
 	if d.ringStoreDiffers(ring, s) {
 		note(ring, "lifecycler.ring.kvstore has settings that differ from those of kvstore and have no effect: the ring is reached as the configs are")
 	}
-	if list, ok := at(configs, "embedded", "peers"); ok && s.KVStore.Store == StoreEmbedded && s.KVStore.Embedded.PeerTLS == (PeerTLS{}) && !allOnLoopback(s.KVStore.Embedded.Peers) {
+	if list, ok := at(configs, "embedded", "peers"); ok && s.KVStore.Store == StoreEmbedded && s.KVStore.Embedded.talksInPlainText() {
 		note(list, "kvstore.embedded.peers talk without TLS: whoever reaches their ports can change what is stored; use https:// and peer_tls")
 	}
 	if where, ok := at(n, "lifecycler", "heartbeat_period"); ok {

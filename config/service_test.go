@@ -23,7 +23,7 @@ func service(t *testing.T, block string) (ScrapingService, []string) {
 	return a.Metrics.ScrapingService, a.Warnings
 }
 
-const threePeers = `peers: [{name: a, url: "http://10.0.0.1:2380"}, {name: b, url: "http://10.0.0.2:2380"}, {name: c, url: "http://c.example:2381"}]`
+const threePeers = `insecure: true, peers: [{name: a, url: "http://10.0.0.1:2380"}, {name: b, url: "http://10.0.0.2:2380"}, {name: c, url: "http://c.example:2381"}]`
 
 func TestAScrapingServiceHasDefaults(t *testing.T) {
 	loaded, warnings := service(t, "")
@@ -104,6 +104,7 @@ func TestWhatIsRefusedInAScrapingService(t *testing.T) {
 		{"kvstore: {store: zookeeper}", `kvstore.store: "zookeeper" is not known here; use embedded, etcd, consul, inmemory`},
 		{"kvstore: {embedded: {listen_peer: '0.0.0.0:2380'}}", "kvstore.embedded.listen_peer: this is not a loopback address with a port"},
 		{"kvstore: {embedded: {listen_client: '0.0.0.0:2380'}}", "kvstore.embedded.listen_client: this is not a loopback address with a port"},
+		{`kvstore: {embedded: {peers: [{name: a, url: "http://10.0.0.1:1"}, {name: b, url: "http://127.0.0.1:2"}, {name: c, url: "http://127.0.0.1:3"}]}}`, "kvstore.embedded.peers: these peers would talk without TLS"},
 		{"kvstore: {embedded: {listen_client: '0.0.0.0:2380', " + threePeers + "}}", "kvstore.embedded.listen_client: this is not a loopback address with a port"},
 		{"kvstore: {embedded: {peer_tls: {cert_file: a}}}", "kvstore.embedded.peer_tls: there are no peers to talk TLS with"},
 		{"kvstore: {embedded: {listen_peer: '10.0.0.1:0', " + threePeers + "}}", "kvstore.embedded.listen_peer: this has no port between 1 and 65535"},

@@ -49,6 +49,12 @@ func (d *document) structure(n *yaml.Node, t reflect.Type) {
 func (d *document) keys(n *yaml.Node, sh shape) {
 	lines := map[string]int{}
 	for key, value := range pairs(n) {
+		if name, renamed := sh.renamed[key.Value]; renamed {
+			key.Value = name
+		}
+		if sh.ours && isNull(value) {
+			d.bad[value] = true // a key of ours without a value has its default
+		}
 		if first, again := lines[key.Value]; again {
 			d.reject(key, fmt.Sprintf("the key is already set in line %d", first), "keep one of the two")
 			continue
@@ -58,6 +64,8 @@ func (d *document) keys(n *yaml.Node, sh shape) {
 			d.structure(value, sh.elem)
 		} else if below, known := sh.fields[key.Value]; known {
 			d.structure(value, below)
+		} else if why, retired := sh.retired[key.Value]; retired {
+			d.retire(key, value, why)
 		} else {
 			d.unknownKey(n, key, sh)
 		}
@@ -67,6 +75,10 @@ func (d *document) keys(n *yaml.Node, sh shape) {
 func (d *document) unknownKey(n, key *yaml.Node, sh shape) {
 	_, scrapes := sh.fields["static_configs"]
 	if name, discovers := strings.CutSuffix(key.Value, discoverySuffix); scrapes && discovers {
+		if d.leaveOut(name) {
+			d.bad[key] = true
+			return
+		}
 		linked := discoveries(sh)
 		hint := "it has: " + strings.Join(linked, ", ")
 		if meant := nearest(name, linked); meant != "" {
@@ -89,14 +101,17 @@ func (d *document) unknownKey(n, key *yaml.Node, sh shape) {
 // elsewhere is what to do about keys of other agents and of Prometheus; empty for any other key.
 func elsewhere(key string) string {
 	switch key {
-	case "logs", "loki", "traces", "tempo", "integrations":
-		return "this agent collects metrics only: remove the block"
+	case "scrape_config_files":
+		return "a config has all of its jobs in itself, so that every node can run it: write them under scrape_configs"
+	case "logs", "loki", "traces", "tempo":
+		return "this agent collects metrics only: run Grafana Alloy beside it for these, and remove the block; agentctl import takes out what this agent does"
+	case "integrations":
+		return "this agent embeds no exporters: run them (node_exporter for example) or Grafana Alloy beside it, scrape them, and remove the block; " +
+			"agentctl import takes out what this agent does"
 	case "prometheus":
-		return "the block is called metrics"
+		return "Grafana Agent calls the block metrics since version 0.24: rename it, or use agentctl import"
 	case "rule_files", "alerting", "remote_read", "storage":
 		return "this agent evaluates no rules and stores nothing to query: remove the block"
-	case "grpc_tls_config":
-		return "there is no gRPC listener: remove the block"
 	}
 	return ""
 }

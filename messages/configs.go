@@ -16,18 +16,30 @@ type ConfigDeleted struct {
 	Revision int64
 }
 
+// Era names one history of the store's revisions. A store that is emptied, restored from a backup
+// or replaced by another begins a new era: revisions of two eras can't be compared, and a key of
+// the one that is absent from the other was not deleted.
+type Era struct {
+	// Cluster is the store's own name for itself, as etcd's cluster ID; empty if it has none, as
+	// Consul. It outlives this process.
+	Cluster string
+	// Rewinds counts how often this process has seen the store's revision go back. It means nothing to another process.
+	Rewinds uint64
+}
+
 // ConfigsListed is the complete set of stored configs as of one revision. What it lacks is gone, unless the set looks
 // wrong; package reshard decides that.
 type ConfigsListed struct {
 	Documents List[Document]
 	Revision  int64
-	// Afresh: the store has said since the listing before that it is not the one it was (emptied, restored), so revisions known before
-	// mean nothing.
+	Era       Era
+	// Afresh: the store has said since the listing before that it is not the one it was (emptied,
+	// restored), so revisions known before mean nothing.
 	Afresh bool
 }
 
-// ConfigsUnavailable says that the store could not be listed or watched. It changes nothing that runs. The watcher goes on
-// trying, and ConfigsListed says when it succeeded.
+// ConfigsUnavailable says that the store could not be listed or watched. It changes nothing that
+// runs. The watcher goes on trying, and ConfigsListed says when it succeeded.
 type ConfigsUnavailable struct {
 	Reason string
 }

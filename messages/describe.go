@@ -2,8 +2,8 @@ package messages
 
 import "time"
 
-// Question is what the outside asks the supervisor. A question may be asked at any time and changes nothing; one that is
-// lost is answered by nobody, so ask with a deadline.
+// Question is what the outside asks the supervisor. A question may be asked at any time and changes
+// nothing; one that is lost is answered by nobody, so ask with a deadline.
 type Question interface{ question() }
 
 // DescribeTree is answered by TreeDescription.
@@ -68,9 +68,9 @@ type UnitDescription struct {
 	Failures int
 	// Restarts counts the generations after the first.
 	Restarts int
-	// NextAttempt is when the backoff is over; zero if there is none.
+	// NextAttempt is when the backoff is over, or the quarantine lifted for an attempt; zero if there is neither.
 	NextAttempt time.Time
-	// QuarantineReason says why the unit waits for a change or a person; empty if it does not.
+	// QuarantineReason says why the unit is quarantined; empty if it is not.
 	QuarantineReason string
 	// InvalidReason says what is wrong with the newest document; empty if it is valid.
 	InvalidReason string
@@ -95,7 +95,10 @@ type ClusterDescription struct {
 	Problem string
 	// Members are the records of all nodes, by name.
 	Members List[MemberDescription]
-	// Unowned is how many units nobody runs.
+	// Holds and Cordons are what people have ordered, by name.
+	Holds   List[ConfigHold]
+	Cordons List[NodeCordon]
+	// Unowned is how many units nobody runs, and nobody holds; 0 as long as the store has not told who runs what.
 	Unowned int
 	// Moves are the newest moves, oldest first.
 	Moves List[Move]

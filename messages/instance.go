@@ -5,9 +5,8 @@ import "time"
 // InstanceCommand is what the supervisor tells an instance. Commands about another generation are dropped.
 type InstanceCommand interface{ instanceCommand() }
 
-// StartInstance is the first message of an instance, and is sent once: open the log, warm up, then scrape. Answered by
-// InstancePrepared and InstanceRunning, or by InstanceFailed. It can't be lost without the instance being lost, which the
-// supervisor sees as its termination.
+// StartInstance is the first message of an instance, and is sent once: open the log, then scrape. Answered by
+// InstancePrepared and InstanceRunning, or by InstanceFailed. Lost: the next CheckInstance says it again.
 type StartInstance struct {
 	Unit       Unit
 	Generation uint64
@@ -15,10 +14,13 @@ type StartInstance struct {
 	Config     Config
 	// Hold: get ready, and scrape only when RunInstance comes.
 	Hold bool
+	// Warm: another node scrapes meanwhile, so getting ready is to find the targets too, for some seconds.
+	Warm bool
 }
 
-// RunInstance lets an instance scrape that was started on hold. It is legal at any time; one that scrapes already ignores it.
-// Answered by InstanceRunning. Like StartInstance, it can't be lost without the instance being lost.
+// RunInstance lets an instance scrape that was started on hold. It is legal at any time; one that
+// scrapes already ignores it. Answered by InstanceRunning. Lost: the next CheckInstance says it
+// again.
 type RunInstance struct {
 	Unit       Unit
 	Generation uint64
@@ -28,7 +30,7 @@ type RunInstance struct {
 
 // ReloadInstance asks for another config in place. It is legal at any time; only the newest one not yet begun counts,
 // and one that comes while draining is ignored. Answered by InstanceReloaded or InstanceReloadFailed, once for
-// those of a burst that were superseded. It can't be lost without the instance being lost.
+// those of a burst that were superseded. Lost: the next CheckInstance says it again.
 type ReloadInstance struct {
 	Unit       Unit
 	Generation uint64
@@ -37,7 +39,7 @@ type ReloadInstance struct {
 }
 
 // StopInstance asks for an orderly end. It is legal at any time. The first one's reason counts; a later one can only
-// shorten the time left for draining. Answered by InstanceStopped.
+// shorten the time left for draining. Answered by InstanceStopped. Lost: the next CheckInstance says it again.
 type StopInstance struct {
 	Unit       Unit
 	Generation uint64
@@ -46,13 +48,32 @@ type StopInstance struct {
 	Within time.Duration
 }
 
+// CheckInstance says everything that the supervisor wants of an instance, which does what it has
+// not heard of. It comes at every reshard interval, and is legal at any time. Answered by
+// InstanceChecked, unless the instance has ended. Lost: the next one says the same.
+type CheckInstance struct {
+	Unit       Unit
+	Generation uint64
+	// Revision and Config are those of the newest StartInstance or ReloadInstance.
+	Revision int64
+	Config   Config
+	// Hold: it may not scrape yet. Otherwise Resume is as in RunInstance.
+	Hold   bool
+	Resume Handover
+	// Reason is that of the StopInstance, NotStopping if there was none; Within is its.
+	Reason StopReason
+	Within time.Duration
+}
+
 func (StartInstance) instanceCommand()  {}
 func (RunInstance) instanceCommand()    {}
 func (ReloadInstance) instanceCommand() {}
 func (StopInstance) instanceCommand()   {}
+func (CheckInstance) instanceCommand()  {}
 
 // InstanceEvent is what an instance tells the supervisor. The supervisor drops events of other generations than the
-// unit's present one. A lost event delays; the termination of the instance's actor tells the supervisor in any case.
+// unit's present one. A lost event is made good by the next InstanceChecked; the last one of a
+// generation by the end of its actor.
 type InstanceEvent interface {
 	// Subject is the unit and the generation the event is about.
 	Subject() (Unit, uint64)
@@ -112,8 +133,9 @@ type InstanceFailed struct {
 	Reason     string
 }
 
-// InstanceStopped is the last event of a generation: everything is released, another generation may open the log. It is sent
-// by the instance, or, if its actor ended first, by the goroutine that released what the actor left.
+// InstanceStopped is the last event of a generation: everything is released, another generation may
+// open the log. It is sent by the instance, or, if its actor ended first, by the goroutine that
+// released what the actor left.
 type InstanceStopped struct {
 	Unit       Unit
 	Generation uint64
@@ -121,6 +143,24 @@ type InstanceStopped struct {
 	Pending uint64
 	// Problem is the error of the drain or of the close, if there was one.
 	Problem string
+}
+
+// InstanceChecked says where an instance stands, so that the supervisor can make good events that were lost.
+type InstanceChecked struct {
+	Unit       Unit
+	Generation uint64
+	Phase      Phase
+	Prepared   bool
+	// Revision and Digest are of the config in force. Reloading: another one is on its way.
+	Revision  int64
+	Digest    Digest
+	Reloading bool
+	// Quiet and Handover are as in InstanceQuiet.
+	Quiet    bool
+	Handover Handover
+	// Failure says why it failed, Reason why it stops.
+	Failure string
+	Reason  StopReason
 }
 
 // Subject implements InstanceEvent.
@@ -147,6 +187,10 @@ func (e InstanceFailed) Subject() (Unit, uint64) { return e.Unit, e.Generation }
 // Subject implements InstanceEvent.
 func (e InstanceStopped) Subject() (Unit, uint64) { return e.Unit, e.Generation }
 
+// Subject implements InstanceEvent.
+func (e InstanceChecked) Subject() (Unit, uint64) { return e.Unit, e.Generation }
+
+func (InstanceChecked) instanceEvent()      {}
 func (InstancePrepared) instanceEvent()     {}
 func (InstanceRunning) instanceEvent()      {}
 func (InstanceReloaded) instanceEvent()     {}

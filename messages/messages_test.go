@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -24,10 +25,11 @@ func vocabulary() map[string]reflect.Type {
 	for _, t := range []reflect.Type{
 		reflect.TypeFor[messages.List[messages.Unit]](),
 		reflect.TypeFor[messages.Digest](), reflect.TypeFor[messages.Text](), reflect.TypeFor[messages.Document](),
-		reflect.TypeFor[messages.Config](), reflect.TypeFor[messages.Unit](), reflect.TypeFor[messages.Phase](),
+		reflect.TypeFor[messages.Config](), reflect.TypeFor[messages.Unit](), reflect.TypeFor[messages.Phase](), reflect.TypeFor[messages.Era](),
 		reflect.TypeFor[messages.StopReason](),
 		reflect.TypeFor[messages.InstanceCommand](), reflect.TypeFor[messages.StartInstance](),
 		reflect.TypeFor[messages.ReloadInstance](), reflect.TypeFor[messages.StopInstance](),
+		reflect.TypeFor[messages.AskStore](), reflect.TypeFor[messages.StoreAnswered](), reflect.TypeFor[messages.CheckInstance](), reflect.TypeFor[messages.InstanceChecked](),
 		reflect.TypeFor[messages.InstanceEvent](), reflect.TypeFor[messages.InstancePrepared](),
 		reflect.TypeFor[messages.InstanceRunning](), reflect.TypeFor[messages.InstanceReloaded](),
 		reflect.TypeFor[messages.InstanceReloadFailed](), reflect.TypeFor[messages.InstanceDraining](),
@@ -37,6 +39,13 @@ func vocabulary() map[string]reflect.Type {
 		reflect.TypeFor[messages.RegistryEvent](), reflect.TypeFor[messages.RegistryListed](),
 		reflect.TypeFor[messages.MemberPut](), reflect.TypeFor[messages.MemberGone](), reflect.TypeFor[messages.ClaimPut](),
 		reflect.TypeFor[messages.ClaimGone](), reflect.TypeFor[messages.IntentPut](), reflect.TypeFor[messages.IntentGone](),
+		reflect.TypeFor[messages.RingCommand](), reflect.TypeFor[messages.Place](), reflect.TypeFor[messages.TakePlace](),
+		reflect.TypeFor[messages.EarlierSession](), reflect.TypeFor[messages.WriteRecords](), reflect.TypeFor[messages.ForgetMember](),
+		reflect.TypeFor[messages.RingEvent](), reflect.TypeFor[messages.SessionChanged](), reflect.TypeFor[messages.RingChanged](),
+		reflect.TypeFor[messages.RingMember](), reflect.TypeFor[messages.RecordsWritten](), reflect.TypeFor[messages.RecordWritten](),
+		reflect.TypeFor[messages.RecordsPending](), reflect.TypeFor[messages.ClusterProblem](), reflect.TypeFor[messages.StoreAway](),
+		reflect.TypeFor[messages.SessionEnded](), reflect.TypeFor[messages.MemberForgotten](), reflect.TypeFor[messages.Record](),
+		reflect.TypeFor[messages.WriteKind](), reflect.TypeFor[messages.RecordWrite](),
 		reflect.TypeFor[messages.WatcherEvent](), reflect.TypeFor[messages.ConfigPut](),
 		reflect.TypeFor[messages.ConfigDeleted](), reflect.TypeFor[messages.ConfigsListed](),
 		reflect.TypeFor[messages.ConfigsUnavailable](),
@@ -44,6 +53,14 @@ func vocabulary() map[string]reflect.Type {
 		reflect.TypeFor[messages.DefaultsChanged](), reflect.TypeFor[messages.RetryInstance](),
 		reflect.TypeFor[messages.RetryAccepted](), reflect.TypeFor[messages.StopTree](),
 		reflect.TypeFor[messages.TreeStopped](),
+		reflect.TypeFor[messages.Notice](), reflect.TypeFor[messages.UnitStarted](), reflect.TypeFor[messages.UnitStopped](),
+		reflect.TypeFor[messages.UnitFailed](), reflect.TypeFor[messages.UnitQuarantined](), reflect.TypeFor[messages.UnitMoved](),
+		reflect.TypeFor[messages.NodeFenced](), reflect.TypeFor[messages.NodeJoined](), reflect.TypeFor[messages.MemberJoined](),
+		reflect.TypeFor[messages.MemberLeft](), reflect.TypeFor[messages.FaultInjected](),
+		reflect.TypeFor[messages.Order](), reflect.TypeFor[messages.HoldConfig](), reflect.TypeFor[messages.ReleaseConfig](),
+		reflect.TypeFor[messages.CordonNode](), reflect.TypeFor[messages.UncordonNode](), reflect.TypeFor[messages.OrderTaken](),
+		reflect.TypeFor[messages.ConfigHold](), reflect.TypeFor[messages.NodeCordon](), reflect.TypeFor[messages.HoldPut](),
+		reflect.TypeFor[messages.HoldGone](), reflect.TypeFor[messages.CordonPut](), reflect.TypeFor[messages.CordonGone](),
 		reflect.TypeFor[messages.Question](), reflect.TypeFor[messages.DescribeTree](),
 		reflect.TypeFor[messages.DescribeUnit](), reflect.TypeFor[messages.TreeDescription](),
 		reflect.TypeFor[messages.ClusterDescription](), reflect.TypeFor[messages.MemberDescription](), reflect.TypeFor[messages.Move](),
@@ -121,6 +138,24 @@ func TestThePurityTestSeesWhatItShould(t *testing.T) {
 	require.Equal(t, "l[] is a ptr", mutable(reflect.TypeFor[messages.List[*int]](), "l"))
 }
 
+func TestEveryMessageHasItsKind(t *testing.T) {
+	var directions []reflect.Type
+	for _, typ := range vocabulary() {
+		if typ.Kind() == reflect.Interface {
+			directions = append(directions, typ)
+		}
+	}
+	var want []string
+	for name, typ := range vocabulary() {
+		sent := slices.ContainsFunc(directions, func(d reflect.Type) bool { return typ.Implements(d) })
+		if typ.Kind() == reflect.Struct && sent {
+			want = append(want, name)
+		}
+	}
+	slices.Sort(want)
+	require.Equal(t, want, messages.Kinds())
+}
+
 func TestAListIsACopy(t *testing.T) {
 	items := []string{"a", "b"}
 	list := messages.NewList(items...)
@@ -196,7 +231,7 @@ func TestPhasesAndReasonsHaveNames(t *testing.T) {
 		require.NotEqual(t, "unknown", p.String())
 	}
 	require.Equal(t, "unknown", messages.Phase(99).String())
-	for r := messages.NotStopping; r <= messages.Fenced; r++ {
+	for r := messages.NotStopping; r <= messages.Held; r++ {
 		require.NotEqual(t, "unknown", r.String())
 	}
 }

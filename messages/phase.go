@@ -1,7 +1,7 @@
 package messages
 
-// Phase is where a unit stands. The first six are phases of one generation; a unit without a live generation is in one of
-// the rest.
+// Phase is where a unit stands. The first six are phases of one generation; a unit without a live
+// generation is in one of the rest.
 type Phase uint8
 
 // The phases of a generation, in order of life, then those of a unit between generations.
@@ -22,9 +22,19 @@ const (
 	PhaseWaiting
 	// PhaseBackoff: the last generation failed; the next waits for its time.
 	PhaseBackoff
-	// PhaseQuarantined: too many generations failed; the unit waits for a change or a person.
+	// PhaseQuarantined: too many generations failed; there is an attempt an hour, or after a
+	// change, or when a person asks for it.
 	PhaseQuarantined
 )
+
+// Phases are all phases, in the order of their constants.
+func Phases() []Phase {
+	all := make([]Phase, 0, PhaseQuarantined+1)
+	for p := PhaseNew; p <= PhaseQuarantined; p++ {
+		all = append(all, p)
+	}
+	return all
+}
 
 // String is the phase's name as logs and the API show it.
 func (p Phase) String() string {
@@ -68,9 +78,11 @@ const (
 	Deleted
 	// Shutdown: this process ends. No staleness markers; what could not be sent stays on disk for the next process.
 	Shutdown
-	// Fenced: another node runs the unit, or may. Scraping is cut off: nothing is committed from now on, and no staleness markers are
-	// written; the log is removed once it is empty.
+	// Fenced: another node runs the unit, or may. Scraping is cut off: nothing is committed from
+	// now on, and no staleness markers are written; the log is removed once it is empty.
 	Fenced
+	// Held: a person wants the config not to run. Staleness markers are written; the log is removed once it is empty.
+	Held
 )
 
 // String is the reason's name as logs show it.
@@ -86,6 +98,8 @@ func (r StopReason) String() string {
 		return "shutdown"
 	case Fenced:
 		return "fenced"
+	case Held:
+		return "held"
 	default:
 		return "unknown"
 	}

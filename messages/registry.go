@@ -15,7 +15,7 @@ const (
 	Leaving
 )
 
-// String is the state as the API and the retired service's ring page show it.
+// String is the state as the API and the ring page of Grafana Agent show it.
 func (s MemberState) String() string {
 	switch s {
 	case Joining:
@@ -36,6 +36,9 @@ func (s MemberState) MarshalText() ([]byte, error) { return []byte(s.String()), 
 type Member struct {
 	// Node is the node's name, unique in the cluster.
 	Node string
+	// Incarnation is the process: random, so that two processes of one name are two. Empty in
+	// records of versions before it.
+	Incarnation string
 	// Address is where its HTTP API answers, host:port. Gossip is where its gossip does, empty if it has none.
 	Address, Gossip string
 	// Scheme is http or https.
@@ -47,6 +50,13 @@ type Member struct {
 	// Settings is a digest of what all members must agree about.
 	Settings string
 	Version  string
+	// Unfit says why the node can't run anything at the moment, as with a full disk; empty: it can.
+	Unfit string
+	// Declines is the names of the configs that it leaves to others: since they fail on it, or
+	// since its main file has one of that name.
+	Declines List[string]
+	// Cordoned: it takes no units that it does not run; see CordonNode.
+	Cordoned bool
 	// Since is when the node registered, by its own clock.
 	Since time.Time
 	// Session is the store's session that the record is bound to.
@@ -60,7 +70,8 @@ type Member struct {
 // Claim is the store's record that a node runs a unit, or has run it and left it to whoever takes it next.
 type Claim struct {
 	Unit Unit
-	Node string
+	// Node and Incarnation are the process that wrote it; see Member.
+	Node, Incarnation string
 	// Session is the store's session that the claim is bound to. The claim ends with it.
 	Session string
 	// Revision is the store's revision of the record: the claim's epoch.
@@ -80,15 +91,16 @@ func (c Claim) Held() bool { return c.Revision != 0 && !c.Released }
 
 // Intent is the store's record that a node is prepared to run a unit.
 type Intent struct {
-	Unit     Unit
-	Node     string
-	Session  string
-	Revision int64
-	Since    time.Time
+	Unit Unit
+	// Node and Incarnation are the process that wrote it; see Member.
+	Node, Incarnation string
+	Session           string
+	Revision          int64
+	Since             time.Time
 }
 
-// RegistryEvent is what is heard of the cluster's members, claims and intents in the store. Like WatcherEvents they are hints,
-// which a listing makes good.
+// RegistryEvent is what is heard of the cluster's members, claims, intents, holds and cordons in the
+// store. Like WatcherEvents they are hints, which a listing makes good.
 type RegistryEvent interface{ registryEvent() }
 
 // RegistryListed is everything as of one revision.
@@ -96,7 +108,10 @@ type RegistryListed struct {
 	Members  List[Member]
 	Claims   List[Claim]
 	Intents  List[Intent]
+	Holds    List[ConfigHold]
+	Cordons  List[NodeCordon]
 	Revision int64
+	Era      Era
 	// Afresh: the store is not the one it was (emptied, restored), so revisions known before mean nothing.
 	Afresh bool
 }

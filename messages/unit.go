@@ -7,8 +7,9 @@ import (
 	"strings"
 )
 
-// Unit is what is owned and moved: a config, or one slice of its targets, or one replica of either. How many slices a config has is
-// said by the config, how many replicas by the cluster; a unit does not change when these numbers do, so that what runs goes on.
+// Unit is what is owned and moved: a config, or one slice of its targets, or one replica of either.
+// How many slices a config has is said by the config, how many replicas by the cluster; a unit does
+// not change when these numbers do, so that what runs goes on.
 type Unit struct {
 	// Config is the name of the config.
 	Config string
@@ -24,8 +25,8 @@ func WholeConfig(name string) Unit { return Unit{Config: name} }
 // First reports whether the unit is the one that every config has.
 func (u Unit) First() bool { return u.Slice == 0 && u.Replica == 0 }
 
-// Key names the unit wherever one string has to: the config's name for the first unit; otherwise the name, slice and replica joined by
-// a control character, which no config name can contain.
+// Key names the unit wherever one string has to: the config's name for the first unit; otherwise
+// the name, slice and replica joined by a control character, which no config name can contain.
 func (u Unit) Key() string {
 	if u.First() {
 		return u.Config

@@ -57,8 +57,9 @@ func (t Text) GoString() string { return t.String() }
 // MarshalText hides the text from JSON and structured logs.
 func (t Text) MarshalText() ([]byte, error) { return []byte(t.String()), nil }
 
-// Handover says which ticks of a unit were taken on the node that stopped scraping it, so that the next one takes none of them
-// again and makes up for one that fell between. It is opaque to everybody but the scrape loop. Empty: nothing is known.
+// Handover says which ticks of a unit were taken on the node that stopped scraping it, so that the
+// next one takes none of them again and makes up for one that fell between. It is opaque to
+// everybody but the scrape loop. Empty: nothing is known.
 type Handover string
 
 // Document is a named config as somebody wrote it.
@@ -70,8 +71,9 @@ type Document struct {
 	Text Text
 	// Revision is the store's revision at which the document was last written. It has no meaning for a local one.
 	Revision int64
-	// Changed is when a stored document that existed was written again, to the second, by the clock of who wrote it; all nodes see the same. Zero: it is new, or it
-	// is not known. It is in UTC: documents are compared as values.
+	// Changed is when a stored document that existed was written again, to the second, by the clock
+	// of who wrote it; all nodes see the same. Zero: it is new, or it is not known. It is in UTC:
+	// documents are compared as values.
 	Changed time.Time
 	// Problem says why the stored value could not be decoded. Such a document changes nothing that runs.
 	Problem string

@@ -14,28 +14,48 @@ const (
 	delivered verdict = iota
 	// retrySoon: the receiver or the way to it is unwell; it comes back without anybody's help.
 	retrySoon
-	// retrySlowly: a person has to repair something (credentials, address, protocol). Nothing is wrong with the data, so it waits.
+	// retrySlowly: a person has to repair something (credentials, address, protocol). Nothing is
+	// wrong with the data, so it waits.
 	retrySlowly
 	// splitPoison: something in the batch is not acceptable; the rest may be.
 	splitPoison
 	// splitSize: the batch is too large.
 	splitSize
+	// final: the request is not acceptable, and the protocol's letter forbids to try any of it again.
+	final
+	// speakOld: the receiver does not understand this version of the protocol.
+	speakOld
+	// partly: the receiver wrote what is acceptable and said how much that is.
+	partly
 	// dropLimited: the receiver limits the rate and the user said not to retry.
 	dropLimited
 )
 
-// judge maps a status to a verdict. The reasons are in docs/decisions/0003-remote-write-errors.md.
-func judge(status int, retryOn429 bool) verdict {
+// rules are what a configuration says about answers.
+type rules struct {
+	// retry429 is retry_on_http_429.
+	retry429 bool
+	// strict: the protocol's letter. What it calls final is not tried again.
+	strict bool
+}
+
+// judge maps a status to a verdict; 0 is no answer. The reasons are in docs/decisions/0003-remote-write-errors.md.
+func (r rules) judge(status int) verdict {
 	switch {
+	case status == 0:
+		return retrySoon
 	case status/100 == 2:
 		return delivered
 	case status/100 == 5:
 		return retrySoon
 	case status == http.StatusTooManyRequests:
-		if retryOn429 {
+		if r.retry429 {
 			return retrySoon
 		}
 		return dropLimited
+	}
+	if r.strict && status/100 == 4 {
+		return final
 	}
 	switch status {
 	case http.StatusRequestEntityTooLarge:
@@ -69,9 +89,10 @@ func (p pace) slowed() pace {
 	return pace{min: max(p.min, time.Second), max: max(p.max, slowest)}
 }
 
-// delay is the wait before the next attempt, after attempt failed ones (≥ 1). retryAfter is what the receiver asked for, or 0. jitter
-// is a random number in [0,1): half of a backoff is random, and a Retry-After is lengthened by up to a tenth, because the receiver
-// gave the same one to everybody.
+// delay is the wait before the next attempt, after attempt failed ones (≥ 1). retryAfter is what
+// the receiver asked for, or 0. jitter is a random number in [0,1): up to half of a backoff is
+// random, but no wait is below min; a Retry-After is lengthened by up to a tenth, because the
+// receiver gave the same one to everybody.
 func (p pace) delay(attempt int, retryAfter time.Duration, jitter float64) time.Duration {
 	if retryAfter > 0 {
 		wait := min(retryAfter, maxRetryAfter)
@@ -84,10 +105,12 @@ func (p pace) delay(attempt int, retryAfter time.Duration, jitter float64) time.
 	if p.max > 0 {
 		wait = min(wait, p.max)
 	}
-	return wait/2 + time.Duration(jitter*float64(wait)/2)
+	least := max(wait/2, min(p.min, wait), time.Millisecond)
+	return least + time.Duration(jitter*float64(max(wait-least, least/2)))
 }
 
-// parseRetryAfter reads a Retry-After header, which is a number of seconds or an HTTP date. It is 0 if there is no usable one.
+// parseRetryAfter reads a Retry-After header, which is a number of seconds or an HTTP date. It is 0
+// if there is no usable one.
 func parseRetryAfter(header string, now time.Time) time.Duration {
 	if header == "" {
 		return 0
@@ -103,22 +126,6 @@ func parseRetryAfter(header string, now time.Time) time.Duration {
 		return 0
 	}
 	return max(0, min(at.Sub(now), maxRetryAfter))
-}
-
-// searchBudget limits the requests that are spent on looking for poison in one batch. Receivers answer 400 for whole batches too (a
-// series limit, or out-of-order samples of which they took the rest), and then a search costs them a request per sample.
-type searchBudget int
-
-// fullSearch finds five poison samples among 2,000, each of which costs about two requests per halving.
-const fullSearch searchBudget = 128
-
-// next is the budget for the following batch: an exhausted search makes the next one four times cheaper, an accepted batch twice as
-// dear again.
-func (b searchBudget) next(exhausted bool) searchBudget {
-	if exhausted {
-		return b / 4
-	}
-	return min(max(1, b*2), fullSearch)
 }
 
 // lanesInput is what the number of lanes is decided from, after a round.
@@ -143,8 +150,8 @@ const (
 	growBacklog = 4
 )
 
-// decideLanes doubles the lanes while the receiver keeps up with full rounds and a backlog remains, and halves them when it doesn't
-// keep up or when a quarter of the lanes would have done.
+// decideLanes doubles the lanes while the receiver keeps up with full rounds and a backlog remains,
+// and halves them when it doesn't keep up or when a quarter of the lanes would have done.
 func decideLanes(in lanesInput) int {
 	next := in.lanes
 	switch {

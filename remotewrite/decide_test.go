@@ -17,9 +17,9 @@ func TestJudgeAnswers(t *testing.T) {
 		413: splitSize,
 		500: retrySoon, 503: retrySoon, 599: retrySoon,
 	} {
-		require.Equal(t, want, judge(status, true), "status %d", status)
+		require.Equal(t, want, rules{retry429: true}.judge(status), "status %d", status)
 	}
-	require.Equal(t, dropLimited, judge(429, false), "429 is final if the user says so")
+	require.Equal(t, dropLimited, rules{}.judge(429), "429 is final if the user says so")
 }
 
 func TestDelayGrowsToItsMaximumAndHonoursRetryAfter(t *testing.T) {
@@ -32,15 +32,16 @@ func TestDelayGrowsToItsMaximumAndHonoursRetryAfter(t *testing.T) {
 		jitter     float64
 		want       time.Duration
 	}{
-		{"first, least", p, 1, 0, 0, 50 * time.Millisecond},
-		{"first, most", p, 1, 0, 1, 100 * time.Millisecond},
+		{"first, least", p, 1, 0, 0, 100 * time.Millisecond},
+		{"first, most", p, 1, 0, 1, 150 * time.Millisecond},
+		{"third, least", p, 3, 0, 0, 200 * time.Millisecond},
 		{"third", p, 3, 0, 1, 400 * time.Millisecond},
 		{"capped", p, 1000, 0, 1, time.Second},
 		{"asked for", p, 1, 7 * time.Second, 0, 7 * time.Second},
 		{"asked for, with jitter", p, 1, 10 * time.Second, 1, 11 * time.Second},
 		{"asked for a day", p, 1, 24 * time.Hour, 0, 5 * time.Minute},
-		{"no minimum", pace{max: time.Second}, 1, 0, 1, time.Millisecond},
-		{"slowed, first", p.slowed(), 1, 0, 1, time.Second},
+		{"no minimum", pace{max: time.Second}, 1, 0, 0, time.Millisecond},
+		{"slowed, first", p.slowed(), 1, 0, 0, time.Second},
 		{"slowed, capped", p.slowed(), 100, 0, 1, time.Minute},
 	} {
 		require.Equal(t, c.want, c.pace.delay(c.attempt, c.retryAfter, c.jitter), c.name)
@@ -57,21 +58,6 @@ func TestParseRetryAfter(t *testing.T) {
 	} {
 		require.Equal(t, want, parseRetryAfter(header, now), "header %q", header)
 	}
-}
-
-func TestSearchBudgetFallsFastAndRecovers(t *testing.T) {
-	b := fullSearch
-	var falling []searchBudget
-	for range 5 {
-		b = b.next(true)
-		falling = append(falling, b)
-	}
-	require.Equal(t, []searchBudget{32, 8, 2, 0, 0}, falling)
-	for range 8 {
-		b = b.next(false)
-	}
-	require.Equal(t, fullSearch, b)
-	require.Equal(t, fullSearch, b.next(false))
 }
 
 func TestLanesFollowTheBacklog(t *testing.T) {

@@ -20,7 +20,7 @@ type phase int32
 const (
 	// idle: everything is sent; no timer, no goroutine.
 	idle phase = iota
-	// armed: something was committed; a timer runs.
+	// armed: something was committed, or a request has to be repeated; a timer runs.
 	armed
 	// running: a goroutine sends.
 	running
@@ -30,200 +30,299 @@ const (
 	closed
 )
 
+// closeGrace is how long a request under way may take to end when its endpoint is closed or reloaded.
+const closeGrace = time.Second
+
 // endpoint sends one log to one destination. See the package's doc for how.
 type endpoint struct {
-	cfg     *promconfig.RemoteWriteConfig
-	digest  digest
-	id      string
-	clients *Clients
-	client  *sharedClient
-	sender  *sender
-	ledger  *ledger
-	cache   *seriesCache
-	encoder func() encoder
-	source  Source
+	cfg      *promconfig.RemoteWriteConfig
+	digest   digest
+	id       string
+	clients  *Clients
+	sender   *sender
+	protocol *protocol
+	// older is spoken with a receiver that does not understand protocol.
+	older  *protocol
+	ledger *ledger
+	cache  *seriesCache
+	source Source
+	// mapping identifies how series go to lanes.
+	mapping uint64
 	logger  *zap.Logger
 	onPanic func(error)
 
-	ctx    context.Context
-	cancel context.CancelFunc
-	runs   sync.WaitGroup
+	// soft ends when the endpoint is closed, ctx a little later: requests under way may end.
+	soft, ctx      context.Context
+	expire, cancel context.CancelFunc
+	runs           sync.WaitGroup
+	saving         sync.Mutex
+	unsaved        bool // guarded by saving
+	life           life
+	metadata       *metadataPusher
 
+	seat seat // guarded by the joiner
+
+	// The running goroutine's: the number of lanes, of clean rounds and of failed rounds in a row,
+	// and where the source is.
+	lanes, clean, attempts int
+	at                     Position
+	weight                 weight
+}
+
+// life is what an endpoint does and what it waits for.
+type life struct {
 	// phase is written under mu; notify reads it without.
 	phase atomic.Int32
 	mu    sync.Mutex
 	timer *time.Timer
+	// repeating: the timer is that of a repetition. What is committed meanwhile doesn't shorten it.
+	repeating bool
 	// draining counts Drain calls under way: while there is one, no deadline is waited for.
 	draining int
-	// ended is closed when the present run ends.
-	ended chan struct{}
-	// barren is what was pending when a run found nothing to read: samples that were lost at the end of the log, which the source
-	// only reports with the next record. It is 0 otherwise.
-	barren uint64
-
-	metadata *metadataPusher
-
-	// lanes and clean belong to the running goroutine.
-	lanes, clean int
+	// turn is closed and replaced when a run ends.
+	turn chan struct{}
+	// barren is the end of the log when a run found nothing to read before it: samples that were
+	// lost at its end, which the source only reports with the next record, or an empty segment.
+	barren Position
+	// joining: the endpoint is armed by waiting for a common request, not by the timer.
+	joining bool
+	// contribution is the part of a common request that the running endpoint has, or nil.
+	contribution *contribution
+	// apart is until when the endpoint makes its own requests.
+	apart time.Time
 }
 
 // start opens the log. Nothing is sent before the first notify.
-func (e *endpoint) start(open func() (Source, Position, error)) error {
-	source, cursor, err := open()
+func (e *endpoint) start(open func() (Source, Place, error)) error {
+	source, place, err := open()
 	if err != nil {
 		return fmt.Errorf("open the log for remote_write %q: %w", e.cfg.Name, err)
 	}
-	e.source = source
-	e.ledger.opened(source, cursor)
+	e.source, e.at = source, place.Position
+	e.cache.open(source.Book())
+	e.lanes = e.ledger.opened(source, place, e.lanes, e.mapping)
 	e.notify()
 	e.metadata.start()
 	return nil
 }
 
-// close stops at once and waits for the goroutines. What was not acknowledged is read again by whoever opens the log next.
+// close ends the endpoint and waits for the goroutines. Requests under way have closeGrace to end;
+// what was not acknowledged then is read again by whoever opens the log next.
 func (e *endpoint) close() {
-	e.mu.Lock()
-	e.phase.Store(int32(closed))
-	if e.timer != nil {
-		e.timer.Stop()
-	}
-	e.mu.Unlock()
-	e.cancel()
+	e.life.mu.Lock()
+	e.life.phase.Store(int32(closed))
+	e.disarm()
+	e.life.mu.Unlock()
+	e.expire()
+	over := time.AfterFunc(closeGrace, func() {
+		e.cancel()
+		e.leave()
+	})
 	e.metadata.stop()
 	e.runs.Wait()
+	over.Stop()
+	e.cancel()
+	if e.ledger.floating() {
+		e.save(e.ledger.place)
+	}
+	e.sender.losses.close()
 	if c, ok := e.source.(io.Closer); ok {
 		if err := c.Close(); err != nil {
 			e.logger.Warn("log not closed", zap.Error(err))
 		}
 	}
-	e.client.release()
+	e.sender.destination.release()
 }
 
-// notify wakes the endpoint: at once if a full batch waits, else when the batch deadline of the first unsent commit is over.
+// notify wakes the endpoint: at once if a full batch waits, else when the batch deadline of the
+// first unsent commit is over.
 func (e *endpoint) notify() {
 	// A running endpoint looks for more by itself before it rests.
 	e.ledger.lastCommit.Store(time.Now().UnixMilli())
-	if phase(e.phase.Load()) >= running {
+	if phase(e.life.phase.Load()) >= running {
 		return
 	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.wake(e.ledger.pending())
+	e.life.mu.Lock()
+	defer e.life.mu.Unlock()
+	e.wake()
 }
 
-// wake decides what an endpoint that isn't running does about pending samples. The caller holds mu.
-func (e *endpoint) wake(pending uint64) {
-	if pending == 0 || pending == e.barren {
-		return
+// wake decides what an endpoint that isn't running does about what waits in the log. It reports
+// whether anything does. The caller holds life.mu.
+func (e *endpoint) wake() (waits bool) {
+	l := &e.life
+	pending, end := e.ledger.waiting()
+	if end == (Position{}) || end == l.barren {
+		return false
 	}
-	now := e.draining > 0 || pending >= uint64(e.cfg.QueueConfig.MaxSamplesPerSend)
-	switch phase(e.phase.Load()) {
+	now := l.draining > 0 || pending >= uint64(e.cfg.QueueConfig.MaxSamplesPerSend)
+	switch phase(l.phase.Load()) {
 	case idle:
 		if now {
 			e.launch()
-			return
+			return true
 		}
-		e.phase.Store(int32(armed))
 		deadline := time.Duration(e.cfg.QueueConfig.BatchSendDeadline)
-		if e.timer == nil {
-			e.timer = time.AfterFunc(deadline, e.fire)
-		} else {
-			e.timer.Reset(deadline)
+		if !e.joins() {
+			e.arm(deadline, false)
+			return true
 		}
+		l.phase.Store(int32(armed))
+		l.joining, l.repeating = true, false
+		e.sender.destination.joiner.wait(e, deadline, pending)
 	case armed:
-		if now {
-			e.timer.Stop()
+		switch {
+		case now && !l.repeating:
+			e.disarm()
 			e.launch()
+		case l.joining:
+			e.sender.destination.joiner.more(e, pending)
 		}
+	}
+	return true
+}
+
+// joins reports whether the endpoint's next request is made together with others. The caller holds life.mu.
+func (e *endpoint) joins() bool {
+	return e.protocol.concatenates && !e.sender.rules.strict && e.lanes == 1 && e.attempts == 0 && e.sender.destination.shared() &&
+		time.Now().After(e.life.apart) && !e.sender.hasSuspects()
+}
+
+// perSend is how many samples a request of the endpoint has at most.
+func (e *endpoint) perSend() int {
+	q := &e.cfg.QueueConfig
+	return max(1, min(q.MaxSamplesPerSend, q.Capacity))
+}
+
+// disarm ends the wait for the timer or for a common request. The caller holds life.mu.
+func (e *endpoint) disarm() {
+	l := &e.life
+	if l.joining {
+		l.joining = false
+		e.sender.destination.joiner.leave(e)
+	}
+	if l.timer != nil {
+		l.timer.Stop()
 	}
 }
 
-// launch starts the running goroutine. The caller holds mu.
+// arm sets the timer. The caller holds life.mu.
+func (e *endpoint) arm(d time.Duration, repeating bool) {
+	l := &e.life
+	l.phase.Store(int32(armed))
+	l.repeating = repeating
+	if l.timer == nil {
+		l.timer = time.AfterFunc(d, e.fire)
+	} else {
+		l.timer.Reset(d)
+	}
+}
+
+// launch starts the running goroutine. The caller holds life.mu.
 func (e *endpoint) launch() {
 	e.enter()
 	go e.run()
 }
 
 func (e *endpoint) enter() {
-	e.phase.Store(int32(running))
+	e.life.phase.Store(int32(running))
 	e.runs.Add(1)
-	e.ended = make(chan struct{})
 }
 
 // fire is called by the timer, in a goroutine of its own, which becomes the running one.
 func (e *endpoint) fire() {
-	e.mu.Lock()
-	if phase(e.phase.Load()) != armed {
-		e.mu.Unlock()
+	e.life.mu.Lock()
+	if phase(e.life.phase.Load()) != armed || e.life.joining {
+		e.life.mu.Unlock()
 		return
 	}
 	e.enter()
-	e.mu.Unlock()
+	e.life.mu.Unlock()
 	e.run()
 }
 
 // run sends rounds until less than a batch is left, and then rests.
 func (e *endpoint) run() {
 	defer e.runs.Done()
-	barren, err := e.rounds()
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.barren = barren
-	close(e.ended)
-	if phase(e.phase.Load()) == closed {
+	e.rest(e.rounds())
+}
+
+// rest ends a run.
+func (e *endpoint) rest(out outcome) {
+	l := &e.life
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.barren = out.barren
+	close(l.turn)
+	l.turn = make(chan struct{})
+	if phase(l.phase.Load()) == closed {
 		return
 	}
 	var p panicError
-	if errors.As(err, &p) {
-		e.phase.Store(int32(failed))
-		go e.onPanic(err)
+	if errors.As(out.err, &p) {
+		l.phase.Store(int32(failed))
+		go e.onPanic(out.err)
 		return
 	}
 	e.cache.trim()
-	// The order matters: who commits after this line sees an idle endpoint, who commits before it is counted as pending below.
-	e.phase.Store(int32(idle))
-	e.wake(e.ledger.pending())
+	if out.later > 0 {
+		e.arm(out.later, true)
+		return
+	}
+	// The order matters: who commits after this line sees an idle endpoint, who commits before it
+	// is seen below.
+	l.phase.Store(int32(idle))
+	e.wake()
 }
 
 // hasFailed reports whether a panic stopped the endpoint.
-func (e *endpoint) hasFailed() bool { return phase(e.phase.Load()) == failed }
+func (e *endpoint) hasFailed() bool { return phase(e.life.phase.Load()) == failed }
 
 func (e *endpoint) isDraining() bool {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return e.draining > 0
+	e.life.mu.Lock()
+	defer e.life.mu.Unlock()
+	return e.life.draining > 0
 }
 
-// drain sends what is left without waiting for deadlines, and returns when nothing is or ctx is over.
+// drain sends what is left without waiting for deadlines, and returns when nothing is or ctx is
+// over. A repetition that is waited for comes at once; if that fails too, the next one comes when
+// it is due.
 func (e *endpoint) drain(ctx context.Context) error {
-	e.mu.Lock()
-	e.draining++
-	e.mu.Unlock()
+	l := &e.life
+	l.mu.Lock()
+	l.draining++
+	if phase(l.phase.Load()) == armed {
+		e.disarm()
+		e.launch()
+	}
+	l.mu.Unlock()
+	e.sender.calls.wake()
+	e.sender.destination.wake()
 	defer func() {
-		e.mu.Lock()
-		e.draining--
-		e.mu.Unlock()
+		l.mu.Lock()
+		l.draining--
+		l.mu.Unlock()
 	}()
 	for {
-		e.mu.Lock()
+		l.mu.Lock()
+		waits := e.wake()
 		pending := e.ledger.pending()
-		if pending == 0 {
-			e.mu.Unlock()
+		if !waits && pending == 0 {
+			l.mu.Unlock()
 			return nil
 		}
-		e.wake(pending)
-		p, ended := phase(e.phase.Load()), e.ended
-		e.mu.Unlock()
-		switch {
-		case p == idle:
+		p, turn := phase(l.phase.Load()), l.turn
+		l.mu.Unlock()
+		switch p {
+		case idle:
 			return fmt.Errorf("drain remote_write %q: %w", e.cfg.Name, errUnreadable)
-		case p != running:
+		case failed, closed:
 			return fmt.Errorf("drain remote_write %q: %w", e.cfg.Name, errStopped)
 		}
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-ended:
+		case <-turn:
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/prometheus/common/model"
@@ -15,6 +16,8 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 	"go.uber.org/zap/zaptest/observer"
+
+	"github.com/ringmaster-agent/ringmaster/remotewrite/receivertest"
 )
 
 // poisoned answers 400 to every request that contains one of the series.
@@ -63,19 +66,19 @@ func TestHalvesOfABatchAreSentInOrder(t *testing.T) {
 }
 
 func TestABodyThatTheTransportStillReadsIsNotReused(t *testing.T) {
-	b := &batch{}
-	b.seal([]byte("a body"), nil)
+	b := &batch{protocol: protocol1()}
+	b.seal([]byte("a body"), 0, nil)
 	body := b.body
 	before := string(body)
 	reader := b.open(body)
 	b.reset()
-	b.seal([]byte("b body"), nil)
+	b.seal([]byte("b body"), 0, nil)
 	require.Equal(t, before, string(body))
 	require.NoError(t, reader.Close())
 	require.NoError(t, reader.Close(), "the transport may close twice")
 	reused := &b.body[0]
 	b.reset()
-	b.seal([]byte("c body"), nil)
+	b.seal([]byte("c body"), 0, nil)
 	require.Same(t, reused, &b.body[0])
 }
 
@@ -115,11 +118,39 @@ func TestTooLargeBatchesAreHalvedAndTheSizeIsLearned(t *testing.T) {
 	r.requireOnce(1900, 4)
 	require.LessOrEqual(t, r.requestCount()-before, 5, "the next batches are cut to size before they are sent")
 
-	r.setAnswer(status(413))
-	log.scrape(3, 5)
-	requireDrained(t, q)
-	require.Equal(t, map[Reason]uint64{TooLarge: 3}, q.Endpoints()[0].Dropped)
-	requireBalance(t, q, 4*1900+3)
+	requireBalance(t, q, 4*1900)
+}
+
+func TestAReceiverToWhichEverythingIsTooLargeIsAskedSlowlyAndLosesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log := newMemlog()
+		healthy := false
+		q, requests := virtual(t, log, func(int) *http.Response {
+			if healthy {
+				return reply(200)
+			}
+			return reply(413)
+		}, withLanes(1, 1))
+		log.scrape(1005, 1)
+		q.Notify()
+		<-time.After(time.Hour)
+		require.Less(t, len(requests()), 2*60+30, "about one request a minute")
+		require.EqualValues(t, 1005, q.Pending())
+		healthy = true
+		drainVirtually(t, q)
+		before := len(requests())
+		for n := 2; n <= 60; n++ {
+			log.scrape(1005, n)
+			drainVirtually(t, q)
+		}
+		last := len(requests())
+		log.scrape(1005, 61)
+		drainVirtually(t, q)
+		require.Len(t, requests(), last+1, "the size has recovered")
+		require.Less(t, len(requests())-before, 59+2*8*growSizeAfter)
+		require.EqualValues(t, 61*1005, q.Endpoints()[0].Sent)
+		q.Close()
+	})
 }
 
 func TestRateLimitIsRetriedOrFinalAsConfigured(t *testing.T) {
@@ -147,31 +178,28 @@ func TestRateLimitIsRetriedOrFinalAsConfigured(t *testing.T) {
 }
 
 func TestBrokenConnectionsAndTimeoutsAreRetried(t *testing.T) {
-	for name, fault := range map[string]func(http.ResponseWriter, *http.Request, *prompb.WriteRequest) int{
-		"reset": func(http.ResponseWriter, *http.Request, *prompb.WriteRequest) int { panic(http.ErrAbortHandler) },
-		"hang": func(_ http.ResponseWriter, hr *http.Request, _ *prompb.WriteRequest) int {
-			<-hr.Context().Done()
-			return 500
-		},
-		"500": status(500),
-		"408": status(408),
+	for name, fault := range map[string]func() int{
+		"reset": func() int { panic(http.ErrAbortHandler) },
+		"hang":  func() int { <-time.After(time.Second); return 500 },
+		"500":   func() int { return 500 },
+		"408":   func() int { return 408 },
 	} {
 		t.Run(name, func(t *testing.T) {
-			log, r := newMemlog(), newReceiver(t)
-			var count atomic.Int32
-			r.setAnswer(func(w http.ResponseWriter, hr *http.Request, req *prompb.WriteRequest) int {
-				if count.Add(1) <= 2 {
-					return fault(w, hr, req)
+			virtually(t, func(t *testing.T) {
+				f := newFleet(t, 1, func(c *promconfig.RemoteWriteConfig) { c.RemoteTimeout = model.Duration(100 * time.Millisecond) })
+				var count atomic.Int32
+				f.r.Before = func(*receivertest.Request) int {
+					if count.Add(1) <= 2 {
+						return fault()
+					}
+					return 0
 				}
-				return 0
+				f.scrape(0, 1)
+				f.after(time.Minute)
+				f.requireArrived(nil)
+				require.EqualValues(t, 2, f.queues[0].Endpoints()[0].Retries)
+				f.close()
 			})
-			q := start(t, log, writeConfig(t, r.url, func(c *promconfig.RemoteWriteConfig) {
-				c.RemoteTimeout = model.Duration(100 * time.Millisecond)
-			}))
-			log.scrape(10, 1)
-			requireDrained(t, q)
-			r.requireOnce(10, 1)
-			require.EqualValues(t, 2, q.Endpoints()[0].Retries)
 		})
 	}
 }
@@ -189,7 +217,7 @@ func TestCloseDoesNotWaitForAHangingReceiver(t *testing.T) {
 	q.Notify()
 	<-reached
 	q.Close()
-	require.Equal(t, Position{}, log.cursors["a"])
+	require.Equal(t, Position{}, log.cursors["a"].Position)
 }
 
 // TestTheAccountIsExactAfterAnyFaults commits, breaks and reloads at random and checks the account at every step.

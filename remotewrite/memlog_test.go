@@ -1,22 +1,31 @@
 package remotewrite
 
 import (
+	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"sync"
 
 	"github.com/prometheus/prometheus/model/exemplar"
 	"github.com/prometheus/prometheus/model/histogram"
 	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/model/metadata"
+
+	"github.com/ringmaster-agent/ringmaster/series"
 )
 
 // memlog is a log in memory with self-contained segments: a series is defined again at its first use in each segment.
 type memlog struct {
 	mu         sync.Mutex
 	perSegment int
+	book       *series.Book
+	refs       map[uint64]series.Ref
 	records    []memrecord
-	cursors    map[string]Position
+	cursors    map[string]Place
 	// failAt makes the read with this number fail, after it has delivered the record. Numbers begin at 1.
 	failAt, reads int
+	saves         int
 }
 
 type memrecord struct {
@@ -28,20 +37,24 @@ type memrecord struct {
 type memsample struct {
 	ref    uint64
 	labels labels.Labels
-	t      int64
+	st, t  int64
 	v      float64
+	m      metadata.Metadata
 	h      *histogram.Histogram
 	fh     *histogram.FloatHistogram
 	e      *exemplar.Exemplar
 }
 
-func newMemlog() *memlog { return &memlog{perSegment: 5, cursors: map[string]Position{}} }
+func newMemlog() *memlog {
+	return &memlog{perSegment: 5, book: series.New(), refs: map[uint64]series.Ref{}, cursors: map[string]Place{}}
+}
 
 func (m *memlog) commit(entries ...memsample) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	end := m.end()
 	for _, e := range entries {
+		m.acquire(e)
 		if e.e == nil {
 			end.Seq++
 		}
@@ -54,11 +67,34 @@ func (m *memlog) commit(entries ...memsample) {
 	m.records = append(m.records, memrecord{entries: entries, end: end})
 }
 
+// acquire gives the number that a test has for a series its reference in the book.
+func (m *memlog) acquire(e memsample) {
+	if m.refs[e.ref] != 0 {
+		return
+	}
+	ls := e.labels
+	if ls.IsEmpty() {
+		ls = labels.FromStrings("ref", fmt.Sprint(e.ref))
+	}
+	ref, err := m.book.Acquire(ls)
+	if err != nil {
+		panic(err)
+	}
+	m.refs[e.ref] = ref
+}
+
 func (m *memlog) end() Position {
 	if len(m.records) == 0 {
 		return Position{}
 	}
 	return m.records[len(m.records)-1].end
+}
+
+// killed is the log as the next process finds it.
+func (m *memlog) killed() *memlog {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return &memlog{perSegment: m.perSegment, book: m.book, refs: maps.Clone(m.refs), records: slices.Clone(m.records), cursors: maps.Clone(m.cursors)}
 }
 
 // damage makes record i unreadable: its samples are lost.
@@ -68,13 +104,13 @@ func (m *memlog) damage(i int) {
 	m.records[i].damaged = true
 }
 
-func (m *memlog) open(id string) func() (Source, Position, error) {
-	return func() (Source, Position, error) {
+func (m *memlog) open(id string) func() (Source, Place, error) {
+	return func() (Source, Place, error) {
 		m.mu.Lock()
 		defer m.mu.Unlock()
 		s := &memsource{log: m, id: id}
 		p := m.cursors[id]
-		s.seek(p)
+		s.seek(p.Position)
 		return s, p, nil
 	}
 }
@@ -87,6 +123,8 @@ type memsource struct {
 	segment uint64
 	closed  bool
 }
+
+func (s *memsource) Book() *series.Book { return s.log.book }
 
 func (s *memsource) Seek(p Position) {
 	s.log.mu.Lock()
@@ -119,25 +157,30 @@ func (s *memsource) Next(v Visitor) (Record, error) {
 		return Record{}, io.EOF
 	}
 	r := s.log.records[i]
+	v.Record(before)
 	if r.end.Segment != s.segment {
 		s.segment = r.end.Segment
 		clear(s.defined)
 	}
 	for _, e := range r.entries {
+		ref := s.log.refs[e.ref]
 		if !s.defined[e.ref] {
 			s.defined[e.ref] = true
-			v.Series(e.ref, e.labels)
+			v.Series(ref)
+			if !e.m.IsEmpty() {
+				v.Metadata(ref, e.m)
+			}
 		}
 		switch {
 		case e.e != nil:
-			v.Exemplar(e.ref, *e.e)
+			v.Exemplar(ref, *e.e)
 			continue
 		case e.h != nil:
-			v.Histogram(e.ref, 0, e.t, e.h)
+			v.Histogram(ref, e.st, e.t, e.h)
 		case e.fh != nil:
-			v.FloatHistogram(e.ref, 0, e.t, e.fh)
+			v.FloatHistogram(ref, e.st, e.t, e.fh)
 		default:
-			v.Float(e.ref, 0, e.t, e.v)
+			v.Float(ref, e.st, e.t, e.v)
 		}
 		rec.Samples++
 	}
@@ -156,10 +199,17 @@ func (s *memsource) Pending(p Position) uint64 {
 	return s.log.end().Seq - p.Seq
 }
 
-func (s *memsource) SaveCursor(p Position) error {
+func (s *memsource) End() Position {
+	s.log.mu.Lock()
+	defer s.log.mu.Unlock()
+	return s.log.end()
+}
+
+func (s *memsource) Save(p Place) error {
 	s.log.mu.Lock()
 	defer s.log.mu.Unlock()
 	s.log.cursors[s.id] = p
+	s.log.saves++
 	return nil
 }
 

@@ -3,7 +3,6 @@ package remotewrite
 import (
 	"context"
 	"math/rand/v2"
-	"strings"
 	"sync"
 	"time"
 
@@ -22,8 +21,8 @@ type Metadata struct {
 // minMetadataInterval keeps the timer of an idle endpoint slow, whatever send_interval says.
 const minMetadataInterval = time.Second
 
-// metadataPusher sends the metadata of the active targets at an interval, as protocol 1.0 has it: in requests of their own. Between two
-// pushes it is one timer.
+// metadataPusher sends the metadata of the active targets at an interval, as protocol 1.0 has it:
+// in requests of their own. Between two pushes it is one timer.
 type metadataPusher struct {
 	endpoint *endpoint
 	interval time.Duration
@@ -49,7 +48,8 @@ func newMetadataPusher(e *endpoint, collect func() []Metadata) *metadataPusher {
 	}
 }
 
-// start arms the timer. The first push comes at a random time within the interval, so that a thousand instances don't push at once.
+// start arms the timer. The first push comes at a random time within the interval, so that a
+// thousand instances don't push at once.
 func (p *metadataPusher) start() {
 	if p == nil {
 		return
@@ -98,58 +98,73 @@ func (p *metadataPusher) fire() {
 
 // push sends what there is. It gives up when the next push is due, which carries fresher metadata.
 func (p *metadataPusher) push() {
-	ctx, cancel := context.WithTimeout(p.endpoint.ctx, p.interval)
+	if p.endpoint.protocol.confirms && !p.endpoint.sender.destination.refusesNew() {
+		return // it travels with the samples
+	}
+	ctx, cancel := context.WithTimeout(p.endpoint.soft, p.interval)
 	defer cancel()
-	entries := distinct(p.collect())
+	told := &p.endpoint.sender.destination.told
+	entries := told.untold(distinct(p.collect()), time.Now().Add(-p.interval*9/10))
 	for len(entries) > 0 {
 		n := min(p.perSend, len(entries))
-		p.send(ctx, entries[:n])
+		if p.send(ctx, entries[:n]) {
+			told.note(entries[:n], time.Now())
+		}
 		entries = entries[n:]
 	}
 }
 
 // distinct returns each entry once: many targets export the same families.
-func distinct(entries []Metadata) []prompb.MetricMetadata {
+func distinct(entries []Metadata) []Metadata {
 	seen := make(map[Metadata]struct{}, len(entries))
-	var out []prompb.MetricMetadata
+	out := entries[:0:0]
 	for _, m := range entries {
 		if _, ok := seen[m]; ok {
 			continue
 		}
 		seen[m] = struct{}{}
-		out = append(out, prompb.MetricMetadata{
-			MetricFamilyName: m.Family, Help: m.Help, Unit: m.Unit, Type: prompb.FromMetadataType(m.Type),
-		})
+		out = append(out, m)
 	}
 	return out
 }
 
-func (p *metadataPusher) send(ctx context.Context, entries []prompb.MetricMetadata) {
+func encodeMetadata(entries []Metadata) ([]byte, error) {
+	out := make([]prompb.MetricMetadata, 0, len(entries))
+	for _, m := range entries {
+		out = append(out, prompb.MetricMetadata{
+			MetricFamilyName: m.Family, Help: m.Help, Unit: m.Unit, Type: prompb.FromMetadataType(m.Type),
+		})
+	}
+	return (&prompb.WriteRequest{Metadata: out}).Marshal()
+}
+
+// send reports whether the receiver has the entries.
+func (p *metadataPusher) send(ctx context.Context, entries []Metadata) bool {
 	e := p.endpoint
 	n := uint64(len(entries))
-	raw, err := (&prompb.WriteRequest{Metadata: entries}).Marshal()
+	raw, err := encodeMetadata(entries)
 	if err != nil {
 		e.logger.Error("metadata not encoded", zap.Error(err))
-		return
+		return false
 	}
-	b := &batch{body: s2.EncodeSnappy(nil, raw)}
+	b := &batch{protocol: protocol1(), body: s2.EncodeSnappy(nil, raw)}
 	for attempt := 0; ; attempt++ {
 		a := e.sender.post(ctx, b, b.body, attempt)
-		v := retrySoon
-		if a.status != 0 {
-			v = judge(a.status, e.sender.retry429)
-		}
+		v := e.sender.rules.judge(a.status)
 		if v == delivered {
 			e.ledger.metadataDone(n, uint64(len(b.body)), true)
-			return
+			return true
 		}
 		retry := v == retrySoon || v == retrySlowly
-		if !retry || e.sender.wait(ctx, v, attempt+1, a) != nil {
+		if retry {
+			e.sender.failed(v, a)
+		}
+		if !retry || e.sender.calls.wait(ctx, e.sender.delay(v, attempt+1, a)) != nil {
 			e.ledger.metadataDone(n, 0, false)
-			if e.ctx.Err() == nil {
+			if e.soft.Err() == nil {
 				e.logger.Warn("metadata not sent", zap.Uint64("dropped", n), zap.String("reason", a.problem))
 			}
-			return
+			return false
 		}
 		e.ledger.metadataRepeated(n)
 	}
@@ -170,22 +185,4 @@ func (l *ledger) metadataRepeated(n uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.metadata.retried += n
-}
-
-// describe1 names the series of one item of a protocol 1.0 body.
-func describe1(item []byte) string {
-	var w prompb.WriteRequest
-	if err := w.Unmarshal(item); err != nil || len(w.Timeseries) == 0 {
-		return ""
-	}
-	var b strings.Builder
-	b.WriteByte('{')
-	for i, l := range w.Timeseries[0].Labels {
-		if i > 0 {
-			b.WriteString(", ")
-		}
-		b.WriteString(l.Name + `="` + l.Value + `"`)
-	}
-	b.WriteByte('}')
-	return b.String()
 }

@@ -1,6 +1,8 @@
 package remotewrite
 
 import (
+	"os"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -8,12 +10,14 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	promconfig "github.com/prometheus/prometheus/config"
 	"github.com/stretchr/testify/require"
+
+	"github.com/ringmaster-agent/ringmaster/remotewrite/receivertest"
 )
 
 func TestMetricsShowTheAccountAndVanishWithTheirOwner(t *testing.T) {
 	log, r := newMemlog(), newReceiver(t)
 	r.setAnswer(poisoned("s3"))
-	m := NewMetrics()
+	m := NewMetrics(BasicMetrics)
 	registry := prometheus.NewPedanticRegistry()
 	require.NoError(t, registry.Register(m))
 	q := New(Options{Instance: "i", Metrics: m})
@@ -30,9 +34,8 @@ func TestMetricsShowTheAccountAndVanishWithTheirOwner(t *testing.T) {
 		# HELP prometheus_remote_storage_samples_total Float samples acknowledged by the receiver.
 		# TYPE prometheus_remote_storage_samples_total counter
 		prometheus_remote_storage_samples_total{instance_name="i",`+labels+`} 8
-		# HELP prometheus_remote_storage_samples_dropped_total Float samples that were not sent, by reason.
+		# HELP prometheus_remote_storage_samples_dropped_total Float samples that were given up for another reason than a refusal.
 		# TYPE prometheus_remote_storage_samples_dropped_total counter
-		prometheus_remote_storage_samples_dropped_total{instance_name="i",reason="rejected",`+labels+`} 1
 		prometheus_remote_storage_samples_dropped_total{instance_name="i",reason="relabel",`+labels+`} 1
 		# HELP prometheus_remote_storage_samples_failed_total Float samples that the receiver refused for good.
 		# TYPE prometheus_remote_storage_samples_failed_total counter
@@ -45,6 +48,8 @@ func TestMetricsShowTheAccountAndVanishWithTheirOwner(t *testing.T) {
 		prometheus_remote_storage_queue_highest_sent_timestamp_seconds{instance_name="i",`+labels+`} 1.7e+09
 	`), "prometheus_remote_storage_samples_total", "prometheus_remote_storage_samples_dropped_total", "prometheus_remote_storage_samples_failed_total",
 		"prometheus_remote_storage_samples_pending", "prometheus_remote_storage_queue_highest_sent_timestamp_seconds"))
+
+	receivertest.RequireBalance(t, registry)
 
 	problems, err := testutil.GatherAndLint(registry)
 	require.NoError(t, err)
@@ -65,4 +70,30 @@ func TestMetricsShowTheAccountAndVanishWithTheirOwner(t *testing.T) {
 	families, err := registry.Gather()
 	require.NoError(t, err)
 	require.Empty(t, families)
+}
+
+func TestTheDocumentedRuleSumsJustTheTermsOfTheAccount(t *testing.T) {
+	text, err := os.ReadFile("../docs/failure-model.md")
+	require.NoError(t, err)
+	found := regexp.MustCompile("__name__=~\"(.*)\"").FindSubmatch(text)
+	require.Len(t, found, 2)
+	expression := regexp.MustCompile("^(?:" + string(found[1]) + ")$")
+	var names, terms []string
+	for _, m := range metrics() {
+		names = append(names, m.name)
+	}
+	for _, m := range dropMetrics() {
+		names = append(names, m.name)
+	}
+	for _, name := range names {
+		if expression.MatchString(metricPrefix + name) {
+			terms = append(terms, name)
+		}
+	}
+	require.ElementsMatch(t, []string{
+		"samples_total", "histograms_total", "samples_failed_total", "histograms_failed_total", "samples_dropped_total",
+		"histograms_dropped_total", "samples_pending",
+	}, terms, "as receivertest.Imbalance")
+	require.Contains(t, string(text), "("+metricPrefix+"samples_committed_total)")
+	require.Contains(t, names, "samples_committed_total")
 }

@@ -7,10 +7,8 @@ import (
 	"sync"
 	"sync/atomic"
 
-	remoteapi "github.com/prometheus/client_golang/exp/api/remote"
 	promconfig "github.com/prometheus/prometheus/config"
 	"github.com/prometheus/prometheus/model/labels"
-	"github.com/prometheus/prometheus/storage/remote"
 	"go.uber.org/zap"
 )
 
@@ -18,7 +16,7 @@ import (
 type Options struct {
 	// Instance is the value of the metric label instance_name.
 	Instance string
-	// Logger is nil for no logs.
+	// Logger names the instance already. It is nil for no logs.
 	Logger *zap.Logger
 	// Clients are shared by all queues of the process; nil gives the queue its own.
 	Clients *Clients
@@ -26,7 +24,8 @@ type Options struct {
 	Metrics *Metrics
 	// Metadata returns the metadata of the active targets, for protocol 1.0. nil sends none. Any goroutine may call it.
 	Metadata func() []Metadata
-	// OnPanic is told of a panic in one of the queue's goroutines, with its stack, from a goroutine of its own. nil logs it.
+	// OnPanic is told of a panic in one of the queue's goroutines, with its stack, from a goroutine
+	// of its own. nil logs it.
 	OnPanic func(error)
 }
 
@@ -34,13 +33,17 @@ type Options struct {
 type EndpointConfig struct {
 	// Config must not be changed any more.
 	Config *promconfig.RemoteWriteConfig
+	// StrictSpec makes the endpoint give up what the protocol's letter says must not be sent again:
+	// requests that were answered with a 4xx other than 429.
+	StrictSpec bool
 	// ExternalLabels are added to series that don't have them.
 	ExternalLabels labels.Labels
 	// CursorID is the endpoint's identity across reloads and restarts; see CursorIDs.
 	CursorID string
-	// Open returns the log at this endpoint's cursor, and the cursor: the position from which Next goes on. It is called when the
-	// endpoint starts, and again when it is reloaded in place, after the earlier Source was closed.
-	Open func() (Source, Position, error)
+	// Open returns the log at this endpoint's cursor, and the place that was saved there: Next goes
+	// on from its position. It is called when the endpoint starts, and again when it is reloaded in
+	// place, after the earlier Source was closed.
+	Open func() (Source, Place, error)
 }
 
 // Queue is the remote write of one instance.
@@ -70,9 +73,11 @@ func New(o Options) *Queue {
 	return q
 }
 
-// Apply makes the queue have exactly these endpoints. Those whose configuration is unchanged keep running; those with a known CursorID
-// are restarted on their cursor and keep their account; those not listed any more are closed. It fails before anything changed if a
-// configuration is not usable, and after it if a log can't be opened; the endpoint is missing then, and a repeated Apply tries again.
+// Apply makes the queue have exactly these endpoints. Those whose configuration is unchanged keep
+// running; those with a known CursorID are restarted on their cursor and keep their account; those
+// not listed any more are closed. It fails before anything changed if a configuration is not
+// usable, and after it if a log can't be opened; the endpoint is missing then, and a repeated Apply
+// tries again.
 func (q *Queue) Apply(endpoints []EndpointConfig) error {
 	q.applying.Lock()
 	defer q.applying.Unlock()
@@ -88,20 +93,18 @@ func (q *Queue) Apply(endpoints []EndpointConfig) error {
 		return err
 	}
 	q.show(next, func(i int) bool { return !starting[i] })
-	for _, e := range present {
-		e.close()
-	}
+	closeAll(present)
 	var problems []error
 	for i, e := range next {
 		if !starting[i] {
 			continue
 		}
-		e.ledger.configure(q.options.Instance, e.cfg, e.id)
+		e.ledger.configure(q.options.Instance, e.cfg, e.id, e.sender.losses)
 		q.options.Metrics.add(e.ledger)
 		if err := e.start(endpoints[i].Open); err != nil {
 			problems = append(problems, err)
 			q.options.Metrics.remove(e.ledger)
-			e.client.release()
+			e.sender.destination.release()
 			next[i] = nil
 		}
 	}
@@ -116,8 +119,8 @@ func (q *Queue) Apply(endpoints []EndpointConfig) error {
 	return errors.Join(problems...)
 }
 
-// show makes those of the endpoints that are wanted the ones that Notify and the rest see. Endpoints that aren't started must not be
-// seen: they have no log yet.
+// show makes those of the endpoints that are wanted the ones that Notify and the rest see.
+// Endpoints that aren't started must not be seen: they have no log yet.
 func (q *Queue) show(endpoints []*endpoint, wanted func(int) bool) []*endpoint {
 	shown := make([]*endpoint, 0, len(endpoints))
 	for i, e := range endpoints {
@@ -129,14 +132,15 @@ func (q *Queue) show(endpoints []*endpoint, wanted func(int) bool) []*endpoint {
 	return shown
 }
 
-// plan builds the endpoints that are new or changed, and takes those that go on out of present, so that the ones left have to be closed.
+// plan builds the endpoints that are new or changed, and takes those that go on out of present, so
+// that the ones left have to be closed.
 func (q *Queue) plan(endpoints []EndpointConfig, present map[string]*endpoint) (next []*endpoint, starting []bool, err error) {
 	seen := map[string]bool{}
 	kept := map[string]bool{}
 	defer func() {
 		for i, e := range next {
 			if err != nil && starting[i] {
-				e.client.release()
+				e.sender.destination.release()
 			}
 		}
 	}()
@@ -145,7 +149,7 @@ func (q *Queue) plan(endpoints []EndpointConfig, present map[string]*endpoint) (
 			return next, starting, fmt.Errorf("apply remote_write %q: two endpoints have the cursor %q", c.Config.Name, c.CursorID)
 		}
 		seen[c.CursorID] = true
-		d := digestOf(c.Config, c.ExternalLabels.String())
+		d := digestOf(c.Config, c.ExternalLabels.String(), c.StrictSpec)
 		old := present[c.CursorID]
 		if old != nil && old.digest == d && !old.hasFailed() {
 			kept[c.CursorID] = true
@@ -166,38 +170,43 @@ func (q *Queue) plan(endpoints []EndpointConfig, present map[string]*endpoint) (
 
 // build makes an endpoint that is not started. old is the one it replaces, or nil.
 func (q *Queue) build(c EndpointConfig, d digest, old *endpoint) (*endpoint, error) {
-	newEncoder, version, err := protocol(c.Config.ProtobufMessage)
+	p, err := protocolOf(c.Config.ProtobufMessage)
 	if err != nil {
 		return nil, fmt.Errorf("apply remote_write %q: %w", c.Config.Name, err)
 	}
-	client, err := q.options.Clients.acquire(c.Config)
+	destination, err := q.options.Clients.acquire(c.Config)
 	if err != nil {
 		return nil, err
 	}
 	e := &endpoint{
-		cfg: c.Config, digest: d, id: c.CursorID,
-		clients: q.options.Clients, client: client, ledger: &ledger{},
-		cache:   newSeriesCache(c.ExternalLabels, c.Config.WriteRelabelConfigs, newEncoder().labels),
-		encoder: newEncoder, lanes: max(1, c.Config.QueueConfig.MinShards), onPanic: q.options.OnPanic,
-		logger: q.options.Logger.With(zap.String("instance", q.options.Instance), zap.String("remote_name", c.Config.Name)),
+		cfg: c.Config, digest: d, id: c.CursorID, clients: q.options.Clients, protocol: p, older: protocol1(), ledger: &ledger{},
+		cache: newSeriesCache(c.ExternalLabels, c.Config.WriteRelabelConfigs),
+		// Lanes go by the labels that are sent, and a batch holds what is configured to be sent.
+		mapping: digestOf(c.ExternalLabels.String(), c.Config.WriteRelabelConfigs, c.Config.SendExemplars, c.Config.SendNativeHistograms,
+			c.Config.ProtobufMessage).short(),
+		lanes: max(1, c.Config.QueueConfig.MinShards), onPanic: q.options.OnPanic,
+		logger: q.options.Logger.With(zap.String("remote_name", c.Config.Name)),
+		life:   life{turn: make(chan struct{})},
 	}
+	e.cache.keepsMetadata = p.confirms && c.Config.MetadataConfig.Send
 	if old != nil {
 		e.ledger = old.ledger
 	}
 	e.ctx, e.cancel = context.WithCancel(context.Background())
-	e.sender = newSender(c.Config, client.Client, version, e.ledger, e.logger)
+	e.soft, e.expire = context.WithCancel(e.ctx)
+	e.sender = newSender(c, destination, e.ledger, e.logger)
+	e.sender.patience = e.soft
 	e.metadata = newMetadataPusher(e, q.options.Metadata)
 	return e, nil
 }
 
-// protocol returns the encoder of a message type and the value of the version header.
-func protocol(message remoteapi.WriteMessageType) (func() encoder, string, error) {
-	switch message {
-	case "", remoteapi.WriteV1MessageType:
-		return func() encoder { return &encoder1{} }, remote.RemoteWriteVersion1HeaderValue, nil
-	default:
-		return nil, "", fmt.Errorf("protobuf_message %s is not supported yet", message)
+// closeAll closes endpoints side by side: each may wait for its receiver a little.
+func closeAll(endpoints map[string]*endpoint) {
+	var wg sync.WaitGroup
+	for _, e := range endpoints {
+		wg.Go(e.close)
 	}
+	wg.Wait()
 }
 
 // Notify says that something was committed. It never blocks, and costs a few nanoseconds while the endpoints run.
@@ -207,8 +216,8 @@ func (q *Queue) Notify() {
 	}
 }
 
-// Drain sends everything that is committed, ignoring batch deadlines, and returns when nothing is left or ctx ends: the number of samples
-// that still wait, over all endpoints, and why.
+// Drain sends everything that is committed, ignoring batch deadlines, and returns when nothing is
+// left or ctx ends: the number of samples that still wait, over all endpoints, and why.
 func (q *Queue) Drain(ctx context.Context) (pending uint64, err error) {
 	endpoints := *q.live.Load()
 	problems := make([]error, len(endpoints))

@@ -3,7 +3,6 @@ package remotewrite
 import (
 	"context"
 	"net/http"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -38,7 +37,7 @@ func TestCommittedSamplesArriveOnceAndInOrder(t *testing.T) {
 			r.requireOnce(25, 40)
 			requireBalance(t, q, 1000)
 			require.EqualValues(t, 1000, q.Endpoints()[0].Sent)
-			require.Equal(t, log.end(), log.cursors["a"])
+			require.Equal(t, Place{Position: log.end()}, log.cursors["a"])
 		})
 	}
 }
@@ -75,11 +74,20 @@ func TestRequestsCarryPrometheusHeaders(t *testing.T) {
 	require.Equal(t, "snappy", h.Get("Content-Encoding"))
 	require.Equal(t, "application/x-protobuf", h.Get("Content-Type"))
 	require.Equal(t, "0.1.0", h.Get("X-Prometheus-Remote-Write-Version"))
-	require.True(t, strings.HasPrefix(h.Get("User-Agent"), "Prometheus/"))
+	require.Regexp(t, `^Ringmaster/[0-9.]+`, h.Get("User-Agent"))
 	require.Equal(t, "tenant", h.Get("X-Scope-OrgID"))
 	require.Equal(t, "Basic dTpw", h.Get("Authorization"))
 	require.Equal(t, "1", h.Get("Retry-Attempt"))
 	require.Empty(t, r.headers[0].Get("Retry-Attempt"))
+}
+
+func TestTheUserAgentHasANumberWhateverTheBuildKnows(t *testing.T) {
+	for version, want := range map[string]string{
+		"1.2.3": "Ringmaster/1.2.3", "v1.2.3-rc1": "Ringmaster/1.2.3-rc1", "(devel)": "Ringmaster/0.0.0-devel", "": "Ringmaster/0.0.0-unknown",
+		"unknown": "Ringmaster/0.0.0-unknown",
+	} {
+		require.Equal(t, want, UserAgent(version))
+	}
 }
 
 func TestAnEndpointThatAlwaysFailsDoesNotDelayAnother(t *testing.T) {
@@ -174,7 +182,7 @@ func TestReloadLeavesUnchangedEndpointsAlone(t *testing.T) {
 	log, a, b := newMemlog(), newReceiver(t), newReceiver(t)
 	opened := map[string]int{}
 	endpoint := func(id, url string) EndpointConfig {
-		return EndpointConfig{CursorID: id, Config: writeConfig(t, url), Open: func() (Source, Position, error) {
+		return EndpointConfig{CursorID: id, Config: writeConfig(t, url), Open: func() (Source, Place, error) {
 			opened[id]++
 			return log.open(id)()
 		}}
@@ -213,7 +221,7 @@ func TestApplyRefusesWhatItCannotDoAndChangesNothing(t *testing.T) {
 
 func TestEqualDestinationsShareAClient(t *testing.T) {
 	clients := NewClients()
-	shared := func(password config.Secret) *sharedClient {
+	shared := func(password config.Secret) *destination {
 		c, err := clients.acquire(writeConfig(t, "http://localhost/", func(c *promconfig.RemoteWriteConfig) {
 			c.HTTPClientConfig.BasicAuth = &config.BasicAuth{Username: "u", Password: password}
 			c.QueueConfig.MaxShards = len(password)
@@ -271,7 +279,7 @@ func TestAPanicIsReportedAndEndsNothingElse(t *testing.T) {
 	q := New(Options{OnPanic: func(err error) { panics <- err }})
 	t.Cleanup(q.Close)
 	require.NoError(t, q.Apply([]EndpointConfig{
-		{Config: writeConfig(t, good.url), CursorID: "bad", Open: func() (Source, Position, error) {
+		{Config: writeConfig(t, good.url), CursorID: "bad", Open: func() (Source, Place, error) {
 			s, p, err := log.open("bad")()
 			return panickingSource{s}, p, err
 		}},
@@ -291,7 +299,7 @@ func TestAPanickedEndpointIsStartedAgainByApply(t *testing.T) {
 	q := New(Options{OnPanic: func(err error) { panics <- err }})
 	t.Cleanup(q.Close)
 	healthy := false
-	configured := []EndpointConfig{{Config: writeConfig(t, r.url), CursorID: "a", Open: func() (Source, Position, error) {
+	configured := []EndpointConfig{{Config: writeConfig(t, r.url), CursorID: "a", Open: func() (Source, Place, error) {
 		s, p, err := log.open("a")()
 		if healthy {
 			return s, p, err

@@ -92,8 +92,8 @@ func (r *receiver) sampleCount() int {
 	return n
 }
 
-// requireComplete checks that every series arrived with timestamps 1…n in order and without a gap. What was sent again begins anew at an
-// earlier sample.
+// requireComplete checks that every series arrived with timestamps 1…n in order and without a gap.
+// What was sent again begins anew at an earlier sample.
 func (r *receiver) requireComplete(series, n int) {
 	r.t.Helper()
 	r.mu.Lock()
@@ -186,7 +186,7 @@ func newQueue(t *testing.T) *Queue {
 // requireDrained waits until everything is sent or dropped.
 func requireDrained(t *testing.T, q *Queue) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	pending, err := q.Drain(ctx)
 	require.NoError(t, err)

@@ -1,77 +1,139 @@
 package remotewrite
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
 	"math"
 	"math/rand/v2"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
 )
 
-// rounds is the sending loop. It returns nil when the endpoint may rest, and an error when it is closed or broken. barren is what was
-// pending if there was nothing to read.
-func (e *endpoint) rounds() (barren uint64, err error) {
+// outcome is how a run of rounds ended.
+type outcome struct {
+	// barren is where the log ended if there was nothing to read before it.
+	barren Position
+	// later is when to go on, if a request has to be repeated; 0 means not at all.
+	later time.Duration
+	err   error
+}
+
+// rounds is the sending loop. It ends when the endpoint may rest, when a request has to be repeated
+// later, and with an error when the endpoint is closed or broken.
+func (e *endpoint) rounds() (out outcome) {
 	r := e.clients.borrowRound()
 	defer func() {
 		if v := recover(); v != nil {
-			err = newPanicError(v)
+			out.err = newPanicError(v)
 		}
 		// After a panic the buffers may be in any state, and are left to the garbage collector.
-		if p := (panicError{}); !errors.As(err, &p) {
+		if p := (panicError{}); !errors.As(out.err, &p) {
 			e.clients.returnRound(r)
 		}
 	}()
 	for {
-		before := e.ledger.pending()
+		_, end := e.ledger.waiting()
+		if err := e.soft.Err(); err != nil {
+			return outcome{err: err}
+		}
 		read, more, err := e.round(r)
+		var again laterError
 		switch {
+		case errors.As(err, &again):
+			e.attempts++
+			return outcome{later: e.sender.delay(again.verdict, e.attempts, again.answer)}
 		case err != nil:
-			return 0, err
+			return outcome{err: err}
 		case !read:
-			return before, nil
+			return outcome{barren: end}
 		case !more:
-			return 0, nil
+			return outcome{}
 		}
 		r.recycle()
 	}
 }
 
-// round reads, sends and settles once. read is false if there was nothing to read, more is false if the endpoint may rest.
+// round reads, sends and settles once. read is false if there was nothing to read, more is false if
+// the endpoint may rest.
 func (e *endpoint) round(r *round) (read, more bool, err error) {
+	bytes := e.weight.of(min(e.ledger.pending(), uint64(e.lanes)*uint64(e.cfg.QueueConfig.MaxSamplesPerSend)))
+	if err := e.sender.destination.enter(e.soft, bytes); err != nil {
+		return false, false, err
+	}
+	defer e.sender.destination.leave(bytes)
 	atEnd, err := e.fill(r)
 	if err != nil || r.records == 0 {
 		return false, false, err
 	}
+	if n := r.samples(); n > 0 { // exemplars may come alone
+		e.weight.note(n, r.memory())
+	}
 	troubled, err := e.deliver(r)
 	if err != nil {
+		e.save(e.ledger.place)
 		return true, false, err
 	}
-	e.settle(r)
-	pending := e.ledger.pending()
+	e.attempts = 0
+	if r.only >= 0 {
+		return true, true, nil
+	}
+	e.save(func() Place { return e.ledger.settledRound(r) })
+	pending, unread := e.ledger.waiting()
 	e.adapt(r, troubled, pending)
 	more = !atEnd || pending >= uint64(e.cfg.QueueConfig.MaxSamplesPerSend) || e.isDraining()
-	return true, more && pending > 0, nil
+	return true, more && unread != (Position{}), nil
 }
 
-// fill reads records until the round is full or the log ends. A log that can't be read is tried again until the endpoint is closed.
+// save makes a place durable. Places are saved in the order in which they came about.
+func (e *endpoint) save(place func() Place) {
+	e.saving.Lock()
+	defer e.saving.Unlock()
+	if err := e.source.Save(place()); err != nil {
+		// Not fatal: the samples are sent again after a restart.
+		e.ledger.unsaved()
+		e.ledger.noted(err.Error())
+		if !e.unsaved {
+			e.logger.Warn("cursor not saved; samples are sent again after a restart", zap.Error(err))
+		}
+		e.unsaved = true
+		return
+	}
+	e.unsaved = false
+}
+
+// fill reads records until the round is full or the log ends. A log that can't be read is tried
+// again until the endpoint is closed.
 func (e *endpoint) fill(r *round) (atEnd bool, err error) {
-	from := e.ledger.position()
+	readable, speaking := math.MaxInt, e.speaking()
 	for attempt := 1; ; attempt++ {
-		r.begin(e.lanes, e.limits(), e.cache, from, e.encoder)
-		atEnd, err = e.read(r)
+		from, marks := e.ledger.begin()
+		r.begin(marks, e.scout(marks), e.limits(), e.cache, from, speaking)
+		if e.at != from {
+			e.source.Seek(from)
+			e.at = from
+		}
+		r.borrow(e.clients.borrowPress())
+		atEnd, err = e.read(r, readable)
 		if err == nil {
 			r.finish()
+		}
+		e.clients.returnPress(r.giveBack())
+		if err == nil {
+			e.at = r.end
 			return atEnd, nil
 		}
-		// What was read so far is thrown away: the failed record may have been delivered in part.
+		// The failed record may have been delivered in part, so what was read is thrown away, and
+		// read again up to that record. The source is asked for the record itself without a Seek,
+		// or it would never know how often that has failed.
+		good := r.records
 		r.recycle()
-		e.source.Seek(from)
+		if good > 0 {
+			e.at, readable = Position{Segment: math.MaxUint64}, good
+			continue
+		}
 		e.ledger.noted(err.Error())
 		if attempt == 1 {
 			e.logger.Warn("log can't be read; remote write tries again", zap.Error(err))
@@ -82,9 +144,11 @@ func (e *endpoint) fill(r *round) (atEnd bool, err error) {
 	}
 }
 
-func (e *endpoint) read(r *round) (atEnd bool, err error) {
-	// A round that is cut short by a close is not sent: its lanes see the same context.
-	for !r.full && e.ctx.Err() == nil {
+func (e *endpoint) read(r *round, records int) (atEnd bool, err error) {
+	for (!r.full || r.seq < r.whole) && r.records < records {
+		if err := e.soft.Err(); err != nil {
+			return false, err
+		}
 		rec, err := e.source.Next(r)
 		if errors.Is(err, io.EOF) {
 			return true, nil
@@ -101,20 +165,20 @@ const (
 	// maxBatchBytes bounds an uncompressed batch of large histograms or labels; 2,000 ordinary samples take 0.4 MB.
 	maxBatchBytes = 4 << 20
 	// maxRoundBytes bounds what a round holds in memory, compressed.
-	maxRoundBytes = 16 << 20
+	maxRoundBytes = 8 << 20
 )
 
 func (e *endpoint) limits() limits {
 	q := &e.cfg.QueueConfig
 	l := limits{
-		items:         min(q.MaxSamplesPerSend, q.Capacity),
+		items:         e.perSend(),
 		bytes:         maxBatchBytes,
 		round:         maxRoundBytes,
 		oldest:        math.MinInt64,
 		sendExemplars: e.cfg.SendExemplars,
 		sendNative:    e.cfg.SendNativeHistograms,
 	}
-	if learned := e.sender.learnedSize(); learned > 0 {
+	if learned := e.sender.size.get(); learned > 0 {
 		l.bytes = min(l.bytes, learned)
 	}
 	if limit := time.Duration(q.SampleAgeLimit); limit > 0 {
@@ -123,61 +187,104 @@ func (e *endpoint) limits() limits {
 	return l
 }
 
+// scout is the lane that asks alone whether the receiver is well again after a failure: the one
+// that is furthest behind. -1 is all.
+func (e *endpoint) scout(marks []mark) int {
+	if e.attempts == 0 || len(marks) == 1 {
+		return -1
+	}
+	behind := 0
+	for i, m := range marks {
+		if m.settled < marks[behind].settled {
+			behind = i
+		}
+	}
+	return behind
+}
+
 // deliver sends the batches of all lanes in parallel, each lane's in order.
 func (e *endpoint) deliver(r *round) (troubled bool, err error) {
-	lanes := r.lanes[:r.active]
-	var others sync.WaitGroup
-	ctx, cancel := context.WithCancelCause(e.ctx)
-	defer cancel(nil)
-	var trouble atomic.Bool
-	send := func(ln *lane) {
-		if err := e.deliverLane(ctx, ln, &trouble); err != nil {
-			cancel(err)
-		}
-	}
-	for _, ln := range lanes[1:] {
+	var busy []int
+	for i, ln := range r.lanes[:r.active] {
 		if len(ln.sealed) > 0 {
-			others.Go(func() { send(ln) })
+			busy = append(busy, i)
 		}
 	}
-	send(lanes[0])
-	others.Wait()
-	if ctx.Err() != nil {
-		return trouble.Load(), context.Cause(ctx)
+	results := make([]laneResult, r.active)
+	var others sync.WaitGroup
+	for n, i := range busy {
+		if n > 0 {
+			others.Go(func() { results[i] = e.deliverLane(r.lanes[i], i) })
+		}
 	}
-	return trouble.Load(), nil
+	if len(busy) > 0 {
+		results[busy[0]] = e.deliverLane(r.lanes[busy[0]], busy[0])
+	}
+	others.Wait()
+	for _, result := range results {
+		troubled = troubled || result.troubled
+		err = worse(err, result.err)
+	}
+	return troubled, err
 }
 
-func (e *endpoint) deliverLane(ctx context.Context, ln *lane, trouble *atomic.Bool) (err error) {
+// laneResult is how a lane's batches went.
+type laneResult struct {
+	troubled bool
+	err      error
+}
+
+// worse returns the error that decides about the round: a panic, then the end of the endpoint, then the longest wait.
+func worse(a, b error) error {
+	var x, y laterError
+	switch {
+	case a == nil:
+		return b
+	case b == nil || errors.As(a, &panicError{}):
+		return a
+	case errors.As(a, &x) && errors.As(b, &y):
+		if x.verdict != retrySlowly && y.verdict == retrySlowly || x.answer.retryAfter < y.answer.retryAfter {
+			return b
+		}
+		return a
+	case errors.As(a, &x):
+		return b
+	case errors.As(b, &panicError{}):
+		return b
+	}
+	return a
+}
+
+func (e *endpoint) deliverLane(ln *lane, lane int) (result laneResult) {
 	defer func() {
 		if v := recover(); v != nil {
-			err = newPanicError(v)
+			result.err = newPanicError(v)
 		}
 	}()
+	attempts := ln.mark.attempts
 	for _, b := range ln.sealed {
-		troubled, err := e.sender.deliver(ctx, b, &ln.account)
-		if troubled {
-			trouble.Store(true)
+		if err := e.soft.Err(); err != nil {
+			return laneResult{result.troubled, err}
 		}
+		if e.ledger.resolved(lane, b) {
+			b.certain()
+		}
+		e.save(func() Place { return e.ledger.begun(lane, b.last) })
+		account := tally{}
+		troubled, err := e.sender.deliver(e.ctx, b, attempts, &account, func() {
+			e.save(func() Place { return e.ledger.divided(lane) })
+		})
+		result.troubled = result.troubled || troubled
 		if err != nil {
-			return err
+			if errors.As(err, &laterError{}) {
+				e.ledger.refusedForNow(lane, b)
+			}
+			return laneResult{result.troubled, err}
 		}
+		attempts = 0
+		e.ledger.settledBatch(lane, b, &account)
 	}
-	return nil
-}
-
-// settle books the round and moves the cursor behind it.
-func (e *endpoint) settle(r *round) {
-	account := r.account
-	for _, ln := range r.lanes[:r.active] {
-		account.add(&ln.account)
-	}
-	e.ledger.settled(r, &account)
-	if err := e.source.SaveCursor(r.end); err != nil {
-		// Not fatal: the samples are sent again after a restart.
-		e.ledger.noted(err.Error())
-		e.logger.Warn("cursor not saved", zap.Error(err))
-	}
+	return result
 }
 
 // adapt sets the number of lanes for the next round.
@@ -195,18 +302,15 @@ func (e *endpoint) adapt(r *round, troubled bool, backlog uint64) {
 	if next == e.lanes {
 		return
 	}
-	e.lanes, e.clean = next, 0
-	e.ledger.mu.Lock()
-	e.ledger.lanes = next
-	e.ledger.mu.Unlock()
+	e.lanes, e.clean = e.ledger.setLanes(next), 0
 }
 
 func (e *endpoint) pause(d time.Duration) error {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
-	case <-e.ctx.Done():
-		return e.ctx.Err()
+	case <-e.soft.Done():
+		return e.soft.Err()
 	case <-timer.C:
 		return nil
 	}

@@ -4,31 +4,51 @@ import (
 	"encoding/binary"
 	"math"
 	"math/bits"
+	"strconv"
+	"strings"
 
 	"github.com/prometheus/prometheus/model/exemplar"
 	"github.com/prometheus/prometheus/model/histogram"
 	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/model/metadata"
+	"github.com/prometheus/prometheus/prompb"
 )
 
-// encoder writes the items of one request body. Each append call writes one whole item, so that a body can be cut between any two
-// of them: any subset of items followed by the trailer is a valid message. series is what labels made of a series' labels.
+// encoder writes the items of one request body. Each append call writes one whole item, so that a
+// body can be cut between any two of them: the header followed by any subset of items is a valid
+// message.
 //
-// An encoder belongs to one lane and is not safe for concurrent use. It keeps no reference to its arguments.
+// An encoder belongs to one lane and is not safe for concurrent use. It keeps no reference to its
+// arguments, except that a series' metadata must not change.
 type encoder interface {
-	// labels appends the form in which the endpoint remembers a series.
-	labels(dst []byte, ls labels.Labels) []byte
-	float(dst, series []byte, startTime, t int64, v float64) []byte
-	histogram(dst, series []byte, startTime, t int64, h *histogram.Histogram) []byte
-	floatHistogram(dst, series []byte, startTime, t int64, h *histogram.FloatHistogram) []byte
-	exemplar(dst, series []byte, e exemplar.Exemplar) []byte
-	// trailer appends what the items of the body need in common, and forgets them.
-	trailer(dst []byte) []byte
+	float(dst []byte, s sentSeries, startTime, t int64, v float64) []byte
+	histogram(dst []byte, s sentSeries, startTime, t int64, h *histogram.Histogram) []byte
+	floatHistogram(dst []byte, s sentSeries, startTime, t int64, h *histogram.FloatHistogram) []byte
+	exemplar(dst []byte, s sentSeries, e exemplar.Exemplar) []byte
+	// attach makes an exemplar part of the last item, which begins at start. Only if the protocol attaches.
+	attach(dst []byte, start int, e exemplar.Exemplar) []byte
+	// header appends what precedes the items of the body, and begins the next body.
+	header(dst []byte) []byte
+	// overhead is the size of the header so far.
+	overhead() int
+	// reset begins the next body, and memory is how many bytes the encoder keeps for it.
+	reset()
+	memory() int
 	// customBuckets reports whether the protocol can carry histograms with custom buckets.
 	customBuckets() bool
 }
 
-// encoder1 writes prometheus.WriteRequest of protocol 1.0 by hand: one TimeSeries per item, as Prometheus' own sender does. The numbers
-// are protobuf tags (field<<3 | wire type) of prompb/types.proto.
+// sentSeries is a series as an endpoint sends it.
+type sentSeries struct {
+	// labels are in the form of protocol 1.0.
+	labels []byte
+	// metadata is nil if it is unknown or not sent.
+	metadata *metadata.Metadata
+}
+
+// encoder1 writes prometheus.WriteRequest of protocol 1.0 by hand: one TimeSeries per item, as
+// Prometheus' own sender does. The numbers are protobuf tags (field<<3 | wire type) of
+// prompb/types.proto.
 type encoder1 struct {
 	// scratch holds a nested message until its length is known.
 	scratch []byte
@@ -48,9 +68,30 @@ const (
 
 func (*encoder1) customBuckets() bool { return false }
 
-func (*encoder1) trailer(dst []byte) []byte { return dst }
+func (*encoder1) header(dst []byte) []byte { return dst }
 
-func (*encoder1) labels(dst []byte, ls labels.Labels) []byte {
+func (*encoder1) overhead() int { return 0 }
+
+func (*encoder1) reset() {}
+
+func (e *encoder1) memory() int { return cap(e.scratch) }
+
+// carries leaves an admitted histogram out if the protocol can't carry it. The batch answers for
+// it: when the round is read again, to be sent by another protocol, what became of it is known.
+func (ln *lane) carries(schema int32, t int64) bool {
+	if schema != histogram.CustomBucketsSchema || ln.encoder.customBuckets() {
+		return true
+	}
+	ln.open.unsupported++
+	ln.open.unsupportedAt.include(t, t)
+	return false
+}
+
+// attach is not part of protocol 1.0.
+func (*encoder1) attach(dst []byte, _ int, _ exemplar.Exemplar) []byte { return dst }
+
+// appendLabels appends the form in which an endpoint remembers a series, for either protocol.
+func appendLabels(dst []byte, ls labels.Labels) []byte {
 	ls.Range(func(l labels.Label) { dst = appendLabel(dst, l) })
 	return dst
 }
@@ -62,27 +103,31 @@ func appendLabel(dst []byte, l labels.Label) []byte {
 	return appendString(dst, 2, l.Value)
 }
 
-func (*encoder1) float(dst, series []byte, _, t int64, v float64) []byte {
+func (*encoder1) float(dst []byte, s sentSeries, _, t int64, v float64) []byte {
 	// A sample is at most 9+11 bytes, so its length fits one byte.
 	size := doubleSize(v) + varintSize(t)
 	dst = append(dst, tagTimeSeries)
-	dst = binary.AppendUvarint(dst, uint64(len(series)+2+size))
-	dst = append(dst, series...)
+	dst = binary.AppendUvarint(dst, uint64(len(s.labels)+2+size))
+	dst = append(dst, s.labels...)
 	dst = append(dst, tagSample, byte(size))
 	dst = appendDouble(dst, 1, v)
 	return appendVarint(dst, 2, t)
 }
 
-func (e *encoder1) exemplar(dst, series []byte, x exemplar.Exemplar) []byte {
+func (e *encoder1) exemplar(dst []byte, s sentSeries, x exemplar.Exemplar) []byte {
 	m := e.scratch[:0]
 	x.Labels.Range(func(l labels.Label) { m = appendLabel(m, l) })
 	m = appendDouble(m, 2, x.Value)
 	m = appendVarint(m, 3, x.Ts)
-	return e.timeSeries(dst, series, tagExemplar, m)
+	return e.timeSeries(dst, s, tagExemplar, m)
 }
 
-func (e *encoder1) histogram(dst, series []byte, _, t int64, h *histogram.Histogram) []byte {
-	m := e.scratch[:0]
+func (e *encoder1) histogram(dst []byte, s sentSeries, _, t int64, h *histogram.Histogram) []byte {
+	return e.timeSeries(dst, s, tagHistogram, appendHistogram(e.scratch[:0], t, h))
+}
+
+// appendHistogram appends the fields of a histogram that both protocols have.
+func appendHistogram(m []byte, t int64, h *histogram.Histogram) []byte {
 	// The two counts are oneofs: they are written even if zero, because they tell integer from float histograms.
 	m = binary.AppendUvarint(append(m, 1<<3|wireVarint), h.Count)
 	m = appendDouble(m, 3, h.Sum)
@@ -94,12 +139,14 @@ func (e *encoder1) histogram(dst, series []byte, _, t int64, h *histogram.Histog
 	m = appendSpans(m, 11, h.PositiveSpans)
 	m = appendDeltas(m, 12, h.PositiveBuckets)
 	m = appendVarint(m, 14, int64(h.CounterResetHint))
-	m = appendVarint(m, 15, t)
-	return e.timeSeries(dst, series, tagHistogram, m)
+	return appendVarint(m, 15, t)
 }
 
-func (e *encoder1) floatHistogram(dst, series []byte, _, t int64, h *histogram.FloatHistogram) []byte {
-	m := e.scratch[:0]
+func (e *encoder1) floatHistogram(dst []byte, s sentSeries, _, t int64, h *histogram.FloatHistogram) []byte {
+	return e.timeSeries(dst, s, tagHistogram, appendFloatHistogram(e.scratch[:0], t, h))
+}
+
+func appendFloatHistogram(m []byte, t int64, h *histogram.FloatHistogram) []byte {
 	m = appendFixed64(append(m, 2<<3|wireFixed64), h.Count)
 	m = appendDouble(m, 3, h.Sum)
 	m = appendSint(m, 4, int64(h.Schema))
@@ -110,20 +157,55 @@ func (e *encoder1) floatHistogram(dst, series []byte, _, t int64, h *histogram.F
 	m = appendSpans(m, 11, h.PositiveSpans)
 	m = appendDoubles(m, 13, h.PositiveBuckets)
 	m = appendVarint(m, 14, int64(h.CounterResetHint))
-	m = appendVarint(m, 15, t)
-	return e.timeSeries(dst, series, tagHistogram, m)
+	return appendVarint(m, 15, t)
 }
 
 // timeSeries appends one TimeSeries whose only content is message m, and keeps m's memory for the next one.
-func (e *encoder1) timeSeries(dst, series []byte, tag byte, m []byte) []byte {
+func (e *encoder1) timeSeries(dst []byte, s sentSeries, tag byte, m []byte) []byte {
 	dst = append(dst, tagTimeSeries)
-	dst = binary.AppendUvarint(dst, uint64(len(series)+1+uvarintSize(uint64(len(m)))+len(m)))
-	dst = append(dst, series...)
+	dst = binary.AppendUvarint(dst, uint64(len(s.labels)+1+uvarintSize(uint64(len(m)))+len(m)))
+	dst = append(dst, s.labels...)
 	dst = append(dst, tag)
 	dst = binary.AppendUvarint(dst, uint64(len(m)))
 	dst = append(dst, m...)
 	e.scratch = m[:0]
 	return dst
+}
+
+// labels1 is the part of an encoded TimeSeries that holds its labels.
+func labels1(item []byte) []byte {
+	if len(item) == 0 {
+		return nil
+	}
+	_, n := binary.Uvarint(item[1:])
+	item = item[1+max(n, 0):]
+	end := 0
+	for end < len(item) && item[end] == tagLabel {
+		size, n := binary.Uvarint(item[end+1:])
+		if n <= 0 || size > uint64(len(item)-end-1-n) {
+			break
+		}
+		end += 1 + n + int(size)
+	}
+	return item[:end]
+}
+
+// describe names a series for people, by its labels as labels1 returns them.
+func describe(encoded []byte) string {
+	var ts prompb.TimeSeries
+	if err := ts.Unmarshal(encoded); err != nil {
+		return ""
+	}
+	var b strings.Builder
+	b.WriteByte('{')
+	for i, l := range ts.Labels {
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		b.WriteString(l.Name + "=" + strconv.Quote(l.Value))
+	}
+	b.WriteByte('}')
+	return b.String()
 }
 
 // The append functions below leave out a zero value, as protobuf does. Fields are below 16, so that a tag is one byte.

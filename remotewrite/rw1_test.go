@@ -70,7 +70,7 @@ func randomLabels(rnd *rand.Rand, i int) labels.Labels {
 	return b.Labels()
 }
 
-func rules(t *testing.T) []*relabel.Config {
+func relabelRules(t *testing.T) []*relabel.Config {
 	rule := func(c relabel.Config) *relabel.Config {
 		out := relabel.DefaultRelabelConfig
 		out.SourceLabels, out.Action, out.TargetLabel, out.Replacement = c.SourceLabels, c.Action, c.TargetLabel, "$1"
@@ -92,7 +92,7 @@ func TestBytesDecodeToWhatPrometheusSends(t *testing.T) {
 	external := labels.FromStrings("cluster", "c", "replica", "r")
 	for seed := range uint64(20) {
 		rnd := rand.New(rand.NewPCG(seed, 2))
-		cfg := rules(t)
+		cfg := relabelRules(t)
 		var want prompb.WriteRequest
 		log, r := newMemlog(), newReceiver(t)
 		byRef := map[uint64]labels.Labels{}
@@ -144,7 +144,7 @@ func TestBytesDecodeToWhatPrometheusSends(t *testing.T) {
 
 func TestNegativeZeroIsKept(t *testing.T) {
 	var w prompb.WriteRequest
-	require.NoError(t, w.Unmarshal((&encoder1{}).float(nil, nil, 0, 1, math.Copysign(0, -1))))
+	require.NoError(t, w.Unmarshal((&encoder1{}).float(nil, sentSeries{}, 0, 1, math.Copysign(0, -1))))
 	require.True(t, math.Signbit(w.Timeseries[0].Samples[0].Value))
 }
 
@@ -189,21 +189,24 @@ func FuzzCutBatches(f *testing.F) {
 	f.Add(uint64(1), uint8(3))
 	f.Fuzz(func(t *testing.T, seed uint64, at uint8) {
 		rnd := rand.New(rand.NewPCG(seed, 3))
-		enc, b := &encoder1{}, &batch{}
+		enc, b := &encoder1{}, &batch{protocol: protocol1()}
 		var raw []byte
 		n := 1 + rnd.IntN(60)
 		for i := range n {
-			raw = enc.float(raw, enc.labels(nil, randomLabels(rnd, i)), 0, int64(i), rnd.Float64())
+			raw = enc.float(raw, sentSeries{labels: appendLabels(nil, randomLabels(rnd, i))}, 0, int64(i), rnd.Float64())
 			b.items = append(b.items, item{t: int64(i), end: uint32(len(raw))})
 		}
-		b.size = len(raw)
-		b.seal(raw, nil)
+		b.seal(raw, 0, nil)
 		cut := int(at) % (n + 1)
 		var joined []byte
-		for _, s := range []span{{0, cut}, {cut, n}} {
-			body, count, err := b.bodyOf(s)
+		all := make(part, n)
+		for i := range all {
+			all[i] = int32(i)
+		}
+		for _, p := range []part{all[:cut], all[cut:]} {
+			body, count, err := b.bodyOf(p)
 			require.NoError(t, err)
-			require.Equal(t, s.to-s.from, count)
+			require.Equal(t, len(p), count)
 			if count > 0 {
 				plain, err := s2.Decode(nil, body)
 				require.NoError(t, err)

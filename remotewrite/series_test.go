@@ -6,8 +6,11 @@ import (
 
 	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/model/metadata"
 	"github.com/prometheus/prometheus/model/relabel"
 	"github.com/stretchr/testify/require"
+
+	"github.com/ringmaster-agent/ringmaster/series"
 )
 
 func dropping(name string) []*relabel.Config {
@@ -17,79 +20,89 @@ func dropping(name string) []*relabel.Config {
 	return []*relabel.Config{&rule}
 }
 
-func testCache() *seriesCache {
-	return newSeriesCache(labels.EmptyLabels(), nil, (&encoder1{}).labels)
-}
-
 func named(n int) labels.Labels {
 	return labels.FromStrings(model.MetricNameLabel, fmt.Sprintf("series_%d", n))
 }
 
-func encodedName(n int) []byte { return (&encoder1{}).labels(nil, named(n)) }
-
-func TestASeriesIsEncodedOnceAndKeepsItsPlace(t *testing.T) {
-	c, b := testCache(), labels.NewBuilder(labels.EmptyLabels())
-	c.define(1, named(1), b)
-	c.define(2, named(2), b)
-	size := len(c.arena)
-	c.define(1, named(1), b)
-	require.Len(t, c.arena, size)
-	_, encoded, known := c.lookup(1)
-	require.True(t, known)
-	require.Equal(t, encodedName(1), encoded)
-	c.define(1, named(3), b)
-	_, encoded, _ = c.lookup(1)
-	require.Equal(t, encodedName(3), encoded, "a reference with other labels is another series")
-	_, _, known = c.lookup(9)
-	require.False(t, known)
+func acquired(t *testing.T, book *series.Book, ls labels.Labels) series.Ref {
+	ref, err := book.Acquire(ls)
+	require.NoError(t, err)
+	return ref
 }
 
-func TestChurnDoesNotGrowTheCache(t *testing.T) {
-	c, b := testCache(), labels.NewBuilder(labels.EmptyLabels())
-	largest := 0
-	for segment := uint64(1); segment < 200; segment++ {
-		for i := range 50 {
-			ref := segment*50 + uint64(i)
-			c.define(ref, named(int(ref)), b)
+func TestAPlainEndpointKeepsNoLabels(t *testing.T) {
+	book, b := series.New(), labels.NewBuilder(labels.EmptyLabels())
+	c := newSeriesCache(labels.EmptyLabels(), nil)
+	c.open(book)
+	ref := acquired(t, book, named(1))
+	c.define(ref, b)
+	_, encoded := c.lookup(ref)
+	require.Equal(t, appendLabels(nil, named(1)), encoded.labels)
+	require.Zero(t, cap(c.arena))
+	s, encoded := c.lookup(ref + 1)
+	require.Nil(t, encoded.labels)
+	require.EqualValues(t, unknownSeries, s.size)
+}
+
+func TestAReferenceThatMeansAnotherSeriesIsFilledAnew(t *testing.T) {
+	book, b := series.New(), labels.NewBuilder(labels.EmptyLabels())
+	c := newSeriesCache(labels.FromStrings("cluster", "c"), dropping("series_3"))
+	c.open(book)
+	for n := range 2000 {
+		ref := acquired(t, book, named(n))
+		for range 2 {
+			c.define(ref, b)
+			s, encoded := c.lookup(ref)
+			if n == 3 {
+				require.EqualValues(t, droppedSeries, s.size)
+				continue
+			}
+			require.Equal(t, fmt.Sprintf(`{__name__="series_%d", cluster="c"}`, n), describe(encoded.labels))
 		}
-		c.define(1, named(1), b)
-		c.reached(segment)
-		largest = max(largest, len(c.byRef))
-		_, encoded, known := c.lookup(1)
-		require.True(t, known)
-		require.Equal(t, encodedName(1), encoded)
-		for i := range 50 {
-			_, encoded, known := c.lookup(segment*50 + uint64(i))
-			require.True(t, known, "what the present segment defined is there")
-			require.Equal(t, encodedName(int(segment*50)+i), encoded)
+		if n%10 != 0 {
+			book.Release(ref)
 		}
+		c.trim()
 	}
-	require.LessOrEqual(t, largest, 3*51)
-	require.Less(t, cap(c.arena), 64<<10)
+	require.Less(t, cap(c.arena), 2*200*50, "what the book forgets doesn't stay")
+}
+
+func TestMetadataIsThatOfTheSeriesThatAReferenceMeansNow(t *testing.T) {
+	book, b := series.New(), labels.NewBuilder(labels.EmptyLabels())
+	c := newSeriesCache(labels.EmptyLabels(), nil)
+	c.keepsMetadata = true
+	c.open(book)
+	first := acquired(t, book, named(1))
+	c.define(first, b)
+	c.describe(first, metadata.Metadata{Help: "one"})
+	_, sent := c.lookup(first)
+	require.Equal(t, "one", sent.metadata.Help)
+	book.Release(first)
+	second := acquired(t, book, named(2))
+	require.Equal(t, first, second, "the book gives the reference out again")
+	c.define(second, b)
+	_, sent = c.lookup(second)
+	require.Nil(t, sent.metadata)
+
+	// What no series has any more is forgotten.
+	for n := range 3 * leastFamilies {
+		c.describe(second, metadata.Metadata{Help: fmt.Sprint(n)})
+	}
+	c.trim()
+	require.Len(t, c.families, 1)
 }
 
 func TestSeriesThatRelabellingMakesEqualShareALane(t *testing.T) {
+	book, b := series.New(), labels.NewBuilder(labels.EmptyLabels())
 	rule := relabel.DefaultRelabelConfig
-	rule.Regex, rule.Action, rule.NameValidationScheme = relabel.MustNewRegexp("pod"), relabel.LabelDrop, model.UTF8Validation
-	c := newSeriesCache(labels.EmptyLabels(), []*relabel.Config{&rule}, (&encoder1{}).labels)
-	b := labels.NewBuilder(labels.EmptyLabels())
-	c.define(1, labels.FromStrings("a", "b", "pod", "1"), b)
-	c.define(2, labels.FromStrings("a", "b", "pod", "2"), b)
-	one, _, _ := c.lookup(1)
-	two, _, _ := c.lookup(2)
+	rule.Action, rule.Regex, rule.NameValidationScheme = relabel.LabelDrop, relabel.MustNewRegexp("pod"), model.UTF8Validation
+	c := newSeriesCache(labels.EmptyLabels(), []*relabel.Config{&rule})
+	c.open(book)
+	x := acquired(t, book, labels.FromStrings("a", "b", "pod", "1"))
+	y := acquired(t, book, labels.FromStrings("a", "b", "pod", "2"))
+	c.define(x, b)
+	c.define(y, b)
+	one, _ := c.lookup(x)
+	two, _ := c.lookup(y)
 	require.Equal(t, one.lane, two.lane)
-}
-
-func TestATrimmedArenaHasLittleSlack(t *testing.T) {
-	source := newEndless(100)
-	c, b := testCache(), labels.NewBuilder(labels.EmptyLabels())
-	for i, ls := range source.labels {
-		c.define(uint64(i+1), ls, b)
-	}
-	c.trim()
-	require.LessOrEqual(t, cap(c.arena), len(c.arena)*9/8)
-	for i, ls := range source.labels {
-		_, encoded, _ := c.lookup(uint64(i + 1))
-		require.Equal(t, (&encoder1{}).labels(nil, ls), encoded)
-	}
 }

@@ -19,25 +19,35 @@ type Config struct {
 	Jobs []*promconfig.ScrapeConfig
 	// HostFilter, if any, is applied to static and to discovered targets.
 	HostFilter *HostFilter
-	// Slices is into how many parts the targets of all jobs are divided, by a hash of their labels and URLs, and Slice is which of
-	// them, from 0, is scraped here. Of k slices, one more takes over one (k+1)-th of the targets, and none changes between the others. Up to 1: there
-	// is one slice. A target limit counts the targets of all slices. A target that moves to another slice leaves no staleness markers.
+	// LabelsAsWritten takes le and quantile as a target writes them in text, where Prometheus 3 writes 1 as 1.0.
+	LabelsAsWritten bool
+	// Slices is into how many parts the targets of all jobs are divided, by a hash of their labels
+	// and URLs, and Slice is which of them, from 0, is scraped here. Of k slices, one more takes
+	// over one (k+1)-th of the targets, and none changes between the others. Up to 1: there is one
+	// slice. A target limit counts the targets of all slices. A target that moves to another slice
+	// leaves no staleness markers.
 	Slice, Slices int
-	// Earlier is how the targets are divided until Slices is in force, in the order of time; empty: it is at once. A tick is taken by the slice that its target
-	// is in when the tick is due, so that scrapers that are told of a change some time before it miss none and take none twice.
+	// Earlier is how the targets are divided until Slices is in force, in the order of time; empty:
+	// it is at once. A tick is taken by the slice that its target is in when the tick is due, so
+	// that scrapers that are told of a change some time before it miss none and take none twice.
 	Earlier []Division
-	// Origin is what the slices of one config have in common, its name for example: scrapers with the same origin and the same Shared
-	// share their discoveries, if these have equal configs. Empty: none are shared. It stays as the first Apply has it.
+	// Origin is what the slices of one config have in common, its name for example: scrapers with
+	// the same origin and the same Shared share their discoveries, if these have equal configs.
+	// Empty: none are shared. It stays as the first Apply has it.
 	Origin string
+	// Budget is what all targets may cost together.
+	Budget Budget
 }
 
-// Apply makes c what is scraped. The first Apply prepares: discoveries run from then on and Targets shows what they find, but
-// nothing is scraped before Start. A later one reloads in place: a target that both configs have keeps its ticks, and its cache
-// and connection unless its job has changed in what these depend on. A scrape that runs goes on under the old config. The
-// series of a removed job get staleness markers.
+// Apply makes c what is scraped. The first Apply prepares: discoveries run from then on and Targets
+// shows what they find, but nothing is scraped before Start. A later one reloads in place: a target
+// that both configs have keeps its ticks, and its cache and connection unless its job has changed
+// in what these depend on. A scrape that runs goes on under the old config. The series of a removed
+// job get staleness markers.
 //
-// An error that is not about ctx means that c was refused and that what ran before goes on; it names the job. When ctx is over
-// first, which takes a commit that hangs, c is in force, and the staleness markers of removed jobs are left to the next Apply or Stop.
+// An error that is not about ctx means that c was refused and that what ran before goes on; it
+// names the job. When ctx is over first, which takes a commit that hangs, c is in force, and the
+// staleness markers of removed jobs are left to the next Apply or Stop.
 func (s *Scraper) Apply(ctx context.Context, c *Config) (err error) {
 	s.life.Lock()
 	defer s.life.Unlock()
@@ -64,7 +74,7 @@ func (s *Scraper) Apply(ctx context.Context, c *Config) (err error) {
 
 // apply makes everything that can fail, then puts it in force.
 func (s *Scraper) apply(c *Config) error {
-	jobs, err := s.prepare(c.Jobs)
+	jobs, err := s.prepare(c)
 	if err != nil {
 		return err
 	}
@@ -80,19 +90,20 @@ func (s *Scraper) apply(c *Config) error {
 		return err
 	}
 	s.failures.replace(logs)
+	s.meter.adopt(c.Budget, time.Now())
 	s.adopt(jobs, c.slicing())
 	s.discoveries.adopt(discovered, c.HostFilter)
 	return nil
 }
 
 // prepare returns the job of each config: the one there is, if it has not changed.
-func (s *Scraper) prepare(configs []*promconfig.ScrapeConfig) ([]*job, error) {
+func (s *Scraper) prepare(c *Config) ([]*job, error) {
 	var (
 		jobs []*job
 		errs []error
 	)
-	for _, config := range configs {
-		if p := s.pools[config.JobName]; p != nil && p.job.same(config) {
+	for _, config := range c.Jobs {
+		if p := s.pools[config.JobName]; p != nil && p.job.same(config) && p.job.labelsAsWritten == c.LabelsAsWritten {
 			jobs = append(jobs, p.job)
 			continue
 		}
@@ -101,6 +112,7 @@ func (s *Scraper) prepare(configs []*promconfig.ScrapeConfig) ([]*job, error) {
 			errs = append(errs, err)
 			continue
 		}
+		j.labelsAsWritten = c.LabelsAsWritten
 		jobs = append(jobs, j)
 	}
 	if err := errors.Join(errs...); err != nil {
@@ -160,46 +172,27 @@ func (s *Scraper) adopt(jobs []*job, part *slicing) {
 
 // remove ends a job: what runs is cut off. It needs s.mu.
 func (s *Scraper) remove(p *pool) {
+	now := s.options.Shared.now()
 	for _, l := range p.loops {
 		running := l.end()
 		l.abort()
-		s.removed = append(s.removed, endingLoop{l, running, ofRemovedJob})
+		s.removed = append(s.removed, endingLoop{loop: l, running: running, why: ofRemovedJob, at: now})
 	}
 	p.job.metrics.targets.Sub(float64(len(p.loops)))
 	p.job.release()
 }
 
-// endingLoop is a loop that starts no scrape any more.
-type endingLoop struct {
-	*loop
-	running <-chan struct{} // closed when its last scrape has ended; nil: it has
-	why     endReason
-}
-
-type endReason int
-
-const (
-	stopping endReason = iota
-	ofRemovedTarget
-	ofRemovedJob // its series end in any case
-)
-
 // endRemoved ends the series of removed jobs.
 func (s *Scraper) endRemoved(ctx context.Context) error {
-	loops := make([]*loop, 0, len(s.removed))
 	for _, r := range s.removed {
 		if !await(ctx, r.running) {
 			return ctx.Err()
 		}
-		loops = append(loops, r.loop)
 	}
+	s.gate.committing.RLock()
+	defer s.gate.committing.RUnlock()
+	s.end(s.removed...)
 	s.removed = nil
-	if len(loops) > 0 {
-		s.endSeries(loops, time.Now())
-	}
-	for _, l := range loops {
-		l.retire()
-	}
 	return nil
 }
 
@@ -227,11 +220,12 @@ func (c *Config) slicing() *slicing {
 
 // equal compares deeply, secrets included.
 func (c *Config) equal(other *Config) bool {
-	return c.slicing().equal(other.slicing()) &&
+	return c.Budget == other.Budget && c.slicing().equal(other.slicing()) && c.LabelsAsWritten == other.LabelsAsWritten &&
 		reflect.DeepEqual(c.Jobs, other.Jobs) && reflect.DeepEqual(c.HostFilter, other.HostFilter)
 }
 
-// logsFailures reports whether files have to be opened again, which is promised for each reload so that they can be rotated.
+// logsFailures reports whether files have to be opened again, which is promised for each reload so
+// that they can be rotated.
 func (c *Config) logsFailures() bool {
 	for _, job := range c.Jobs {
 		if job.ScrapeFailureLogFile != "" {

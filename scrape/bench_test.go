@@ -46,7 +46,7 @@ func (n *nothing) Rollback() error { return nil }
 type contender func(b *testing.B, configs []*Config, into *nothing) (stop func())
 
 func ours(b *testing.B, configs []*Config, into *nothing) func() {
-	metrics, err := NewMetrics()
+	metrics, err := NewMetrics(FullMetrics)
 	require.NoError(b, err)
 	shared := NewShared()
 	scrapers := make([]*Scraper, len(configs))
@@ -64,7 +64,7 @@ func ours(b *testing.B, configs []*Config, into *nothing) func() {
 	}
 }
 
-// stock is Prometheus' manager, one for each instance, as the retired service had it.
+// stock is Prometheus' manager, one for each instance, as Grafana Agent had it.
 func stock(b *testing.B, configs []*Config, into *nothing) func() {
 	var wait sync.WaitGroup
 	managers := make([]*promscrape.Manager, len(configs))

@@ -23,6 +23,8 @@ const (
 	// Bodies are pooled by capacity, the powers of two from smallestBody to largestBody; larger ones are not kept.
 	smallestBody = 12 // 4 KiB
 	largestBody  = 25 // 32 MiB
+	// packedBytes is how much of a compressed body is read at once: a scrape gives its place up for each read.
+	packedBytes = 64 << 10
 )
 
 var (
@@ -59,11 +61,20 @@ func (p *bodyPool) put(b *body) {
 	}
 }
 
-// read fills a body, of about the expected size, from r. Like Prometheus it refuses a body of just limit bytes.
-func (p *bodyPool) read(r io.Reader, expected int, limit int64) (*body, error) {
+// read fills a body, of about the expected size, from r. Like Prometheus it refuses a body of just
+// limit bytes. Its memory is reserved before it is taken.
+func (p *bodyPool) read(r io.Reader, expected int, limit int64, reserved *reservation) (*body, error) {
 	b := p.get(expected + 512) // room to see the end without growing
+	if err := reserved.take(cap(b.bytes)); err != nil {
+		p.put(b)
+		return nil, err
+	}
 	for {
 		if len(b.bytes) == cap(b.bytes) {
+			if err := reserved.take(cap(b.bytes)); err != nil {
+				p.put(b)
+				return nil, err
+			}
 			grown := p.get(2 * cap(b.bytes))
 			grown.bytes = append(grown.bytes, b.bytes...)
 			p.put(b)
@@ -96,19 +107,37 @@ type response struct {
 
 // fetch asks a target. The body is to be given back to the pool.
 func (r *attempt) fetch() (response, error) {
+	answer, err := r.ask()
+	if err == nil {
+		return answer, nil
+	}
+	if over := r.reserved.cutOff(); over != nil {
+		err = over
+	}
+	return response{}, err
+}
+
+func (r *attempt) ask() (response, error) {
 	s, t := r.job.options.Shared, r.target
 	if t.urlErr != nil {
 		return response{}, t.urlErr
 	}
-	request := &http.Request{
-		Method: http.MethodGet, URL: t.url, Host: t.url.Host, Header: r.job.header(t.timeout), Body: http.NoBody,
-		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+	header := r.job.header(t.timeout)
+	request := scrapeRequest(t.url, header.Header)
+	var answer *http.Response
+	var err error
+	if wrap := r.job.options.Wrap; wrap != nil {
+		transport := r.client.Transport
+		if r.direct != nil {
+			transport = &redirected{direct: r.direct}
+		}
+		client := &http.Client{Transport: wrap(transport), CheckRedirect: r.client.CheckRedirect}
+		answer, err = client.Do(request.WithContext(r.ctx))
+	} else if r.direct != nil {
+		answer, err = r.direct.get(r.ctx, request, header)
+	} else {
+		answer, err = r.client.Do(request.WithContext(r.ctx))
 	}
-	client := r.client.Client
-	if r.direct != nil {
-		client = &http.Client{Transport: r.direct, CheckRedirect: client.CheckRedirect}
-	}
-	answer, err := client.Do(request.WithContext(r.ctx))
 	if err != nil {
 		return response{}, err
 	}
@@ -119,28 +148,32 @@ func (r *attempt) fetch() (response, error) {
 	if answer.StatusCode != http.StatusOK {
 		return response{}, fmt.Errorf("server returned HTTP status %s", answer.Status)
 	}
-	b, err := s.decompress(answer, r.job, r.loop.bodySize)
+	b, err := s.decompress(answer, r, r.loop.bodySize)
 	if err != nil {
 		return response{}, err
 	}
 	return response{b, answer.Header.Get("Content-Type")}, nil
 }
 
-func (s *Shared) decompress(answer *http.Response, j *job, expected int) (*body, error) {
+func (s *Shared) decompress(answer *http.Response, r *attempt, expected int) (*body, error) {
+	j, reserved := r.job, &r.reserved
+	defer r.turn.end()
+	source := &worked{body: answer.Body, turn: &r.turn}
 	limit := int64(j.config.BodySizeLimit)
 	if limit <= 0 {
 		limit = maxBody
 	}
 	switch answer.Header.Get("Content-Encoding") {
 	case "gzip":
-		return s.gunzip(answer.Body, expected, limit)
+		return s.gunzip(source, expected, limit, reserved)
 	case "zstd":
 		if !j.options.ZstdScrape {
 			return nil, errZstdNotEnabled
 		}
-		return s.unzstd(answer.Body, expected, limit)
+		return s.unzstd(source, expected, limit, reserved)
 	default:
-		return s.bodies.read(answer.Body, expected, limit)
+		source.free = freeBytes
+		return s.bodies.read(source, expected, limit, reserved)
 	}
 }
 
@@ -149,10 +182,10 @@ type gzipReader struct {
 	unzipped *gzip.Reader
 }
 
-func (s *Shared) gunzip(r io.Reader, expected int, limit int64) (*body, error) {
+func (s *Shared) gunzip(r io.Reader, expected int, limit int64, reserved *reservation) (*body, error) {
 	g, ok := s.gzips.Get().(*gzipReader)
 	if !ok {
-		g = &gzipReader{bufio.NewReader(nil), new(gzip.Reader)}
+		g = &gzipReader{bufio.NewReaderSize(nil, packedBytes), new(gzip.Reader)}
 	}
 	defer func() {
 		g.buffered.Reset(nil)
@@ -162,23 +195,31 @@ func (s *Shared) gunzip(r io.Reader, expected int, limit int64) (*body, error) {
 	if err := g.unzipped.Reset(g.buffered); err != nil {
 		return nil, err
 	}
-	return s.bodies.read(g.unzipped, expected, limit)
+	return s.bodies.read(g.unzipped, expected, limit, reserved)
 }
 
-func (s *Shared) unzstd(r io.Reader, expected int, limit int64) (*body, error) {
-	d, ok := s.zstds.Get().(*zstd.Decoder)
+type zstdReader struct {
+	buffered *bufio.Reader
+	unpacked *zstd.Decoder
+}
+
+func (s *Shared) unzstd(r io.Reader, expected int, limit int64, reserved *reservation) (*body, error) {
+	z, ok := s.zstds.Get().(*zstdReader)
 	if !ok {
-		var err error
-		if d, err = zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(zstdWindow)); err != nil {
+		d, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(zstdWindow))
+		if err != nil {
 			return nil, err
 		}
+		z = &zstdReader{bufio.NewReaderSize(nil, packedBytes), d}
 	}
 	defer func() {
-		_ = d.Reset(nil)
-		s.zstds.Put(d)
+		z.buffered.Reset(nil)
+		_ = z.unpacked.Reset(nil)
+		s.zstds.Put(z)
 	}()
-	if err := d.Reset(r); err != nil {
+	z.buffered.Reset(r)
+	if err := z.unpacked.Reset(z.buffered); err != nil {
 		return nil, err
 	}
-	return s.bodies.read(d, expected, limit)
+	return s.bodies.read(z.unpacked, expected, limit, reserved)
 }

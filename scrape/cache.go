@@ -2,44 +2,48 @@ package scrape
 
 import (
 	"slices"
-	"sync"
 
-	"github.com/prometheus/common/model"
-	"github.com/prometheus/prometheus/model/labels"
-	"github.com/prometheus/prometheus/model/metadata"
 	"github.com/prometheus/prometheus/storage"
+
+	"github.com/ringmaster-agent/ringmaster/series"
 )
 
-// Metadata of a family is kept for so many scrapes after it was last seen.
-const metadataScrapes = 10
-
-// series is what is remembered of one series as a target writes it.
-type series struct {
-	raw      string
-	labels   labels.Labels // after relabelling; empty: it is dropped
-	ref      storage.SeriesRef
-	seen     uint32 // scrape it was last in
-	tracked  uint32 // scrape after which it ends with a staleness marker unless the next one has it
-	position uint32 // in cache.current, or cache.previous after the scrape
-}
-
-// cache maps what a target writes to series, and knows which series are open. It belongs to the goroutine that scrapes, except
-// for the metadata.
+// cache maps what a target writes to series, and knows which series are open. It belongs to the
+// goroutine that scrapes, except for the metadata.
 //
-// A target nearly always writes the same series in the same order, so the list of the scrape before is tried before the map.
+// A target nearly always writes the same lines in the same order, so the cache is the list of the
+// lines in the order of the last scrape that went well, and a line is first held against the one
+// that is expected. Whatever else is needed to find lines exists during a scrape that needs it.
+//
+// A scrape ends with commit, or else with undo, after which it has never been: a series that ended
+// in it is still open, and its marker is owed.
 type cache struct {
-	scrape     uint32 // number of the current one, from 1
-	series     map[string]*series
-	touched    int // series seen in the current scrape
-	previous   []*series
-	current    []*series
-	next       int  // index in previous that is expected next
-	done       bool // the current scrape is complete, but for its commit
-	text       bool // the last body that was parsed was in Prometheus' text format
-	successful int  // entries after the last scrape that went well
+	book      *series.Book // whose references these are; nil: they need not be held
+	scrape    uint32       // number of the current one, from 2
+	committed uint32       // the last one that was committed; at first 1
+
+	lines   []line
+	samples int // lines that are no comments
+	before  int // lines there were when the scrape began
+	next    int // place of the line that is expected
+	inOrder int // so many lines were in the scrape and in their places
+	touched int // lines that were in the scrape
+	work    *workspace
+
+	open      int  // lines that were tracked when the scrape began
+	stillOpen int  // of those, so many are tracked again
+	tracked   int  // lines that are tracked in this scrape
+	busy      bool // a scrape has begun
+	well      bool // its body was complete
+	forced    bool // its body was not, but what it lacks is to be forgotten
+	// successful is how many entries there were after the last scrape that went well.
+	successful int
 	orphans    []openSeries
 	moved      *moved
-	reports    [reportCount]openSeries
+	reports    [reportCount]storage.SeriesRef // 0: not known
+	// synthesized is for the feature st-synthesis.
+	synthesized map[lineKey]*synthesis
+	textType    string // a content type that means Prometheus' text format; empty: none is known
 
 	families families
 }
@@ -47,101 +51,172 @@ type cache struct {
 // openSeries is a series that has samples, and no staleness marker yet.
 type openSeries struct {
 	ref    storage.SeriesRef
-	labels labels.Labels
+	report uint8 // which of the report series it is too, from 1; 0: none
 }
 
-func newCache() *cache {
-	return &cache{scrape: 1, series: map[string]*series{}, families: families{byName: map[string]*family{}}}
+// workspace is what a cache needs during a scrape only. It is reused by others.
+type workspace struct {
+	indexed  bool
+	index    hashIndex
+	order    []uint32 // places of the lines of the scrape, from the first on that is not in its place
+	lines    []line
+	families familyIndex
 }
 
-// successor is an empty cache, for other relabelling, whose first scrape ends the series that it does not have any more.
+func (w *workspace) reset() {
+	w.indexed, w.families.built = false, false
+	w.order, w.lines = w.order[:0], w.lines[:0]
+}
+
+func newCache(book *series.Book) *cache { return &cache{book: book, committed: 1, scrape: 2} }
+
+// successor is an empty cache, for other relabelling, whose first scrape ends the series that it
+// does not have any more.
 func (c *cache) successor(extraReports bool) *cache {
-	s := newCache()
-	s.orphans = c.open()
-	for i := range c.reports {
-		if reportSeries[i].extra && !extraReports && c.reports[i].ref != 0 {
-			s.orphans = append(s.orphans, c.reports[i])
+	s := newCache(c.book)
+	open := c.openSeries()
+	for i, ref := range c.reports {
+		if !reportSeries[i].extra || extraReports {
+			s.setReport(i, ref)
+		} else if ref != 0 {
+			open = append(open, openSeries{ref: ref})
 		}
 	}
+	for _, o := range open {
+		s.hold(o.ref)
+	}
+	s.orphans = open
 	return s
 }
 
-// begin starts a scrape, if the last one did not come to its commit.
-func (c *cache) begin() {
-	if c.done {
-		c.rotate()
+// begin starts a scrape. A scrape that did not come to its commit is undone.
+func (c *cache) begin(w *workspace) {
+	c.undo()
+	c.busy, c.work, c.before = true, w, len(c.lines)
+	w.reset()
+}
+
+// get returns the place of the line of a series, -1 if it is not known, and whether it was in this scrape before.
+func (c *cache) get(hash uint64, length int) (place int, repeated bool) {
+	is := func(place int) bool {
+		l := &c.lines[place]
+		return l.hash == hash && l.length == uint32(length) && !l.kind.isComment()
 	}
-}
-
-// rotate makes the current scrape the previous one.
-func (c *cache) rotate() {
-	c.previous, c.current = c.current, c.previous
-	clear(c.current)
-	c.current = c.current[:0]
-	c.orphans, c.moved = nil, nil
-	c.scrape++
-	c.next, c.touched, c.done = 0, 0, false
-}
-
-// get returns what is known of a series, nil if nothing, and whether it was in the current scrape already.
-func (c *cache) get(raw []byte) (s *series, repeated bool) {
-	if c.next < len(c.previous) && c.previous[c.next].raw == string(raw) {
-		s = c.previous[c.next]
-		c.next++
-	} else {
-		if s = c.series[string(raw)]; s == nil {
-			return nil, false
-		}
-		if i := int(s.position); i < len(c.previous) && c.previous[i] == s {
-			c.next = i + 1
+	for place = c.next; place < c.before && c.lines[place].kind.isComment(); {
+		place++
+	}
+	if place >= c.before || !is(place) {
+		if place = c.find(hash, is); place < 0 {
+			return -1, false
 		}
 	}
-	if s.seen == c.scrape {
-		return s, true
+	if place < c.before {
+		c.next = place + 1
 	}
-	c.touch(s)
-	return s, false
+	if c.lines[place].seen == c.scrape {
+		return place, true
+	}
+	c.touch(place)
+	return place, false
 }
 
-func (c *cache) touch(s *series) {
-	s.seen, s.position = c.scrape, uint32(len(c.current))
-	c.current = append(c.current, s)
+func (c *cache) find(hash uint64, is func(int) bool) int {
+	w := c.work
+	if !w.indexed {
+		w.indexed = true
+		w.index.empty(len(c.lines))
+		for place := range c.lines {
+			w.index.add(place, c.hash)
+		}
+	}
+	return w.index.find(hash, is)
+}
+
+func (c *cache) hash(place int) uint64 { return c.lines[place].hash }
+
+// touch tells that a line is in the current scrape.
+func (c *cache) touch(place int) {
+	c.lines[place].seen = c.scrape
 	c.touched++
+	if place == c.inOrder && len(c.work.order) == 0 {
+		c.inOrder++
+	} else {
+		c.work.order = append(c.work.order, uint32(place))
+	}
 }
 
-// add remembers a series. Without labels it is one to drop.
-func (c *cache) add(raw []byte, ref storage.SeriesRef, ls labels.Labels) *series {
-	s := &series{raw: string(raw), labels: ls, ref: ref}
-	c.series[s.raw] = s
-	c.touch(s)
-	return s
+// add remembers a line, and returns its place.
+func (c *cache) add(l line) int {
+	c.hold(l.ref)
+	place := len(c.lines)
+	c.lines = append(c.lines, l)
+	if !l.kind.isComment() {
+		c.samples++
+	}
+	if c.work.indexed {
+		c.work.index.add(place, c.hash)
+	}
+	c.touch(place)
+	return place
+}
+
+// comment remembers a comment that was read. If it is the expected line, that one goes on.
+func (c *cache) comment(l line) {
+	if place := c.next; place < c.before && c.lines[place].hash == l.hash && c.lines[place].length == l.length && c.lines[place].kind.isComment() {
+		c.lines[place].kind, c.lines[place].family = l.kind, l.family
+		c.touch(place)
+		c.next++
+		return
+	}
+	c.add(l)
 }
 
 // track lets a series end when the next scrape lacks it.
-func (c *cache) track(s *series) { s.tracked = c.scrape }
+func (c *cache) track(l *line) {
+	switch l.tracked {
+	case c.scrape:
+		return
+	case c.committed:
+		l.flags |= wasOpen
+		c.stillOpen++
+	default:
+		l.flags &^= wasOpen
+	}
+	l.tracked = c.scrape
+	c.tracked++
+}
+
+// isOpen reports whether a line was tracked when the scrape began.
+func (c *cache) isOpen(l *line) bool {
+	return l.tracked == c.committed || l.tracked == c.scrape && l.flags&wasOpen != 0
+}
 
 // moved is what is needed when the storage gives known series new references. Nearly always that is nothing.
 type moved struct {
-	owners map[storage.SeriesRef]*series // of the previous scrape: of several raw series that are one, the last
+	owners map[storage.SeriesRef]int // places of what was tracked before: of several lines that are one series, the last
 	gone   map[storage.SeriesRef]struct{}
 }
 
-// move gives a series another reference. Of several raw series that are one, the last decides whether the old reference is still tracked.
-func (c *cache) move(s *series, ref storage.SeriesRef) {
+// move gives a series another reference. Of several lines that are one series, the last decides
+// whether the old reference is still tracked.
+func (c *cache) move(place int, ref storage.SeriesRef) {
+	l := &c.lines[place]
 	if c.moved == nil {
-		c.moved = &moved{owners: map[storage.SeriesRef]*series{}, gone: map[storage.SeriesRef]struct{}{}}
-		for _, p := range c.previous {
-			if p.tracked == c.scrape-1 {
-				c.moved.owners[p.ref] = p
+		c.moved = &moved{owners: map[storage.SeriesRef]int{}, gone: map[storage.SeriesRef]struct{}{}}
+		for i := range c.lines {
+			if p := &c.lines[i]; p.tracked == c.committed {
+				c.moved.owners[p.ref] = i
 			}
 		}
 	}
-	if c.moved.owners[s.ref] == s {
-		c.moved.gone[s.ref] = struct{}{}
-	} else if s.tracked == c.scrape-1 {
-		s.tracked = 0
+	if owner, found := c.moved.owners[l.ref]; found && owner == place {
+		c.moved.gone[l.ref] = struct{}{}
+	} else if l.tracked == c.committed {
+		l.tracked = 0
 	}
-	s.ref = ref
+	c.hold(ref)
+	c.letGo(l.ref)
+	l.ref = ref
 }
 
 func (m *moved) has(ref storage.SeriesRef) bool {
@@ -152,9 +227,10 @@ func (m *moved) has(ref storage.SeriesRef) bool {
 	return found
 }
 
-// ended returns the series that were tracked in the previous scrape and are not in this one. Several raw series may be one
-// series, which has not ended while one of them is there. Orphans of an earlier config end with the first scrape that commits no
-// samples, also if they were in the part of its body that could be read.
+// ended returns the series that were open when the scrape began and are not in it. Several lines
+// may be one series, which has not ended while one of them is there. Orphans of an earlier config
+// end with the first scrape that commits no samples, also if they were in the part of its body that
+// could be read.
 func (c *cache) ended(withoutSamples bool) []openSeries {
 	var orphans, gone []openSeries
 	if withoutSamples {
@@ -162,189 +238,205 @@ func (c *cache) ended(withoutSamples bool) []openSeries {
 	} else {
 		gone = slices.Clone(c.orphans)
 	}
-	for _, s := range c.previous {
-		if s.tracked == c.scrape-1 && !c.moved.has(s.ref) {
-			gone = append(gone, openSeries{s.ref, s.labels})
-		}
-	}
-	if len(gone) == 0 {
+	if c.stillOpen == c.open && c.moved == nil && len(gone) == 0 {
 		return orphans
 	}
-	here := make(map[storage.SeriesRef]struct{}, len(c.current)+len(gone))
-	for _, s := range c.current {
-		if s.tracked == c.scrape {
-			here[s.ref] = struct{}{}
+	here := make(map[storage.SeriesRef]struct{}, len(orphans))
+	for i := range c.lines {
+		switch l := &c.lines[i]; {
+		case l.tracked == c.scrape:
+			here[c.key(l.ref)] = struct{}{}
+		case l.tracked == c.committed && !c.moved.has(l.ref):
+			gone = append(gone, openSeries{l.ref, l.kind.report()})
 		}
 	}
 	for _, o := range orphans {
-		here[o.ref] = struct{}{}
+		here[c.key(o.ref)] = struct{}{}
 	}
 	return append(slices.DeleteFunc(gone, func(o openSeries) bool {
-		_, found := here[o.ref]
-		here[o.ref] = struct{}{}
+		_, found := here[c.key(o.ref)]
+		here[c.key(o.ref)] = struct{}{}
 		return found
 	}), orphans...)
 }
 
-// open returns the tracked series of the last committed scrape, without the reports.
-func (c *cache) open() []openSeries {
+// key is what tells series apart whose references the cache holds: an appendable may add to a reference of the book.
+func (c *cache) key(ref storage.SeriesRef) storage.SeriesRef {
+	if c.book == nil {
+		return ref
+	}
+	return storage.SeriesRef(series.Ref(ref))
+}
+
+// openSeries returns the series that are open after the last committed scrape, without the reports.
+func (c *cache) openSeries() []openSeries {
+	c.undo()
 	open := slices.Clone(c.orphans)
-	for _, s := range c.previous {
-		if s.tracked+1 >= c.scrape && s.tracked != 0 {
-			open = append(open, openSeries{s.ref, s.labels})
+	for i := range c.lines {
+		if l := &c.lines[i]; c.isOpen(l) {
+			open = append(open, openSeries{l.ref, l.kind.report()})
 		}
 	}
 	return open
 }
 
-// finish ends a scrape: what was not in it is forgotten, if it went well, or if failed ones made the cache grow. It reports
-// whether it was forced by the latter.
+// finish ends the reading of a body. What was not in it is forgotten with the commit, if it went
+// well, or if failed ones made the cache grow. It reports whether it is forced by the latter.
 func (c *cache) finish(well bool) (forced bool) {
-	count := len(c.series) + c.knownReports() + len(c.families.byName)
-	switch {
-	case well:
+	count := c.samples + c.knownReports() + len(c.families.order)
+	c.well, c.forced = well, !well && count > 2*c.successful+1000
+	if well {
 		c.successful = count
-	case count > 2*c.successful+1000:
-		forced = true
 	}
-	if well || forced {
-		if c.touched < len(c.series) {
-			for raw, s := range c.series {
-				if s.seen != c.scrape {
-					delete(c.series, raw)
-				}
-			}
-		}
-		c.families.forget(c.scrape)
-	}
-	c.done = true
-	return forced
+	return c.forced
 }
 
 func (c *cache) knownReports() (n int) {
-	for i := range c.reports {
-		if c.reports[i].ref != 0 {
+	for _, ref := range c.reports {
+		if ref != 0 {
 			n++
 		}
 	}
 	return n
 }
 
-// family is what a target says about one metric.
-type family struct {
-	metadata.Metadata
-	name  string
-	seen  uint32
-	index int // in families.order
-}
-
-func (f *family) size() int { return len(f.Help) + len(f.Unit) + len(f.Type) }
-
-// families belong to the goroutine that scrapes; mu is for others that read, and for it when it writes what they read.
-type families struct {
-	mu     sync.Mutex
-	byName map[string]*family
-	order  []*family
-	last   *family
-	bytes  int
-}
-
-// find returns the family of a name, new if there was none. The last one and the one after it are the likely ones.
-func (fs *families) find(name []byte, scrape uint32) *family {
-	f := fs.last
-	if f == nil || f.name != string(name) {
-		next := 0
-		if f != nil {
-			next = f.index + 1
-		}
-		if next < len(fs.order) && fs.order[next].name == string(name) {
-			f = fs.order[next]
-		} else if f = fs.byName[string(name)]; f == nil {
-			f = fs.create(string(name))
-		}
-		fs.last = f
+// commit ends a scrape that is in the appendable.
+func (c *cache) commit() {
+	if c.well || c.forced {
+		c.compact(false)
+		c.renumber(c.families.forget(c.scrape))
+	} else if len(c.work.order) > 0 || len(c.lines) > c.before {
+		c.compact(true)
 	}
-	f.seen = scrape
-	return f
-}
-
-func (fs *families) create(name string) *family {
-	f := &family{name: name, Metadata: metadata.Metadata{Type: model.MetricTypeUnknown}, index: len(fs.order)}
-	fs.mu.Lock()
-	defer fs.mu.Unlock()
-	fs.byName[name] = f
-	fs.order = append(fs.order, f)
-	fs.bytes += f.size()
-	return f
-}
-
-// change replaces what others may be reading.
-func (fs *families) change(f *family, change func(*metadata.Metadata)) {
-	fs.mu.Lock()
-	defer fs.mu.Unlock()
-	fs.bytes -= f.size()
-	change(&f.Metadata)
-	fs.bytes += f.size()
-}
-
-func (fs *families) setType(name []byte, t model.MetricType, scrape uint32) *family {
-	f := fs.find(name, scrape)
-	if f.Type != t {
-		fs.change(f, func(m *metadata.Metadata) { m.Type = t })
+	c.forgetSynthesized()
+	for _, o := range c.orphans {
+		c.letGo(o.ref)
 	}
-	return f
+	c.open, c.committed, c.orphans = c.tracked, c.scrape, nil
+	c.end()
 }
 
-func (fs *families) setHelp(name, help []byte, scrape uint32) *family {
-	f := fs.find(name, scrape)
-	if f.Help != string(help) {
-		fs.change(f, func(m *metadata.Metadata) { m.Help = string(help) })
-	}
-	return f
-}
-
-func (fs *families) setUnit(name, unit []byte, scrape uint32) *family {
-	f := fs.find(name, scrape)
-	if f.Unit != string(unit) {
-		fs.change(f, func(m *metadata.Metadata) { m.Unit = string(unit) })
-	}
-	return f
-}
-
-// forget drops what was not seen for long.
-func (fs *families) forget(scrape uint32) {
-	fs.last = nil
-	old := func(f *family) bool { return scrape-f.seen > metadataScrapes }
-	if !slices.ContainsFunc(fs.order, old) {
+// undo makes a scrape that did not come to its commit one that has never been.
+func (c *cache) undo() {
+	if !c.busy {
 		return
 	}
-	fs.mu.Lock()
-	defer fs.mu.Unlock()
-	fs.order = slices.DeleteFunc(fs.order, func(f *family) bool {
-		if old(f) {
-			fs.bytes -= f.size()
-			delete(fs.byName, f.name)
-			return true
+	for _, l := range c.lines[c.before:] {
+		c.letGo(l.ref)
+	}
+	c.lines = c.lines[:c.before]
+	for i := range c.lines {
+		if l := &c.lines[i]; l.tracked == c.scrape {
+			l.tracked = 0
+			if l.flags&wasOpen != 0 {
+				l.tracked = c.committed
+			}
 		}
-		return false
-	})
-	for i, f := range fs.order {
-		f.index = i
+	}
+	c.count()
+	c.end()
+}
+
+func (c *cache) end() {
+	c.scrape++
+	c.busy, c.well, c.forced, c.work, c.moved = false, false, false, nil, nil
+	c.next, c.inOrder, c.touched, c.tracked, c.stillOpen = 0, 0, 0, 0, 0
+}
+
+// compact puts the lines that were in the scrape in its order. The others are forgotten, or come
+// behind: without new comments then, since a body that was not read to its end says little about
+// where the next one has them.
+func (c *cache) compact(keepOthers bool) {
+	if c.touched < len(c.lines) || len(c.work.order) > 0 {
+		w := c.work
+		for _, place := range w.order {
+			if l := c.lines[place]; !keepOthers || int(place) < c.before || !l.kind.isComment() {
+				w.lines = append(w.lines, l)
+			}
+		}
+		for _, l := range c.lines[c.inOrder:] {
+			switch {
+			case l.seen == c.scrape:
+			case keepOthers:
+				w.lines = append(w.lines, l)
+			default:
+				c.letGo(l.ref)
+			}
+		}
+		c.lines = append(c.lines[:c.inOrder], w.lines...)
+		c.count()
+	}
+	if spare := cap(c.lines) - len(c.lines); spare > len(c.lines)/4+8 {
+		c.lines = append(make([]line, 0, len(c.lines)), c.lines...)
 	}
 }
 
-// list calls visit with each family. Any goroutine may call it.
-func (fs *families) list(visit func(Metadata)) {
-	fs.mu.Lock()
-	defer fs.mu.Unlock()
-	for _, f := range fs.order {
-		visit(Metadata{Family: f.name, Help: f.Help, Unit: f.Unit, Type: f.Type})
+// count counts the lines that are no comments.
+func (c *cache) count() {
+	c.samples = 0
+	for i := range c.lines {
+		if !c.lines[i].kind.isComment() {
+			c.samples++
+		}
 	}
 }
 
-// size returns how many families there are, and the bytes of their metadata.
-func (fs *families) size() (entries, bytes int) {
-	fs.mu.Lock()
-	defer fs.mu.Unlock()
-	return len(fs.order), fs.bytes
+// renumber follows families to their new places, if some have gone.
+func (c *cache) renumber(places []int) {
+	if places == nil {
+		return
+	}
+	for i := range c.lines {
+		l := &c.lines[i]
+		if l.family == 0 {
+			continue
+		}
+		place := places[l.family.place()]
+		if place == 0 {
+			l.family = 0
+			continue
+		}
+		l.family = familyKey(place)<<typeBits | l.family&(1<<typeBits-1)
+	}
+}
+
+// setReport remembers the reference of a report series.
+func (c *cache) setReport(i int, ref storage.SeriesRef) {
+	if before := c.reports[i]; before != ref {
+		c.hold(ref)
+		c.letGo(before)
+		c.reports[i] = ref
+	}
+}
+
+// hold and letGo keep references from meaning other series while the cache has them.
+func (c *cache) hold(ref storage.SeriesRef) {
+	if c.book != nil && ref != 0 {
+		c.book.Hold(series.Ref(ref))
+	}
+}
+
+func (c *cache) letGo(ref storage.SeriesRef) {
+	if c.book != nil && ref != 0 {
+		c.book.Release(series.Ref(ref))
+	}
+}
+
+// release lets go of everything. The cache is not used any more.
+func (c *cache) release() {
+	if c.book == nil {
+		return
+	}
+	refs := make([]series.Ref, 0, len(c.lines)+len(c.orphans)+reportCount)
+	for i := range c.lines {
+		refs = append(refs, series.Ref(c.lines[i].ref))
+	}
+	for _, o := range c.orphans {
+		refs = append(refs, series.Ref(o.ref))
+	}
+	for _, ref := range c.reports {
+		refs = append(refs, series.Ref(ref))
+	}
+	c.book.Release(refs...)
+	c.lines, c.orphans, c.reports = nil, nil, [reportCount]storage.SeriesRef{}
 }

@@ -23,8 +23,8 @@ const dialerName = "scrape"
 // clientKey is a digest of everything that makes two HTTP clients different, secrets included.
 type clientKey [sha256.Size]byte
 
-// client is an HTTP client that scrapers share while anybody uses it. Requests through it share no state but idle connections, which are
-// kept by address.
+// client is an HTTP client that scrapers share while anybody uses it. Requests through it share no
+// state but idle connections, which are kept by address.
 type client struct {
 	*http.Client
 	shared *Shared
@@ -101,8 +101,9 @@ func keyOf(config config_util.HTTPClientConfig, o clientOptions) (key clientKey)
 	return key
 }
 
-// digest writes a value so that different values give different bytes. Unexported fields are left out: in the configuration they hold what
-// was derived from the others. Marshalling would hide secrets.
+// digest writes a value so that different values give different bytes. Unexported fields are left
+// out: in the configuration they hold what was derived from the others. Marshalling would hide
+// secrets.
 func digest(h hash.Hash, v reflect.Value) {
 	if u, ok := v.Interface().(*url.URL); ok && u != nil {
 		_, _ = fmt.Fprintf(h, "%q", u.String())

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"time"
 
 	config_util "github.com/prometheus/common/config"
@@ -22,10 +23,12 @@ const (
 
 var errHeaderBytes = fmt.Errorf("net/http: server response headers exceeded %d bytes; aborted", maxHeaderBytes)
 
-// direct is an http.RoundTripper for one target that speaks plain HTTP/1.1, which most do. It has at most one connection. net/http
-// keeps two goroutines and 8 KiB of buffers for each idle connection, and passes each request between three goroutines; here a scrape reads and writes
-// by itself, and an idle connection is a file descriptor. Requests and responses are written and parsed by net/http. Whatever
-// is not plain goes to the client's own transport: TLS, authentication, proxies, redirects elsewhere.
+// direct makes the requests to one target that speaks plain HTTP/1.1, which most do. It has at most
+// one connection. net/http keeps two goroutines and 8 KiB of buffers for each idle connection, and
+// passes each request between three goroutines; here a scrape reads and writes by itself, and an
+// idle connection is a file descriptor. Requests and responses are written and parsed by net/http.
+// Whatever is not plain goes to the client's own transport: TLS, authentication, proxies, redirects
+// elsewhere.
 //
 // It belongs to the goroutine that scrapes.
 type direct struct {
@@ -37,6 +40,13 @@ type direct struct {
 
 	idle      net.Conn // nil: none
 	idleSince time.Time
+	interval  time.Duration // between scrapes
+
+	// head is what a request to head.url begins with: the lines with the URL and the host.
+	head struct {
+		url   *url.URL
+		lines []byte
+	}
 }
 
 // exchange is a request on its way. It is pooled.
@@ -57,7 +67,7 @@ func newDirect(j *job, c *client, t *target) *direct {
 			return nil
 		}
 	}
-	d := &direct{client: c, network: "tcp", host: t.url.Host, idleTimeout: j.options.HTTPIdleConnTimeout}
+	d := &direct{client: c, network: "tcp", host: t.url.Host, interval: t.interval, idleTimeout: j.options.HTTPIdleConnTimeout}
 	if d.idleTimeout == 0 {
 		d.idleTimeout = defaultIdleTimeout
 	}
@@ -78,26 +88,55 @@ func isPlain(c *config_util.HTTPClientConfig) bool {
 		c.HTTPHeaders == nil && c.ProxyURL.URL == nil && !c.ProxyFromEnvironment
 }
 
-// RoundTrip implements http.RoundTripper.
-func (d *direct) RoundTrip(r *http.Request) (*http.Response, error) {
-	if r.URL.Scheme != "http" || r.URL.Host != d.host {
-		return d.client.Transport.RoundTrip(r)
+// get makes the request of a scrape, which has this header. What an http.Client does about it beyond
+// one round trip is left to one only if the answer is a redirect.
+func (d *direct) get(ctx context.Context, r *http.Request, header *requestHeader) (*http.Response, error) {
+	response, err := d.roundTrip(ctx, r, header)
+	if err != nil {
+		return nil, &url.Error{Op: "Get", URL: r.URL.String(), Err: err} // as http.Client
 	}
+	if response.StatusCode/100 != 3 || response.Header.Get("Location") == "" {
+		return response, nil
+	}
+	client := &http.Client{Transport: &redirected{first: response, direct: d}, CheckRedirect: d.client.CheckRedirect}
+	return client.Do(r.WithContext(ctx))
+}
+
+// redirected is an http.RoundTripper whose first answer may be there already.
+type redirected struct {
+	first  *http.Response // nil: none
+	direct *direct
+}
+
+// RoundTrip implements http.RoundTripper.
+func (t *redirected) RoundTrip(r *http.Request) (*http.Response, error) {
+	if first := t.first; first != nil {
+		t.first = nil
+		return first, nil
+	}
+	if r.URL.Scheme != "http" || r.URL.Host != t.direct.host {
+		return t.direct.client.Transport.RoundTrip(r)
+	}
+	return t.direct.roundTrip(r.Context(), r, nil)
+}
+
+// roundTrip makes one request. header is nil if it is not a scrape's, as it was made.
+func (d *direct) roundTrip(ctx context.Context, r *http.Request, header *requestHeader) (*http.Response, error) {
 	for {
-		if err := r.Context().Err(); err != nil {
+		if err := ctx.Err(); err != nil {
 			return nil, err // a redirect may come when the time is over
 		}
-		conn, reused, err := d.connect(r.Context())
+		conn, reused, err := d.connect(ctx)
 		if err != nil {
-			return nil, because(r.Context(), err)
+			return nil, because(ctx, err)
 		}
-		response, silent, err := d.ask(conn, r)
+		response, silent, err := d.ask(ctx, conn, r, header)
 		if err == nil {
 			return response, nil
 		}
 		_ = conn.Close()
-		if !reused || !silent || r.Context().Err() != nil {
-			return nil, because(r.Context(), err)
+		if !reused || !silent || ctx.Err() != nil {
+			return nil, because(ctx, err)
 		}
 	}
 }
@@ -128,16 +167,18 @@ func (d *direct) connect(ctx context.Context) (conn net.Conn, reused bool, err e
 }
 
 // ask sends a request and reads the response's header. silent says that the other side has not answered a byte.
-func (d *direct) ask(conn net.Conn, r *http.Request) (_ *http.Response, silent bool, err error) {
+func (d *direct) ask(
+	ctx context.Context, conn net.Conn, r *http.Request, header *requestHeader,
+) (_ *http.Response, silent bool, err error) {
 	x := d.client.shared.exchange(conn)
-	stop := context.AfterFunc(r.Context(), func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
+	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
 	defer func() {
 		if err != nil {
 			stop()
 			d.client.shared.exchanges.Put(x)
 		}
 	}()
-	if err := r.Write(&x.out); err != nil {
+	if err := d.write(&x.out, r, header); err != nil {
 		return nil, false, err
 	}
 	if _, err := conn.Write(x.out.Bytes()); err != nil {
@@ -148,8 +189,25 @@ func (d *direct) ask(conn net.Conn, r *http.Request) (_ *http.Response, silent b
 		return nil, x.raw.total == 0, err
 	}
 	keep := !response.Close && response.StatusCode != http.StatusSwitchingProtocols
-	response.Body = &directBody{ReadCloser: response.Body, direct: d, conn: conn, exchange: x, stop: stop, ctx: r.Context(), keep: keep}
+	response.Body = &directBody{ReadCloser: response.Body, direct: d, conn: conn, exchange: x, stop: stop, ctx: ctx, keep: keep}
 	return response, false, nil
+}
+
+// write writes a request as net/http does. Of one target it is the same each time, and is put
+// together of what net/http has written before: 0.1 µs in place of 4.
+func (d *direct) write(out *bytes.Buffer, r *http.Request, header *requestHeader) error {
+	if header != nil && d.head.url == r.URL {
+		out.Write(d.head.lines)
+		out.Write(header.lines)
+		return nil
+	}
+	if err := r.Write(out); err != nil {
+		return err
+	}
+	if head, lines := cutHead(out.Bytes()); header != nil && bytes.Equal(lines, header.lines) {
+		d.head.url, d.head.lines = r.URL, bytes.Clone(head)
+	}
+	return nil
 }
 
 // response reads a response's header.
@@ -169,9 +227,9 @@ func (x *exchange) response(r *http.Request) (*http.Response, error) {
 	}
 }
 
-// release keeps the connection for the next scrape, or closes it.
+// release keeps the connection for the next scrape, or closes it: also if it would be idle for too long until then.
 func (d *direct) release(conn net.Conn, keep bool) {
-	if keep && d.idle == nil {
+	if keep && d.idle == nil && d.interval < d.idleTimeout {
 		d.idle, d.idleSince = conn, time.Now()
 		return
 	}

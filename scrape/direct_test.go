@@ -1,11 +1,14 @@
 package scrape
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -70,9 +73,56 @@ func TestNothingIsAskedWhenTheTimeIsOver(t *testing.T) {
 	d := &direct{client: &client{shared: shared}, host: "one:80", network: "tcp", address: "one:80"}
 	request, err := http.NewRequestWithContext(over(), http.MethodGet, "http://one:80/", nil)
 	require.NoError(t, err)
-	response, err := d.RoundTrip(request)
+	response, err := d.roundTrip(request.Context(), request, nil)
 	require.ErrorIs(t, err, context.Canceled)
 	require.Nil(t, response)
+}
+
+func TestARequestIsAlwaysAsNetHTTPWritesIt(t *testing.T) {
+	shared := NewShared()
+	headers := []*requestHeader{
+		shared.headers.get(headerKey{"text/plain;q=0.5,*/*;q=0.1", "gzip", "Prometheus/3.14.0", 10 * time.Second}),
+		shared.headers.get(headerKey{"*/*", "identity", "with\r\nbreak: 1", 1500 * time.Millisecond}),
+		shared.headers.get(headerKey{"", "", "", 0}),
+	}
+	for _, address := range []string{
+		"http://one:80/metrics", "http://[::1]:9100/", "http://one?a=b&a=%0D%0A", "http://one/a b/\u00e9#c", "http://[fe80::1%25eth0]:9/x",
+	} {
+		u, err := url.Parse(address)
+		require.NoError(t, err)
+		d, kept := &direct{}, 0
+		for range 3 {
+			for _, header := range headers {
+				var want, got bytes.Buffer
+				require.NoError(t, scrapeRequest(u, header.Header).Write(&want))
+				if d.head.url != nil {
+					kept++
+				}
+				require.NoError(t, d.write(&got, scrapeRequest(u, header.Header), header))
+				require.Equal(t, want.String(), got.String())
+			}
+		}
+		require.Equal(t, 8, kept, "all but the first are put together")
+
+		// A redirect, and a target at another place.
+		moved := scrapeRequest(u, http.Header{"Referer": {"http://two"}})
+		other := scrapeRequest(&url.URL{Scheme: "http", Host: "other", Path: "/"}, headers[0].Header)
+		var want, got bytes.Buffer
+		require.NoError(t, errors.Join(moved.Write(&want), other.Write(&want)))
+		require.NoError(t, errors.Join(d.write(&got, moved, nil), d.write(&got, other, headers[0])))
+		require.Equal(t, want.String(), got.String())
+	}
+}
+
+func TestRequestHeadersAreSharedAndBounded(t *testing.T) {
+	var shared requestHeaders
+	first := shared.get(headerKey{timeout: time.Second})
+	require.Same(t, first, shared.get(headerKey{timeout: time.Second}))
+	for i := range 3 * maxRequestHeaders {
+		h := shared.get(headerKey{timeout: time.Duration(i) * time.Minute})
+		require.Equal(t, time.Duration(i)*time.Minute, h.key.timeout)
+		require.LessOrEqual(t, len(shared.byKey), maxRequestHeaders)
+	}
 }
 
 func TestWhatIsNotPlainGoesThroughTheClient(t *testing.T) {

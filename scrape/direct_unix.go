@@ -8,8 +8,8 @@ import (
 	"syscall"
 )
 
-// isQuiet reports whether a connection is open and nothing was received on it. Bytes that nobody asked for must not be taken for
-// the next response.
+// isQuiet reports whether a connection is open and nothing was received on it. Bytes that nobody
+// asked for must not be taken for the next response.
 func isQuiet(conn net.Conn) bool {
 	socket, ok := conn.(syscall.Conn)
 	if !ok {

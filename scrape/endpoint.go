@@ -2,6 +2,8 @@ package scrape
 
 import (
 	"encoding/binary"
+	"errors"
+	"fmt"
 	"hash/fnv"
 	"net/url"
 	"strconv"
@@ -21,13 +23,16 @@ const (
 	convertToNHCBLabel     = "__convert_classic_histograms_to_nhcb__"
 )
 
+// errLocalSocket is what every scrape of a target behind a socket says if there may be none.
+var errLocalSocket = errors.New("an uploaded config may not reach local sockets: " + promscrape.UnixSocketLabel + " needs scraping_service.allow_ambient_credentials")
+
 // target is one endpoint of a job. Immutable.
 type target struct {
 	id       uint64        // of labels and URL; equal on all nodes of a cluster
 	labels   labels.Labels // after relabelling, reserved ones included
 	url      *url.URL
 	urlErr   error
-	text     string // of the URL, if it can't be parsed
+	text     string // of the URL, as it is shown
 	socket   string // path, if it is behind a unix socket
 	interval time.Duration
 	timeout  time.Duration
@@ -41,6 +46,10 @@ type target struct {
 // targetsOf builds the targets of a group. A target without public labels was dropped by relabelling.
 func targetsOf(group *targetgroup.Group, j *job, builder *labels.Builder) (found []*target, dropped int, errs []error) {
 	for _, own := range group.Targets {
+		if group.Source == relabelledSource {
+			found = append(found, relabelled(own, j, builder))
+			continue
+		}
 		ls, err := promscrape.PopulateLabels(builder, j.config, own, group.Labels)
 		switch {
 		case err != nil:
@@ -67,20 +76,38 @@ func newTarget(ls labels.Labels, j *job, own, group model.LabelSet) *target {
 		id:      identify(ls, address),
 		labels:  ls,
 		socket:  ls.Get(promscrape.UnixSocketLabel),
+		text:    address,
 		native:  choose(ls, nativeHistogramsLabel, j.config.ScrapeNativeHistogramsEnabled()),
 		classic: choose(ls, classicHistogramsLabel, j.config.AlwaysScrapeClassicHistogramsEnabled()),
 		convert: choose(ls, convertToNHCBLabel, j.config.ConvertClassicHistogramsToNHCBEnabled()),
 		own:     own,
 		group:   group,
 	}
-	if t.url, t.urlErr = url.Parse(address); t.urlErr != nil {
-		t.text = address
+	if t.url, t.urlErr = url.Parse(address); t.urlErr == nil && t.url.Port() == "" {
+		t.url.Host = strings.TrimSuffix(t.url.Host, ":") // as http.NewRequest does
+	}
+	if t.socket != "" && !j.options.LocalSockets {
+		t.text, t.urlErr = address, errLocalSocket
 	}
 	// Building the labels has validated both.
 	interval, _ := model.ParseDuration(ls.Get(model.ScrapeIntervalLabel))
 	timeout, _ := model.ParseDuration(ls.Get(model.ScrapeTimeoutLabel))
 	t.interval, t.timeout = time.Duration(interval), time.Duration(timeout)
+	t.boundInterval(address, j.options.MinInterval)
 	return t
+}
+
+// maxInterval keeps the arithmetic of schedules far from its ends.
+const maxInterval = 365 * 24 * time.Hour
+
+// boundInterval makes a target fail, at a bearable pace, whose labels ask for another one.
+func (t *target) boundInterval(address string, least time.Duration) {
+	bounded := min(max(t.interval, least), maxInterval)
+	if bounded == t.interval {
+		return
+	}
+	t.text, t.urlErr = address, fmt.Errorf("the scrape interval %s is not between %s and %s", t.interval, least, maxInterval)
+	t.interval, t.timeout = bounded, min(t.timeout, bounded)
 }
 
 // identify hashes labels and URL. The result must never change between versions: it is part of the schedule.
@@ -123,9 +150,4 @@ func choose(ls labels.Labels, name string, byDefault bool) bool {
 }
 
 // address is the URL as text, also of a target whose URL makes no sense.
-func (t *target) address() string {
-	if t.urlErr != nil {
-		return t.text
-	}
-	return t.url.String()
-}
+func (t *target) address() string { return t.text }

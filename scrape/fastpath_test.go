@@ -10,8 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// ingestAll gives bodies, one after the other, to one cache, and returns what the last commit had, with the bits of the values for times.
-// With parse every line is parsed.
+// ingestAll gives bodies, one after the other, to one cache, and returns what the last commit had,
+// with the bits of the values for times. With parse every line is parsed.
 func ingestAll(t *testing.T, parse bool, bodies ...string) []sample {
 	t.Helper()
 	m := newMemory()
@@ -20,7 +20,7 @@ func ingestAll(t *testing.T, parse bool, bodies ...string) []sample {
 	p := s.pools["a"]
 	targets, _, errs := targetsOf(group("0", "one:80"), p.job, labels.NewBuilder(labels.EmptyLabels()))
 	require.Empty(t, errs)
-	l, err := newLoop(s, targets[0], p.job, nil)
+	l, err := newLoop(s, targets[0], p.job)
 	require.NoError(t, err)
 	defer l.retire()
 	in := s.options.Shared.ingester()
@@ -30,11 +30,18 @@ func ingestAll(t *testing.T, parse bool, bodies ...string) []sample {
 	for i, text := range bodies {
 		before = m.size()
 		in.now = int64(1000 * (i + 1))
-		in.cache.begin()
-		in.cache.text = in.cache.text && !parse
-		require.True(t, s.append(in, response{&body{bytes: []byte(text)}, textFormat}, &outcome{}))
+		in.cache.begin(&in.workspace)
+		if parse {
+			for i := range in.cache.lines {
+				l := &in.cache.lines[i]
+				if l.flags &^= readAsText; l.kind.isComment() {
+					l.hash++
+				}
+			}
+		}
+		require.True(t, s.append(in, &attempt{}, response{&body{bytes: []byte(text)}, textFormat}, &outcome{}))
 		require.NoError(t, in.app.Commit())
-		in.cache.rotate()
+		in.cache.commit()
 	}
 	var last []sample
 	for _, sample := range m.committed[before:] {

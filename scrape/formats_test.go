@@ -169,3 +169,30 @@ func TestABrokenExemplarEndsAScrapeThatTakesStartTimestamps(t *testing.T) {
 	eventually(t, func() bool { return len(m.find("up")) > 0 }, "the parser is left in time")
 	require.Zero(t, m.find("up")[0].v)
 }
+
+func TestLabelsOfHistogramsAndSummariesAreAsTheJobWantsThem(t *testing.T) {
+	const body = "# TYPE h histogram\nh_bucket{le=\"1\"} 1\nh_bucket{le=\"+Inf\"} 2\nh_sum 1\nh_count 2\n" +
+		"# TYPE s summary\ns{quantile=\"1\"} 3\ns_sum 1\ns_count 2\n# TYPE g gauge\ng{le=\"1\"} 1\n"
+	for _, format := range []string{textFormat, openMetricsFormat} {
+		text := body
+		if format == openMetricsFormat {
+			text += "# EOF\n"
+		}
+		target := serve(t, format, text)
+		m := newMemory()
+		s := newScraper(t, m)
+		c := configure(t, `[{job_name: a, static_configs: [{targets: [ADDR0]}]}]`, target)
+		run(t, s, c)
+		seen := func(le string) bool {
+			return len(m.find("h_bucket", "le", le)) > 0 && len(m.find("s", "quantile", le)) > 0 && len(m.find("g", "le", "1")) > 0
+		}
+		eventually(t, func() bool { return seen("1.0") }, "series as Prometheus 3 has them")
+		require.False(t, seen("1"))
+
+		written := *c
+		written.LabelsAsWritten = true
+		require.NoError(t, s.Apply(t.Context(), &written))
+		eventually(t, func() bool { return seen("1") }, "series as the target wrote them")
+		require.NotEmpty(t, m.find("h_bucket", "le", "+Inf"))
+	}
+}

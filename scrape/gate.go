@@ -36,7 +36,8 @@ func (g *gate) close() {
 	defer g.committing.Unlock()
 }
 
-// commit ends the ingester's transaction: with a commit if nothing and nobody is against it. An error comes from the commit.
+// commit ends the ingester's transaction: with a commit if nothing and nobody is against it. An
+// error comes from the commit.
 func (g *gate) commit(in *ingester, r *attempt, permitted func() bool) (committed bool, err error) {
 	g.committing.RLock()
 	defer g.committing.RUnlock()

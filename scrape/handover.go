@@ -15,32 +15,37 @@ import (
 )
 
 const (
-	// maxExceptions bounds a handover to less than 3 KiB. Of targets beyond it, a tick that was not taken is lost, and one that was
-	// taken ahead of time is taken twice. Targets are exceptions when a stop cuts their scrapes off, which it does to those that hang.
+	// maxExceptions bounds a handover to less than 3 KiB. Of targets beyond it, a tick that was not
+	// taken is lost, and one that was taken ahead of time is taken twice. Targets are exceptions
+	// when a stop cuts their scrapes off, which it does to those that hang.
 	maxExceptions = 256
-	// handoverAge is how old a handover may be to tell anything: what is older, or as far in the future, comes from a clock that is
-	// wrong, or from a move that has failed its purpose.
+	// handoverAge is how old a handover may be to tell anything: what is older, or as far in the
+	// future, comes from a clock that is wrong, or from a move that has failed its purpose.
 	handoverAge = 10 * time.Minute
-	// handoverVersion begins each handover.
+	// handoverVersion begins a handover of ticks alone, carryingVersion one that carries more.
 	handoverVersion = "1."
+	carryingVersion = "2."
 	// maxSlices is more than there ever are.
 	maxSlices = 1 << 16
 )
 
 var errGarbledHandover = errors.New("it is garbled")
 
-// handover is what a scraper that has stopped tells about ticks: those due until an instant are dealt with, taken or given up, with
-// few exceptions. So it does not grow with the number of targets. Nil: nothing is known.
+// handover is what a scraper that has stopped tells about ticks: those due until an instant are
+// dealt with, taken or given up, with few exceptions. So it does not grow with the number of
+// targets. Nil: nothing is known.
 type handover struct {
 	at     time.Time
 	behind map[uint64]struct{} // targets whose last tick due at that instant was not taken
 	ahead  map[uint64]struct{} // targets whose first tick after it was
 	// unknown are targets about which the handover has nothing to say any more, because they have gone since.
 	unknown map[uint64]struct{}
-	// slices is how many the targets are divided into, once earlier divisions are over. A successor that was not there when the number
-	// changed does not know of these.
+	// slices is how many the targets are divided into, once earlier divisions are over. A successor
+	// that was not there when the number changed does not know of these.
 	slices  int
 	earlier []Division
+	// packed is what it carries, as carried.pack returns it.
+	packed []byte
 }
 
 func newHandover(at time.Time) *handover {
@@ -106,17 +111,26 @@ func (h *handover) encode() (text string, lost int) {
 		data = binary.AppendUvarint(data, uint64(d.Slices))
 		data = binary.AppendVarint(data, d.Until.UnixNano())
 	}
+	version := handoverVersion
+	if len(h.packed) > 0 {
+		version = carryingVersion
+		data = append(append(binary.AppendUvarint(nil, uint64(len(data))), data...), h.packed...)
+	}
 	data = binary.LittleEndian.AppendUint32(data, crc32.Checksum(data, crc32.MakeTable(crc32.Castagnoli)))
-	return handoverVersion + base64.RawURLEncoding.EncodeToString(data), max(0, exceptions-maxExceptions)
+	return version + base64.RawURLEncoding.EncodeToString(data), max(0, exceptions-maxExceptions)
 }
 
 // decodeHandover is the inverse of encode. It takes any text.
 func decodeHandover(text string) (*handover, error) {
 	encoded, ok := strings.CutPrefix(text, handoverVersion)
+	longest, carrying := 16*maxExceptions, false
 	if !ok {
-		return nil, errors.New("its version is unknown")
+		if encoded, carrying = strings.CutPrefix(text, carryingVersion); !carrying {
+			return nil, errors.New("its version is unknown")
+		}
+		longest += maxCarried
 	}
-	if len(encoded) > base64.RawURLEncoding.EncodedLen(16*maxExceptions) {
+	if len(encoded) > base64.RawURLEncoding.EncodedLen(longest) {
 		return nil, fmt.Errorf("it has %d bytes", len(text))
 	}
 	data, err := base64.RawURLEncoding.Strict().DecodeString(encoded)
@@ -130,20 +144,35 @@ func decodeHandover(text string) (*handover, error) {
 	if crc32.Checksum(data, crc32.MakeTable(crc32.Castagnoli)) != binary.LittleEndian.Uint32(sum) {
 		return nil, errGarbledHandover
 	}
-	at, n := binary.Varint(data)
-	if n <= 0 || at < 0 {
-		return nil, errGarbledHandover
-	}
-	h, data := newHandover(time.Unix(0, at)), data[n:]
-	for _, targets := range []map[uint64]struct{}{h.ahead, h.behind} {
-		if data, ok = decodeTargets(data, targets); !ok {
+	var packed []byte
+	if carrying {
+		size, n := binary.Uvarint(data)
+		if n <= 0 || size >= uint64(len(data)-n) {
 			return nil, errGarbledHandover
 		}
+		data, packed = data[n:n+int(size)], data[n+int(size):]
 	}
-	if !h.decodeDivisions(data) {
+	h, ok := decodeTicks(data)
+	if !ok {
 		return nil, errGarbledHandover
 	}
+	h.packed = packed
 	return h, nil
+}
+
+// decodeTicks reads what a handover says of ticks.
+func decodeTicks(data []byte) (h *handover, ok bool) {
+	at, n := binary.Varint(data)
+	if n <= 0 || at < 0 {
+		return nil, false
+	}
+	h, data = newHandover(time.Unix(0, at)), data[n:]
+	for _, targets := range []map[uint64]struct{}{h.ahead, h.behind} {
+		if data, ok = decodeTargets(data, targets); !ok {
+			return nil, false
+		}
+	}
+	return h, h.decodeDivisions(data)
 }
 
 func (h *handover) decodeDivisions(data []byte) (ok bool) {
@@ -187,22 +216,26 @@ func decodeTargets(data []byte, into map[uint64]struct{}) (rest []byte, ok bool)
 	return data, true
 }
 
-// Handover tells a successor, in any process, which ticks were taken: as text that only Resume understands, of less than 3 KiB. It is
-// empty, which means that nothing is known, before Stop has returned. Of a scraper that has not scraped it is what Resume was given.
-// Any goroutine may call it.
+// Handover tells a successor, in any process, which ticks were taken, and what carried.go says: as
+// text that only Resume understands, of less than 3 KiB without what it carries and 68 KiB with it.
+// It has labels of targets and series, so keep it where configs are kept. It is empty, which means
+// that nothing is known, before Stop has returned. Of a scraper that has not scraped it is what
+// Resume was given. Any goroutine may call it.
 func (s *Scraper) Handover() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.handedOver
 }
 
-// Resume tells what the Handover of another scraper of the same targets was, so that no tick is taken twice, and that each target whose
-// tick became due in the move begins with it, late. If up to three ticks became due, only the last of them is made up for; after more the
-// target begins with its next one. Empty: nothing is known. Optional, before Start.
+// Resume tells what the Handover of another scraper of the same targets was, so that no tick is
+// taken twice, and that each target whose tick became due in the move begins with it, late. If up
+// to three ticks became due, only the last of them is made up for; after more the target begins
+// with its next one. Empty: nothing is known. Optional, before Start.
 //
-// An error says that the text was not understood. Then nothing is known, and the scraper can be started all the same. Nor is anything
-// known from a handover that is older than ten minutes, by this host's clock. Whatever it says, and whatever the clocks, no target
-// waits more than one interval longer than without it.
+// An error says that the text was not understood. Then nothing is known, and the scraper can be
+// started all the same. Nor is anything known from a handover that is older than ten minutes, by
+// this host's clock. Whatever it says, and whatever the clocks, no target waits more than one
+// interval longer than without it.
 func (s *Scraper) Resume(handover string) error {
 	s.life.Lock()
 	defer s.life.Unlock()
@@ -214,18 +247,24 @@ func (s *Scraper) Resume(handover string) error {
 	if err != nil {
 		return fmt.Errorf("read handover: %w", err)
 	}
+	c, err := unpack(h.packed)
+	if err != nil {
+		return fmt.Errorf("read handover: %w", err)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.resume, s.handedOver = h, handover
+	s.resume, s.handedOver, s.carried = h, handover, c
 	if own := s.slicing; len(own.earlier) == 0 && own.slices == h.slices {
 		s.slicing = &slicing{slice: own.slice, slices: own.slices, earlier: h.earlier}
 	}
 	return nil
 }
 
-// handOver remembers what the loops have taken that were ended at an instant. None of their scrapes is running.
-func (s *Scraper) handOver(ended []endingLoop, at time.Time) {
+// handOver remembers what the loops have taken that were ended at an instant. None of their scrapes
+// is running if there is something to carry.
+func (s *Scraper) handOver(ended []endingLoop, at time.Time, c *carried) {
 	h := newHandover(at)
+	h.packed = s.pack(c)
 	h.slices, h.earlier = s.slicing.slices, s.slicing.after(at)
 	var next time.Time
 	for _, e := range ended {
@@ -262,8 +301,9 @@ func (l *loop) untaken() int64 {
 	return l.tick
 }
 
-// NextTick returns when the next tick of any target is due, or was due if it has not been taken; after Stop it is the first one that
-// a successor has to take. The zero time: there are no targets. Any goroutine may call it.
+// NextTick returns when the next tick of any target is due, or was due if it has not been taken;
+// after Stop it is the first one that a successor has to take. The zero time: there are no targets.
+// Any goroutine may call it.
 func (s *Scraper) NextTick() time.Time {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -276,7 +316,8 @@ func (s *Scraper) NextTick() time.Time {
 	return next
 }
 
-// nextTick returns when the loop's next tick is due, which is after the one that is being taken; the zero time if it has none.
+// nextTick returns when the loop's next tick is due, which is after the one that is being taken;
+// the zero time if it has none.
 func (l *loop) nextTick() time.Time {
 	l.mu.Lock()
 	defer l.mu.Unlock()

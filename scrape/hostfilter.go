@@ -13,8 +13,8 @@ import (
 type HostFilter struct {
 	// Host is the name of this host, as discoveries spell it.
 	Host string
-	// Relabel is applied to a copy of each discovered target before it is compared, and forgotten afterwards. A target that
-	// it drops is not kept.
+	// Relabel is applied to a copy of each discovered target before it is compared, and forgotten
+	// afterwards. A target that it drops is not kept.
 	Relabel []*relabel.Config
 }
 
@@ -29,8 +29,9 @@ var hostLabels = [...]string{
 	"__host__",
 }
 
-// apply returns the groups with only the targets to keep. Groups are shared with the discovery that made them and are never
-// changed; emptied groups stay, so that the receiver sees that their targets went. A nil filter keeps everything.
+// apply returns the groups with only the targets to keep. Groups are shared with the discovery that
+// made them and are never changed; emptied groups stay, so that the receiver sees that their
+// targets went. A nil filter keeps everything.
 func (f *HostFilter) apply(groups []*targetgroup.Group) []*targetgroup.Group {
 	if f == nil {
 		return groups

@@ -1,13 +1,13 @@
 package scrape
 
 import (
+	"cmp"
 	"fmt"
 	"math"
-	"net/http"
 	"reflect"
-	"strconv"
+	"slices"
 	"strings"
-	"sync"
+	"sync/atomic"
 	"time"
 
 	config_util "github.com/prometheus/common/config"
@@ -26,10 +26,12 @@ type job struct {
 	encoding  string
 	fallback  string // media type
 	maxSchema int32  // of native histograms
-	metrics   *jobMetrics
+	// labelsAsWritten is Config.LabelsAsWritten.
+	labelsAsWritten bool
+	metrics         *jobMetrics
 
-	mu      sync.Mutex
-	headers map[time.Duration]http.Header // by timeout
+	// lastHeader is the header of the last request.
+	lastHeader atomic.Pointer[requestHeader]
 }
 
 // newJob prepares a config. Release it.
@@ -41,22 +43,38 @@ func newJob(config *promconfig.ScrapeConfig, o *Options) (*job, error) {
 	j := &job{
 		config:    config,
 		options:   o,
-		accept:    acceptHeader(config.ScrapeProtocols, escaping),
+		accept:    acceptHeader(o.protocols(config), escaping),
 		encoding:  acceptEncoding(config.EnableCompression, o.ZstdScrape),
 		fallback:  config.ScrapeFallbackProtocol.HeaderMediaType(),
 		maxSchema: schemaOf(config.NativeHistogramMinBucketFactor),
-		headers:   map[time.Duration]http.Header{},
 	}
 	if j.client, err = j.clientFor(""); err != nil {
 		return nil, fmt.Errorf("build HTTP client of job %q: %w", config.JobName, err)
 	}
-	j.metrics = o.Metrics.loops.job(config.JobName)
+	j.metrics = o.Metrics.loops.job(jobKey{o.Instance, config.JobName})
 	j.metrics.limit.Add(float64(config.TargetLimit))
 	return j, nil
 }
 
+// protocols are those to ask for.
+func (o *Options) protocols(config *promconfig.ScrapeConfig) []promconfig.ScrapeProtocol {
+	if o.ProtobufFirst && slices.Equal(config.ScrapeProtocols, promconfig.DefaultScrapeProtocols) {
+		return promconfig.DefaultProtoFirstScrapeProtocols
+	}
+	return config.ScrapeProtocols
+}
+
+// extraMetrics reports whether the job's targets have the extra report series.
+func (j *job) extraMetrics() bool {
+	return j.options.ExtraScrapeMetrics || j.config.ExtraScrapeMetricsEnabled()
+}
+
 // clientFor returns the client of the targets behind a unix socket, or of all others. Release it.
 func (j *job) clientFor(socket string) (*client, error) {
+	if socket == "" && j.client != nil { // finding it by its config costs more than all else about a new target
+		j.client.retain()
+		return j.client, nil
+	}
 	return j.options.Shared.client(j.config.HTTPClientConfig, clientOptions{
 		disableKeepAlives: j.options.HTTPDisableKeepAlives,
 		idleTimeout:       j.options.HTTPIdleConnTimeout,
@@ -66,7 +84,7 @@ func (j *job) clientFor(socket string) (*client, error) {
 
 func (j *job) release() {
 	j.metrics.limit.Sub(float64(j.config.TargetLimit))
-	j.options.Metrics.loops.forgetJob(j.config.JobName)
+	j.options.Metrics.loops.forgetJob(jobKey{j.options.Instance, j.config.JobName})
 	j.client.release()
 }
 
@@ -77,15 +95,16 @@ func (j *job) same(config *promconfig.ScrapeConfig) bool {
 	return reflect.DeepEqual(a, b)
 }
 
-// keepsCache reports whether what a target writes means the same under both jobs. A series keeps the type and unit labels that it was
-// first seen with, so with these the cache is kept when Prometheus keeps it, and not more often.
+// keepsCache reports whether what a target writes means the same under both jobs. A series keeps
+// the type and unit labels that it was first seen with, so with these the cache is kept when
+// Prometheus keeps it, and not more often.
 func (j *job) keepsCache(old *job) bool {
 	strictly := j.options.TypeAndUnitLabels
-	return reflect.DeepEqual(meaning(j.config, strictly), meaning(old.config, strictly))
+	return j.labelsAsWritten == old.labelsAsWritten && reflect.DeepEqual(meaning(j.config, strictly), meaning(old.config, strictly))
 }
 
-// meaning is a config without what is not about the samples of a target that both configs have; strictly, without what Prometheus
-// says is not.
+// meaning is a config without what is not about the samples of a target that both configs have;
+// strictly, without what Prometheus says is not.
 func meaning(config *promconfig.ScrapeConfig, strictly bool) promconfig.ScrapeConfig {
 	m := *config
 	m.ServiceDiscoveryConfigs = nil
@@ -101,20 +120,14 @@ func meaning(config *promconfig.ScrapeConfig, strictly bool) promconfig.ScrapeCo
 	return m
 }
 
-// header returns the request headers of targets with this timeout. They are shared and must not be changed.
-func (j *job) header(timeout time.Duration) http.Header {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	h := j.headers[timeout]
-	if h == nil {
-		h = http.Header{
-			"Accept":                              {j.accept},
-			"Accept-Encoding":                     {j.encoding},
-			"User-Agent":                          {promscrape.UserAgent},
-			"X-Prometheus-Scrape-Timeout-Seconds": {strconv.FormatFloat(timeout.Seconds(), 'f', -1, 64)},
-		}
-		j.headers[timeout] = h
+// header returns the header of requests to targets with this timeout.
+func (j *job) header(timeout time.Duration) *requestHeader {
+	if h := j.lastHeader.Load(); h != nil && h.key.timeout == timeout {
+		return h
 	}
+	agent := cmp.Or(j.options.UserAgent, promscrape.UserAgent)
+	h := j.options.Shared.headers.get(headerKey{j.accept, j.encoding, agent, timeout})
+	j.lastHeader.Store(h)
 	return h
 }
 

@@ -15,10 +15,10 @@ import (
 	"github.com/prometheus/prometheus/storage"
 )
 
-// newLabels makes the labels of a series that the cache does not know: those that the target wrote, those of the target,
-// relabelled and checked. They are empty if the series is to be dropped.
+// newLabels makes the labels of a series that the cache does not know: those that the target wrote,
+// those of the target, relabelled and checked. They are empty if the series is to be dropped.
 func (in *ingester) newLabels(p textparse.Parser) (labels.Labels, error) {
-	p.Labels(&in.labels)
+	in.readLabels(p)
 	ls := in.relabel(in.labels)
 	switch {
 	case ls.IsEmpty():
@@ -96,7 +96,8 @@ func checkLabels(ls labels.Labels, c *promconfig.ScrapeConfig) error {
 	})
 }
 
-// limit makes a histogram as coarse as the job wants it, and refuses what is too much. Markers of known series always pass.
+// limit makes a histogram as coarse as the job wants it, and refuses what is too much. Markers of
+// known series always pass.
 func (in *ingester) limit(ref storage.SeriesRef, t int64, v float64, h *histogram.Histogram, fh *histogram.FloatHistogram) error {
 	if h != nil || fh != nil {
 		if err := in.coarsen(h, fh); err != nil {
@@ -114,6 +115,20 @@ func (in *ingester) limit(ref storage.SeriesRef, t int64, v float64, h *histogra
 	return nil
 }
 
+// roomFor refuses a new series of an instance that has as many as it may have. One that it has had
+// some minutes ago is not new.
+func (in *ingester) roomFor(ls labels.Labels) error {
+	err := in.meter.room()
+	if err == nil {
+		return nil
+	}
+	if known := in.cache.book.Find(ls); known != 0 {
+		in.cache.book.Release(known)
+		return nil
+	}
+	return err
+}
+
 func (in *ingester) coarsen(h *histogram.Histogram, fh *histogram.FloatHistogram) error {
 	if h != nil {
 		return coarsen(h, &h.Schema, func() int { return len(h.PositiveBuckets) + len(h.NegativeBuckets) }, in.job)
@@ -121,8 +136,8 @@ func (in *ingester) coarsen(h *histogram.Histogram, fh *histogram.FloatHistogram
 	return coarsen(fh, &fh.Schema, func() int { return len(fh.PositiveBuckets) + len(fh.NegativeBuckets) }, in.job)
 }
 
-// coarsen reduces the resolution to the job's finest schema, and on until there are not too many buckets. Only exponential
-// schemas can be reduced.
+// coarsen reduces the resolution to the job's finest schema, and on until there are not too many
+// buckets. Only exponential schemas can be reduced.
 func coarsen(h interface{ ReduceResolution(int32) error }, schema *int32, buckets func() int, j *job) error {
 	if j.maxSchema < histogram.ExponentialSchemaMax && histogram.IsExponentialSchemaReserved(*schema) && *schema > j.maxSchema {
 		if err := h.ReduceResolution(j.maxSchema); err != nil {
@@ -141,8 +156,8 @@ func coarsen(h interface{ ReduceResolution(int32) error }, schema *int32, bucket
 	return nil
 }
 
-// isOfFamily reports whether a series belongs to the family whose metadata came before it: with the suffixes that the family's
-// type allows, its name is the family's.
+// isOfFamily reports whether a series belongs to the family whose metadata came before it: with the
+// suffixes that the family's type allows, its name is the family's.
 func isOfFamily(series, family string, kind model.MetricType) bool {
 	if !strings.HasPrefix(series, family) {
 		return false

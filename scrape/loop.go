@@ -9,9 +9,10 @@ import (
 	"github.com/prometheus/common/model"
 	promconfig "github.com/prometheus/prometheus/config"
 	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/storage"
 )
 
-// loop scrapes one target on its schedule. While it waits it is a timer and no goroutine.
+// loop scrapes one target on its schedule. While it waits it is an alarm and no goroutine.
 type loop struct {
 	scraper *Scraper
 
@@ -31,8 +32,8 @@ type loop struct {
 	direct     *direct // nil: everything goes through client
 	renewCache bool    // because the job means something else now
 	forced     error   // instead of a scrape: the target limit
-	timer      *time.Timer
-	tick       int64              // that the timer is set for, or that is scraped, or the last one due when the schedule changed
+	alarm      alarm
+	tick       int64              // that the alarm is set for, or that is scraped, or the last one due when the schedule changed
 	division   division           // which ticks are this slice's
 	ended      bool               // no scrape starts any more
 	running    chan struct{}      // closed when the running scrape has ended; nil: none
@@ -47,9 +48,11 @@ type loop struct {
 type shownState struct {
 	state    State
 	err      error
+	refused  string    // the first series that was, and why
 	start    time.Time // as the samples have it
 	began    time.Time // in fact
 	duration time.Duration
+	samples  int
 }
 
 // attempt is one scrape.
@@ -62,14 +65,17 @@ type attempt struct {
 	direct    *direct
 	ctx       context.Context
 	tick      int64
-	began     time.Time
+	began     time.Time // with a monotonic reading
+	wall      time.Time // the same by the wall clock
 	timestamp time.Time
 	forced    error
-	offTick   bool // outside the schedule, on shutdown
-	vetoed    bool // there was no permit to begin, or to commit
+	reserved  reservation // of its answer
+	turn      turn        // to work on it
+	offTick   bool        // outside the schedule, on shutdown
+	vetoed    bool        // there was no permit to begin, or to commit
 }
 
-func newLoop(s *Scraper, t *target, j *job, forced error) (*loop, error) {
+func newLoop(s *Scraper, t *target, j *job) (*loop, error) {
 	c, err := j.clientFor(t.socket)
 	if err != nil {
 		return nil, err
@@ -79,15 +85,15 @@ func newLoop(s *Scraper, t *target, j *job, forced error) (*loop, error) {
 		target:   t,
 		schedule: newSchedule(s.options.Seed, t.id, t.interval),
 		interval: s.options.Metrics.loops.interval(t.interval),
-		cache:    newCache(),
+		cache:    newCache(s.options.Book),
 		job:      j,
 		client:   c,
 		direct:   newDirect(j, c, t),
-		forced:   forced,
 		own:      t.own,
 		group:    t.group,
 		shown:    shownState{state: StateUnknown},
 	}
+	l.alarm.loop = l
 	l.division.adopt(s.slicing, t)
 	return l, nil
 }
@@ -107,18 +113,13 @@ func (l *loop) wait(next int64, now time.Time) {
 		l.stopTimer()
 		return
 	}
-	pause := l.schedule.at(l.tick).Sub(now)
-	if l.timer == nil {
-		l.timer = time.AfterFunc(pause, l.fire)
-	} else {
-		l.timer.Reset(pause)
-	}
+	l.scraper.options.Shared.alarms.after(&l.alarm, l.schedule.at(l.tick).Sub(now))
 }
 
-// fire is called by the timer, on a goroutine of its own.
+// fire is called by the alarm, on a worker.
 func (l *loop) fire() {
 	defer l.recoverPanic()
-	l.carryOut(l.begin(time.Now()))
+	l.carryOut(l.begin(l.scraper.options.Shared.now()))
 }
 
 func (l *loop) recoverPanic() {
@@ -141,7 +142,7 @@ func (l *loop) beginLast(now time.Time) *attempt {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	r := l.newRun(now)
-	r.offTick, r.timestamp = true, r.began
+	r.offTick, r.timestamp = true, r.began.Round(0)
 	return r
 }
 
@@ -174,24 +175,39 @@ func (l *loop) obey(d decision, now time.Time) *attempt {
 		l.wait(d.tick+1, now)
 		return nil
 	}
-	l.scraper.options.Metrics.loops.skipped.Add(float64(tick - first))
+	l.scraper.options.Metrics.loops.skipped.Add(float64(min(tick-first, l.late())))
 	l.tick = tick
 	return l.newRun(now)
+}
+
+// late is how many ticks may have passed since the alarm was to go off, by the monotonic clock:
+// others never were, because the clock was set forward. It needs mu.
+func (l *loop) late() int64 {
+	return int64(max(0, time.Since(l.alarm.at))/l.schedule.interval) + 1
 }
 
 // newRun needs mu. What it returns must be handed to next or finish.
 func (l *loop) newRun(now time.Time) *attempt {
 	if l.renewCache {
-		l.cache = l.cache.successor(l.job.config.ExtraScrapeMetricsEnabled())
+		before := l.cache
+		l.cache = before.successor(l.job.extraMetrics())
+		before.release()
 		l.renewCache = false
 	}
 	l.running = make(chan struct{})
 	ctx, cancel := context.WithTimeout(l.scraper.ctx, l.target.timeout)
 	l.cancel = cancel
 	l.client.retain()
-	now = now.Round(0)
-	return &attempt{loop: l, target: l.target, schedule: l.schedule, job: l.job, client: l.client, direct: l.direct, ctx: ctx, tick: l.tick,
-		began: now, timestamp: l.schedule.timestamp(l.tick, now), forced: l.forced}
+	r := &attempt{loop: l, target: l.target, schedule: l.schedule, job: l.job, client: l.client, direct: l.direct, ctx: ctx, tick: l.tick,
+		began: time.Now(), wall: now.Round(0), timestamp: l.schedule.timestamp(l.tick, now).Round(0), forced: l.forced,
+		reserved: reservation{meter: l.scraper.meter, cancel: cancel}}
+	r.turn = turn{meter: l.scraper.meter, ctx: ctx}
+	return r
+}
+
+// clockWasSet reports whether the wall clock was set while the scrape ran.
+func (r *attempt) clockWasSet(now time.Time) bool {
+	return now.Round(0).Sub(r.wall.Add(time.Since(r.began))).Abs() >= clockStep
 }
 
 // finish ends a run. It needs mu.
@@ -213,15 +229,19 @@ func (l *loop) next(r *attempt) *attempt {
 	if l.ended {
 		return nil
 	}
-	now := time.Now()
+	now := l.scraper.options.Shared.now()
 	if r.vetoed && l.tick == r.tick {
 		if pause, again := l.schedule.onVeto(l.tick, now); again {
-			l.timer.Reset(pause)
+			l.scraper.options.Shared.alarms.after(&l.alarm, pause)
 			return nil
 		}
 		l.scraper.options.Metrics.loops.ticksVetoed.Inc()
 	}
-	return l.obey(l.schedule.onEnd(l.tick, now), now)
+	d := l.schedule.onEnd(l.tick, now)
+	if r.clockWasSet(now) {
+		d = l.schedule.afterStep(now)
+	}
+	return l.obey(d, now)
 }
 
 // adopt makes j the job of the next scrapes. The schedule goes on.
@@ -244,8 +264,9 @@ func (l *loop) adopt(j *job) error {
 	return nil
 }
 
-// reschedule makes t the target of the next scrapes, which is the same at other times. Its series go on; an end and a new beginning
-// would put a staleness marker between their samples if the interval has grown.
+// reschedule makes t the target of the next scrapes, which is the same at other times. Its series
+// go on; an end and a new beginning would put a staleness marker between their samples if the
+// interval has grown.
 func (l *loop) reschedule(t *target, now time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -271,7 +292,8 @@ func (l *loop) update(t *target, forced error) {
 	}
 }
 
-// end lets no further scrape begin. It returns a channel that is closed when the running one has ended, nil if there is none.
+// end lets no further scrape begin. It returns a channel that is closed when the running one has
+// ended, nil if there is none.
 func (l *loop) end() <-chan struct{} {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -286,11 +308,7 @@ func (l *loop) end() <-chan struct{} {
 }
 
 // stopTimer needs mu.
-func (l *loop) stopTimer() {
-	if l.timer != nil {
-		l.timer.Stop()
-	}
-}
+func (l *loop) stopTimer() { l.scraper.options.Shared.alarms.stop(&l.alarm) }
 
 // abort cuts the running scrape off; it commits nothing.
 func (l *loop) abort() {
@@ -302,15 +320,23 @@ func (l *loop) abort() {
 	}
 }
 
-// show publishes the result of a scrape.
-func (l *loop) show(r *attempt, o *outcome) {
+// show publishes the result of a scrape, and returns the state before.
+func (l *loop) show(r *attempt, o *outcome) (before State) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	before = l.shown.state
 	l.shown.state, l.shown.err = StateUp, o.err
 	if o.err != nil {
 		l.shown.state = StateDown
 	}
-	l.shown.start, l.shown.duration = r.timestamp, o.duration
+	l.shown.start, l.shown.duration, l.shown.refused, l.shown.samples = r.timestamp, o.duration, o.refused, o.scraped
+	return before
+}
+
+func (l *loop) currentState() State {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.shown.state
 }
 
 // commitDone remembers the last tick that is in the appendable.
@@ -330,6 +356,7 @@ func (l *loop) describe(config *promconfig.ScrapeConfig, builder *labels.Builder
 	described := describe(config, l.target, l.own, l.group, builder)
 	described.State = l.shown.state
 	described.LastScrape, described.LastDuration = l.shown.start, l.shown.duration
+	described.Refused, described.Samples = l.shown.refused, l.shown.samples
 	if l.shown.err != nil {
 		described.LastError = l.shown.err.Error()
 	}
@@ -340,25 +367,52 @@ func (l *loop) describe(config *promconfig.ScrapeConfig, builder *labels.Builder
 func (l *loop) retire() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.cache.release()
+	if l.job == nil {
+		return // it has never scraped
+	}
 	l.job.metrics.metadata(-l.metadata.entries, -l.metadata.bytes)
 	l.direct.close()
 	l.client.release()
 }
 
-// takeOpen returns the series of an ended loop that have not ended, and forgets them, and the timestamp of the last committed samples.
-// None of its scrapes may be running.
-func (l *loop) takeOpen() (open []openSeries, last time.Time) {
+// openSeries returns the series of an ended loop that have not ended, and the timestamp of the last
+// committed samples. None of its scrapes may be running.
+func (l *loop) openSeries() (open []openSeries, last time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.last.IsZero() {
 		return nil, l.last
 	}
-	open = l.cache.open()
+	open = l.cache.openSeries()
 	for _, report := range l.cache.reports {
-		if report.ref != 0 {
-			open = append(open, report)
+		if report != 0 {
+			open = append(open, openSeries{ref: report})
 		}
 	}
-	l.cache = newCache()
 	return open, l.last
+}
+
+// forgetThose is told which series of an ended loop go on elsewhere.
+func (l *loop) forgetThose(living map[storage.SeriesRef]struct{}) {
+	open, last := l.openSeries()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	c := newCache(l.cache.book)
+	for _, o := range open {
+		if _, lives := living[c.key(o.ref)]; !lives {
+			c.hold(o.ref)
+			c.orphans = append(c.orphans, o)
+		}
+	}
+	l.cache.release()
+	l.cache, l.last = c, last
+}
+
+// forgetSeries is told that they have ended.
+func (l *loop) forgetSeries() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.cache.release()
+	l.cache = newCache(l.cache.book)
 }

@@ -2,11 +2,13 @@ package scrape
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -46,16 +48,18 @@ func (s sample) stale() bool  { return value.IsStaleNaN(s.v) }
 type memory struct {
 	mu        sync.Mutex
 	refs      map[string]storage.SeriesRef
+	labels    map[storage.SeriesRef]labels.Labels
 	last      map[storage.SeriesRef]int64
 	committed []sample
 	appenders int
 	rolled    int
+	broken    atomic.Bool            // nothing can be committed
 	before    func(ls labels.Labels) // called in Append, if set
 	committer func()                 // called in Commit, if set
 }
 
 func newMemory() *memory {
-	return &memory{refs: map[string]storage.SeriesRef{}, last: map[storage.SeriesRef]int64{}}
+	return &memory{refs: map[string]storage.SeriesRef{}, labels: map[storage.SeriesRef]labels.Labels{}, last: map[storage.SeriesRef]int64{}}
 }
 
 func (m *memory) AppenderV2(context.Context) storage.AppenderV2 {
@@ -70,19 +74,18 @@ type memoryAppender struct {
 	batch []sample
 }
 
-func (a *memoryAppender) Append(_ storage.SeriesRef, ls labels.Labels, st, t int64, v float64, h *histogram.Histogram,
+// Append trusts a reference that comes without labels.
+func (a *memoryAppender) Append(ref storage.SeriesRef, ls labels.Labels, st, t int64, v float64, h *histogram.Histogram,
 	_ *histogram.FloatHistogram, opts storage.AOptions) (storage.SeriesRef, error) {
+	ref, ls = a.resolve(ref, ls)
+	if ls.IsEmpty() {
+		return 0, storage.ErrNotFound
+	}
 	if a.before != nil {
 		a.before(ls)
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	key := ls.String()
-	ref := a.refs[key]
-	if ref == 0 {
-		ref = storage.SeriesRef(len(a.refs) + 1)
-		a.refs[key] = ref
-	}
 	if last, ok := a.last[ref]; ok && t <= last {
 		return 0, storage.ErrOutOfOrderSample
 	}
@@ -97,9 +100,26 @@ func (a *memoryAppender) Append(_ storage.SeriesRef, ls labels.Labels, st, t int
 	return ref, nil
 }
 
+func (m *memory) resolve(ref storage.SeriesRef, ls labels.Labels) (storage.SeriesRef, labels.Labels) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if ls.IsEmpty() {
+		return ref, m.labels[ref]
+	}
+	key := ls.String()
+	if ref = m.refs[key]; ref == 0 {
+		ref = storage.SeriesRef(len(m.refs) + 1)
+		m.refs[key], m.labels[ref] = ref, ls
+	}
+	return ref, ls
+}
+
 func (a *memoryAppender) Commit() error {
 	if a.committer != nil {
 		a.committer()
+	}
+	if a.broken.Load() {
+		return errors.New("disk full")
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -8,11 +8,14 @@ import (
 	"github.com/prometheus/prometheus/discovery"
 )
 
-// Metrics are the prometheus_target_* and prometheus_sd_* metrics of all scrapers of a process, as one prometheus.Collector.
+// Metrics are the prometheus_target_* and prometheus_sd_* metrics of all scrapers of a process, as
+// one prometheus.Collector.
 //
-// They have Prometheus' names and are the sum over all scrapers, without a label for the instance: a process with thousands of
-// instances exposes as many series as one Prometheus with the same jobs. Summaries have a sum and a count and no quantiles.
+// They have Prometheus' names. Those of a job have the label instance_name beside scrape_job or
+// config; all others are the sum over all scrapers. Summaries have a sum and a count and no
+// quantiles.
 type Metrics struct {
+	full        bool
 	loops       *loopMetrics
 	mechanisms  *discovery.SDMetrics
 	discoveries collectors // of mechanisms
@@ -20,13 +23,26 @@ type Metrics struct {
 
 	mu      sync.Mutex
 	live    map[*discoveries]struct{}
+	refresh map[refreshed]int // users of the refresh metrics
 	retired discoveryTotals
 }
 
-// NewMetrics makes the metrics of one process, or of one of several agents in a process. The discoveries that are to be used
-// must be linked already (packages sd/light and sd/all). Register it where the process' metrics are registered.
-func NewMetrics() (*Metrics, error) {
-	m := &Metrics{loops: newLoopMetrics(), live: map[*discoveries]struct{}{}, descs: newDiscoveryDescs()}
+// MetricsDetail says how much is exposed about each job.
+type MetricsDetail bool
+
+const (
+	// BasicMetrics are what dashboards and alerts need: 4 series for each job.
+	BasicMetrics MetricsDetail = false
+	// FullMetrics are all that Prometheus has.
+	FullMetrics MetricsDetail = true
+)
+
+// NewMetrics makes the metrics of one process, or of one of several agents in a process. The
+// discoveries that are to be used must be linked already (packages sd/light and sd/all). Register
+// it where the process' metrics are registered.
+func NewMetrics(detail MetricsDetail) (*Metrics, error) {
+	full := detail == FullMetrics
+	m := &Metrics{full: full, loops: newLoopMetrics(full), live: map[*discoveries]struct{}{}, refresh: map[refreshed]int{}, descs: newDiscoveryDescs()}
 	mechanisms, err := discovery.CreateAndRegisterSDMetrics(&m.discoveries)
 	if err != nil {
 		return nil, fmt.Errorf("create discovery metrics: %w", err)
@@ -44,12 +60,34 @@ func (m *Metrics) Collect(ch chan<- prometheus.Metric) {
 	m.discoveries.collect(ch)
 
 	m.mu.Lock()
-	totals := discoveryTotals{received: m.retired.received, sent: m.retired.sent, jobs: map[string]discoveredJob{}}
+	totals := discoveryTotals{received: m.retired.received, sent: m.retired.sent, jobs: map[jobKey]discoveredJob{}}
 	for d := range m.live {
 		d.addTo(&totals)
 	}
 	m.mu.Unlock()
-	totals.collect(ch, m.descs)
+	totals.collect(ch, m.descs, m.full)
+}
+
+// refreshed names the metrics that all discoveries of one mechanism for jobs of one name share.
+type refreshed struct{ mechanism, job string }
+
+// useRefresh counts a user of the refresh metrics. Each call is to be made good by one of forgetRefresh.
+func (m *Metrics) useRefresh(mechanism, job string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.refresh[refreshed{mechanism, job}]++
+}
+
+// forgetRefresh takes the metrics away with their last user.
+func (m *Metrics) forgetRefresh(mechanism, job string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	key := refreshed{mechanism, job}
+	if m.refresh[key]--; m.refresh[key] > 0 {
+		return
+	}
+	delete(m.refresh, key)
+	m.mechanisms.RefreshManager.DeleteLabelValues(mechanism, job)
 }
 
 func (m *Metrics) add(d *discoveries) {
@@ -66,14 +104,14 @@ func (m *Metrics) retire(d *discoveries) {
 		return
 	}
 	delete(m.live, d)
-	gone := discoveryTotals{jobs: map[string]discoveredJob{}}
+	gone := discoveryTotals{jobs: map[jobKey]discoveredJob{}}
 	d.addTo(&gone)
 	m.retired.received += gone.received
 	m.retired.sent += gone.sent
 }
 
-// collectors is a registry of one owner that checks nothing, for metrics that are read only by this package. It implements
-// prometheus.Registerer.
+// collectors is a registry of one owner that checks nothing, for metrics that are read only by this
+// package. It implements prometheus.Registerer.
 type collectors struct {
 	mu   sync.Mutex
 	list []prometheus.Collector
@@ -116,7 +154,7 @@ func (c *collectors) collect(ch chan<- prometheus.Metric) {
 // discoveryTotals are sums over the discoveries of all scrapers.
 type discoveryTotals struct {
 	failed, received, sent int
-	jobs                   map[string]discoveredJob
+	jobs                   map[jobKey]discoveredJob
 }
 
 type discoveredJob struct {
@@ -124,13 +162,15 @@ type discoveredJob struct {
 	updated float64 // unix seconds of the latest delivery
 }
 
-func (t *discoveryTotals) collect(ch chan<- prometheus.Metric, descs discoveryDescs) {
+func (t *discoveryTotals) collect(ch chan<- prometheus.Metric, descs discoveryDescs, full bool) {
 	send := func(desc *prometheus.Desc, kind prometheus.ValueType, v float64, values ...string) {
 		ch <- prometheus.MustNewConstMetric(desc, kind, v, values...)
 	}
-	for name, job := range t.jobs {
-		send(descs.targets, prometheus.GaugeValue, float64(job.targets), name)
-		send(descs.updated, prometheus.GaugeValue, job.updated, name)
+	for key, job := range t.jobs {
+		send(descs.targets, prometheus.GaugeValue, float64(job.targets), key.job, key.instance)
+		if full {
+			send(descs.updated, prometheus.GaugeValue, job.updated, key.job, key.instance)
+		}
 	}
 	send(descs.failed, prometheus.GaugeValue, float64(t.failed))
 	send(descs.received, prometheus.CounterValue, float64(t.received))
@@ -147,8 +187,8 @@ func newDiscoveryDescs() discoveryDescs {
 		return prometheus.NewDesc("prometheus_sd_"+name, help, variable, prometheus.Labels{"name": "scrape"})
 	}
 	return discoveryDescs{
-		targets:  desc("discovered_targets", "Current number of discovered targets.", "config"),
-		updated:  desc("last_update_timestamp_seconds", "Timestamp of the last update sent to the SD consumers.", "config"),
+		targets:  desc("discovered_targets", "Current number of discovered targets.", "config", "instance_name"),
+		updated:  desc("last_update_timestamp_seconds", "Timestamp of the last update sent to the SD consumers.", "config", "instance_name"),
 		failed:   desc("failed_configs", "Current number of service discovery configurations that failed to load."),
 		received: desc("received_updates_total", "Total number of update events received from the SD providers."),
 		sent:     desc("updates_total", "Total number of update events sent to the SD consumers."),

@@ -23,7 +23,7 @@ func exposed(t *testing.T, metrics *Metrics) map[string]*dto.MetricFamily {
 }
 
 func TestMetricsAreTheSumOfAllScrapers(t *testing.T) {
-	metrics, err := NewMetrics()
+	metrics, err := NewMetrics(FullMetrics)
 	require.NoError(t, err)
 	target := serve(t, textFormat, "# TYPE metric gauge\nmetric 1\n")
 	config := configure(t, `[{job_name: a, static_configs: [{targets: [ADDR0]}]}]`, target)
@@ -63,7 +63,7 @@ func TestMetricsAreTheSumOfAllScrapers(t *testing.T) {
 }
 
 func TestACounterKeepsWhatStoppedScrapersCounted(t *testing.T) {
-	metrics, err := NewMetrics()
+	metrics, err := NewMetrics(FullMetrics)
 	require.NoError(t, err)
 	target := serve(t, textFormat, "metric 1\n")
 	config := configure(t, `[{job_name: a, static_configs: [{targets: [ADDR0]}]}]`, target)

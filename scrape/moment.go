@@ -9,8 +9,9 @@ import (
 const (
 	// enoughTime is how long no tick should become due after a stop for a successor: what a move takes, and some more.
 	enoughTime = 500 * time.Millisecond
-	// longestChoice bounds how long such a stop waits for its moment; it is one interval at most. Of many targets with a long interval
-	// there is hardly ever a better moment than the best one of this time.
+	// longestChoice bounds how long such a stop waits for its moment; it is one interval at most.
+	// Of many targets with a long interval there is hardly ever a better moment than the best one
+	// of this time.
 	longestChoice = 5 * time.Second
 	// shortestEnd is how long running scrapes may go on though a tick of another target is due, which is late then.
 	shortestEnd = 100 * time.Millisecond
@@ -26,8 +27,9 @@ type planned struct {
 	busy     time.Time     // when the running scrape will have ended, if it takes as long; zero: none is running
 }
 
-// quietMoment returns when to stop so that a successor has the longest time until the next tick: at once, or with one of the ticks
-// of the next interval, which is still taken. The first moment that leaves enough time is good, else the best one.
+// quietMoment returns when to stop so that a successor has the longest time until the next tick: at
+// once, or with one of the ticks of the next interval, which is still taken. The first moment that
+// leaves enough time is good, else the best one.
 func quietMoment(now time.Time, targets []planned) time.Time {
 	if len(targets) == 0 {
 		return now
@@ -65,8 +67,8 @@ func dueTicks(now, until time.Time, targets []planned) (due []dueTick, over time
 	return due, over
 }
 
-// timeLeft is what a successor has until the next tick after a stop at a moment, when the last scrape is over or, if that takes too
-// long, cut off.
+// timeLeft is what a successor has until the next tick after a stop at a moment, when the last
+// scrape is over or, if that takes too long, cut off.
 func timeLeft(moment, over, next time.Time) time.Duration {
 	released := later(moment, over)
 	if cut := cutOff(moment, next); cut.Before(released) {
@@ -75,7 +77,8 @@ func timeLeft(moment, over, next time.Time) time.Duration {
 	return next.Sub(released)
 }
 
-// cutOff is when scrapes that run at a stop for a successor are cut off: they must not hold up the next tick of another target.
+// cutOff is when scrapes that run at a stop for a successor are cut off: they must not hold up the
+// next tick of another target.
 func cutOff(stopped, next time.Time) time.Time {
 	return later(stopped.Add(shortestEnd), next.Add(timeoutSlack))
 }
@@ -89,7 +92,7 @@ func later(a, b time.Time) time.Time {
 
 // awaitMoment returns when it is time to stop for a successor, or when ctx is over.
 func (s *Scraper) awaitMoment(ctx context.Context) {
-	now := time.Now()
+	now := s.options.Shared.now()
 	moment := quietMoment(now, s.plannedTargets(now))
 	timer := time.NewTimer(moment.Sub(now))
 	defer timer.Stop()
@@ -139,7 +142,8 @@ func (l *loop) endWithTick(now time.Time) <-chan struct{} {
 	return l.end()
 }
 
-// untilNextTick limits ctx to the time that running scrapes have when a successor waits, which it does not if no target has a next tick.
+// untilNextTick limits ctx to the time that running scrapes have when a successor waits, which it
+// does not if no target has a next tick.
 func (s *Scraper) untilNextTick(ctx context.Context, ended []endingLoop, at time.Time) (context.Context, context.CancelFunc) {
 	var next time.Time
 	for _, e := range ended {

@@ -1,18 +1,20 @@
 package scrape
 
 import (
+	"cmp"
 	"errors"
 	"time"
 
 	"go.uber.org/zap"
 )
 
-// perform scrapes once: fetch, append, report, commit. A scrape that is aborted or vetoed on the way leaves nothing behind, neither in
-// the appendable nor in what is shown.
+// perform scrapes once: fetch, append, report, commit. A scrape that is aborted or vetoed on the
+// way leaves nothing behind, neither in the appendable nor in what is shown.
 func (s *Scraper) perform(r *attempt) {
 	l := r.loop
 	in := s.options.Shared.ingester()
-	in.job, in.target, in.cache, in.now = r.job, r.target, l.cache, r.timestamp.UnixMilli()
+	in.job, in.target, in.cache, in.now, in.meter = r.job, r.target, l.cache, r.timestamp.UnixMilli(), s.meter
+	in.turn = &r.turn
 	in.aborted = func() bool { return s.gate.closed() || l.aborted.Load() }
 	defer func() {
 		if v := recover(); v != nil {
@@ -28,25 +30,52 @@ func (s *Scraper) perform(r *attempt) {
 		return
 	}
 	l.observeInterval(r)
-	in.cache.begin()
+	in.cache.begin(&in.workspace)
 
 	var o outcome
 	var answer response
-	if r.forced != nil {
-		o.err = r.forced
-	} else if answer, o.err = r.fetch(); answer.body != nil {
-		defer s.options.Shared.bodies.put(answer.body)
+	defer r.reserved.release()
+	if o.err = r.forced; o.err == nil {
+		o.err = s.meter.admit(r.began)
+	}
+	if o.err == nil {
+		if answer, o.err = r.fetch(); answer.body != nil {
+			defer s.options.Shared.bodies.put(answer.body)
+		}
 	}
 	if in.aborted() {
 		return
 	}
 	s.account(r, &answer, &o)
-	if !s.append(in, answer, &o) {
+	if !s.append(in, r, answer, &o) {
 		return
 	}
+	s.meter.note(o.err, r.began)
 	o.duration = time.Since(r.began)
-	l.show(r, &o)
+	s.logState(r, l.show(r, &o), &o)
 	s.finish(in, r, &o)
+}
+
+// logState says in one line that a target has changed its state. Of one instance at most so many in
+// a minute are said: its targets often change together.
+func (s *Scraper) logState(r *attempt, before State, o *outcome) {
+	state := StateUp
+	if o.err != nil {
+		state = StateDown
+	}
+	if state == before || before == StateUnknown && state == StateUp {
+		return
+	}
+	said, left := s.states.allow(r.began)
+	if !said {
+		return
+	}
+	fields := []zap.Field{zap.String("job", r.job.config.JobName), zap.String("target", r.target.address()), zap.String("from", string(before)),
+		zap.String("to", string(state)), zap.Error(o.err)}
+	if left > 0 {
+		fields = append(fields, zap.Int("changes_not_logged", left))
+	}
+	s.log.Info("target changed its state", fields...)
 }
 
 // observeInterval measures the time since the scrape before.
@@ -78,16 +107,17 @@ func (s *Scraper) account(r *attempt, answer *response, o *outcome) {
 	}
 }
 
-// append gives the body to a new appender, in in.app. A body that can't be appended, or was not fetched, counts as an empty one:
-// the series of the target end. It reports false if the scrape was aborted.
-func (s *Scraper) append(in *ingester, answer response, o *outcome) bool {
+// append gives the body to a new appender, in in.app. A body that can't be appended, or was not
+// fetched, counts as an empty one: the series of the target end. It reports false if the scrape was
+// aborted.
+func (s *Scraper) append(in *ingester, r *attempt, answer response, o *outcome) bool {
 	s.open(in)
 	var content []byte
 	if answer.body != nil {
 		content = answer.bytes
 	}
-	err := in.safely(func() error { return in.ingest(content, answer.contentType) }, s)
-	o.counts = in.counts
+	err := in.safely(func() error { return s.ingestInTurn(in, r, content, answer.contentType) }, s)
+	o.counts, o.refused = in.counts, in.refused.first
 	if errors.Is(err, errAborted) {
 		s.rollback(in)
 		return false
@@ -109,6 +139,21 @@ func (s *Scraper) append(in *ingester, answer response, o *outcome) bool {
 	return true
 }
 
+// ingestInTurn ingests when there are processors for it. To end series it needs none.
+func (s *Scraper) ingestInTurn(in *ingester, r *attempt, content []byte, contentType string) error {
+	if len(content) == 0 {
+		return in.ingest(content, contentType)
+	}
+	if err := r.turn.begin(); err != nil {
+		if in.aborted() {
+			return errAborted
+		}
+		return cmp.Or(r.reserved.cutOff(), err)
+	}
+	defer r.turn.end()
+	return in.ingest(content, contentType)
+}
+
 // finish appends the report and commits.
 func (s *Scraper) finish(in *ingester, r *attempt, o *outcome) {
 	if err := in.appendReport(o, r); err != nil {
@@ -117,14 +162,15 @@ func (s *Scraper) finish(in *ingester, r *attempt, o *outcome) {
 		return
 	}
 	committed, err := s.gate.commit(in, r, s.permitted)
-	if r.job.config.ExtraScrapeMetricsEnabled() {
+	if r.job.extraMetrics() {
 		s.options.Metrics.loops.duration.Observe(time.Since(r.began).Seconds())
 	}
 	if err != nil {
 		s.log.Error("scrape was not committed", zap.String("job", r.job.config.JobName), zap.Error(err))
 	}
 	if committed {
-		in.cache.rotate()
+		s.meter.spend(in.counts.kept + in.markers)
+		in.cache.commit()
 		r.loop.commitDone(r)
 	}
 	r.loop.measureMetadata(r.job.metrics)
@@ -169,6 +215,8 @@ func (s *Scraper) warn(in *ingester) {
 	if r.outOfOrder+r.duplicates+r.outOfBounds+r.exemplars == 0 {
 		return
 	}
+	s.log.Debug("first series of a target that was refused", zap.String("job", in.job.config.JobName),
+		zap.String("target", in.target.address()), zap.String("series", r.first))
 	s.log.Warn("samples of a target were refused", zap.String("job", in.job.config.JobName), zap.String("target", in.target.address()),
 		zap.Int("out_of_order", r.outOfOrder), zap.Int("duplicate", r.duplicates), zap.Int("out_of_bounds", r.outOfBounds),
 		zap.Int("exemplars_out_of_order", r.exemplars))

@@ -31,7 +31,7 @@ func TestAVetoedTickIsTakenWhenThePermitIsBack(t *testing.T) {
 			inBubble(t, target, func(t *testing.T, dial func(*Options)) {
 				var permitted atomic.Bool
 				permitted.Store(true)
-				metrics, err := NewMetrics()
+				metrics, err := NewMetrics(FullMetrics)
 				require.NoError(t, err)
 				m := newMemory()
 				s := newScraper(t, m, dial, func(o *Options) { o.Permit, o.Metrics = permitted.Load, metrics })

@@ -1,12 +1,11 @@
 package scrape
 
 import (
-	"context"
 	"fmt"
 	"time"
 
+	"github.com/prometheus/prometheus/discovery/targetgroup"
 	"github.com/prometheus/prometheus/model/labels"
-	"github.com/prometheus/prometheus/storage"
 	"go.uber.org/zap"
 )
 
@@ -16,6 +15,16 @@ type pool struct {
 	loops   map[uint64]*loop // by target
 	others  int              // targets that belong to other slices
 	dropped int              // targets
+
+	built    map[*targetgroup.Group]builtGroup // what the groups of the last delivery have become
+	builtFor *job
+}
+
+// builtGroup is what a group has become.
+type builtGroup struct {
+	targets []*target
+	dropped int
+	errs    []error
 }
 
 // forced is the error that takes the place of all scrapes, while there are too many targets.
@@ -29,14 +38,15 @@ func (p *pool) forced(m *loopMetrics) error {
 	return fmt.Errorf("target_limit exceeded (number of targets: %d, limit: %d)", found, limit)
 }
 
-// sync makes the loops those of the targets found. Targets that stay go on as they are. It needs s.mu, and waits for nothing.
-func (s *Scraper) sync(found []jobTargets) {
+// sync makes the loops those of the targets found. Targets that stay go on as they are. It needs
+// s.mu, and waits for nothing.
+func (s *Scraper) sync(found []jobTargets, complete bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.ended {
 		return
 	}
-	now := time.Now()
+	now := s.options.Shared.now()
 	if !s.resume.useful(now) {
 		s.resume = nil
 	}
@@ -46,19 +56,25 @@ func (s *Scraper) sync(found []jobTargets) {
 			s.syncPool(p, f, builder, now)
 		}
 	}
+	if complete {
+		s.endLeftLater(now)
+	}
 }
 
 func (s *Scraper) syncPool(p *pool, found jobTargets, builder *labels.Builder, now time.Time) {
+	start := time.Now()
 	targets, failures := s.build(p, found, builder)
-	targets, others := s.slicing.divide(targets, now)
+	all := targets
+	targets, others := s.slicing.divide(all, now)
 	p.others = len(others)
+	s.leaveToOthers(all, others)
 	before := len(p.loops)
 	p.reschedule(targets, now)
 	kept := make(map[uint64]*target, len(targets))
 	var fresh []*loop
 	for _, t := range targets {
 		if _, again := kept[t.id]; !again && p.loops[t.id] == nil {
-			l, err := newLoop(s, t, p.job, nil)
+			l, err := newLoop(s, t, p.job)
 			if err != nil {
 				s.log.Error("target can't be scraped", zap.String("job", p.job.config.JobName), zap.Error(err))
 				failures++
@@ -66,6 +82,10 @@ func (s *Scraper) syncPool(p *pool, found jobTargets, builder *labels.Builder, n
 			}
 			p.loops[t.id] = l
 			fresh = append(fresh, l)
+			if left, ok := s.left[t.id]; ok {
+				delete(s.left, t.id)
+				l.inherit(left)
+			}
 		}
 		kept[t.id] = t
 	}
@@ -94,7 +114,7 @@ func (s *Scraper) syncPool(p *pool, found jobTargets, builder *labels.Builder, n
 	m.targets.Add(float64(len(p.loops) - before))
 	m.syncsFailed.Add(float64(failures))
 	m.syncs.Inc()
-	took := time.Since(now).Seconds()
+	took := time.Since(start).Seconds()
 	m.syncLength.Observe(took)
 	m.syncHistogram.Observe(took)
 }
@@ -154,93 +174,23 @@ func (p *pool) reschedule(targets []*target, now time.Time) {
 // build makes targets of groups, and counts those that can't be.
 func (s *Scraper) build(p *pool, found jobTargets, builder *labels.Builder) (targets []*target, failures int) {
 	p.dropped = 0
+	before := p.built
+	if p.builtFor != p.job {
+		before = nil
+	}
+	p.built, p.builtFor = make(map[*targetgroup.Group]builtGroup, len(found.groups)), p.job
 	for _, group := range found.groups {
-		built, dropped, errs := targetsOf(group, p.job, builder)
-		for _, err := range errs {
-			s.log.Error("target can't be created", zap.String("job", p.job.config.JobName), zap.Stringer("group", group), zap.Error(err))
+		b, known := before[group]
+		if !known {
+			b.targets, b.dropped, b.errs = targetsOf(group, p.job, builder)
+			for _, err := range b.errs {
+				s.log.Error("target can't be created", zap.String("job", p.job.config.JobName), zap.Stringer("group", group), zap.Error(err))
+			}
 		}
-		targets = append(targets, built...)
-		p.dropped += dropped
-		failures += len(errs)
+		p.built[group] = b
+		targets = append(targets, b.targets...)
+		p.dropped += b.dropped
+		failures += len(b.errs)
 	}
 	return targets, failures
-}
-
-// endLater ends the loop of a target that has gone. Its series end at its next tick; the markers are written when
-// the target, if it only changed or comes back, has been scraped again, so that series that go on have newer samples then and don't end.
-// This is what Prometheus does. The series of a target that has moved to another slice don't end.
-func (s *Scraper) endLater(l *loop, now time.Time, moved bool) {
-	end := l.end
-	if moved {
-		end = func() <-chan struct{} { return l.endWithTick(now) }
-	}
-	running := end()
-	next := l.schedule.latest(now) + 1
-	at := l.schedule.at(next)
-	s.ending[l] = time.AfterFunc(l.schedule.at(next+1).Add(l.target.interval/10).Sub(now), func() {
-		defer func() {
-			if v := recover(); v != nil {
-				s.reportPanic(panicError("end series of a removed target", v))
-			}
-		}()
-		if running != nil {
-			<-running
-		}
-		s.mu.Lock()
-		_, waiting := s.ending[l]
-		delete(s.ending, l)
-		s.mu.Unlock()
-		if !waiting {
-			return
-		}
-		if !moved {
-			s.endSeries([]*loop{l}, at)
-		}
-		l.retire()
-	})
-}
-
-// endSeries commits staleness markers for the series of loops that have ended.
-func (s *Scraper) endSeries(loops []*loop, at time.Time) {
-	s.gate.committing.RLock()
-	defer s.gate.committing.RUnlock()
-	if s.gate.closed() || !s.permitted() {
-		return
-	}
-	if err := s.appendEnds(loops, at); err != nil {
-		s.log.Warn("staleness markers of removed targets were not written", zap.Error(err))
-	}
-}
-
-// appendEnds does it whatever the gate says.
-func (s *Scraper) appendEnds(loops []*loop, at time.Time) (err error) {
-	defer func() {
-		if v := recover(); v != nil {
-			s.gate.drop()
-			s.reportPanic(panicError("append staleness markers", v))
-			err = errAppenderPanicked
-		}
-	}()
-	var app storage.AppenderV2
-	for _, l := range loops {
-		open, last := l.takeOpen()
-		if len(open) == 0 {
-			continue
-		}
-		if app == nil {
-			app = s.options.Appendable.AppenderV2(context.Background())
-		}
-		// A clock may have been set back, or the last timestamp have been aligned to a tick just ahead.
-		if err := appendMarkers(app, open, max(at.UnixMilli(), last.UnixMilli()+1), new(bool)); err != nil {
-			_ = app.Rollback()
-			return fmt.Errorf("append staleness markers: %w", err)
-		}
-	}
-	if app == nil {
-		return nil
-	}
-	if err := app.Commit(); err != nil {
-		return fmt.Errorf("commit staleness markers: %w", err)
-	}
-	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/discovery"
 	"github.com/prometheus/prometheus/discovery/targetgroup"
 )
@@ -25,18 +26,21 @@ type provider struct {
 	cancel context.CancelFunc   // nil until then
 
 	mu     sync.Mutex
-	groups map[string]*targetgroup.Group // by source
+	groups map[string]*targetgroup.Group // by source; one that is said again as it was stays the same
 	ready  bool                          // has reported at least once
 }
 
 // providers are the discoverers of a process that have an origin. Each lives as long as somebody uses it.
 type providers struct {
+	// intercept is set before the first of them runs; nil: every update is passed on.
+	intercept Intercept
+
 	mu       sync.Mutex
 	byOrigin map[string][]*provider
 }
 
-// join makes d a user of the origin's provider with this config, which may be a new one, not running yet. Each join is to be made
-// good by one leave.
+// join makes d a user of the origin's provider with this config, which may be a new one, not
+// running yet. Each join is to be made good by one leave.
 func (s *providers) join(d *discoveries, origin, job string, config discovery.Config) (*provider, error) {
 	if p := s.known(d, origin, config); p != nil {
 		return p, nil
@@ -52,6 +56,8 @@ func (s *providers) join(d *discoveries, origin, job string, config discovery.Co
 	}
 	p := &provider{shared: s, origin: origin, config: config, job: job, start: discoverer,
 		users: map[*discoveries]struct{}{d: {}}, groups: map[string]*targetgroup.Group{}}
+	boundAnswers(discoverer, name, p.payer)
+	d.metrics.useRefresh(name, job)
 	if origin != "" {
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -80,6 +86,16 @@ func findProvider(in []*provider, config discovery.Config) *provider {
 	return nil
 }
 
+// payer is one of the users, whose budget bounds the next answer.
+func (p *provider) payer() *meter {
+	p.shared.mu.Lock()
+	defer p.shared.mu.Unlock()
+	for d := range p.users {
+		return d.meter
+	}
+	return nil
+}
+
 // leave ends what join has begun. The last user's leave ends the discoverer.
 func (p *provider) leave(d *discoveries) {
 	p.shared.mu.Lock()
@@ -91,8 +107,8 @@ func (p *provider) leave(d *discoveries) {
 	p.shared.forget(p)
 	if p.cancel != nil {
 		p.cancel()
-		d.metrics.mechanisms.RefreshManager.DeleteLabelValues(p.config.Name(), p.job)
 	}
+	d.metrics.forgetRefresh(p.config.Name(), p.job)
 }
 
 // forget lets nobody else join. It needs mu.
@@ -131,7 +147,11 @@ func (p *provider) run() {
 				if !ok {
 					return
 				}
-				p.update(groups)
+				if f := p.shared.intercept; f != nil {
+					f(ctx, p.config.Name(), func(empty bool) { p.update(emptied(groups, empty)) })
+				} else {
+					p.update(groups)
+				}
 			}
 		}
 	}()
@@ -156,13 +176,18 @@ func (p *provider) recoverPanic() {
 // update takes what the discoverer says: each group replaces the one with the same source, an empty one removes it.
 func (p *provider) update(groups []*targetgroup.Group) {
 	p.mu.Lock()
+	changed := !p.ready
 	for _, group := range groups {
-		switch {
-		case group == nil: // some discoverers do that
-		case len(group.Targets) > 0:
+		if group == nil { // some discoverers do that
+			continue
+		}
+		switch before, known := p.groups[group.Source]; {
+		case len(group.Targets) > 0 && (!known || !sameGroup(before, group)):
 			p.groups[group.Source] = group
-		default:
+			changed = true
+		case len(group.Targets) == 0 && known:
 			delete(p.groups, group.Source)
+			changed = true
 		}
 	}
 	p.ready = true
@@ -172,8 +197,27 @@ func (p *provider) update(groups []*targetgroup.Group) {
 	users := slices.Collect(maps.Keys(p.users))
 	p.shared.mu.Unlock()
 	for _, d := range users {
-		d.heard(p)
+		d.heard(p, changed)
 	}
+}
+
+// emptied is the groups, without targets if they are to be empty.
+func emptied(groups []*targetgroup.Group, empty bool) []*targetgroup.Group {
+	if !empty {
+		return groups
+	}
+	var out []*targetgroup.Group
+	for _, g := range groups {
+		if g != nil {
+			out = append(out, &targetgroup.Group{Source: g.Source})
+		}
+	}
+	return out
+}
+
+// sameGroup reports whether two groups of one source say the same.
+func sameGroup(a, b *targetgroup.Group) bool {
+	return a.Labels.Equal(b.Labels) && slices.EqualFunc(a.Targets, b.Targets, model.LabelSet.Equal)
 }
 
 // found appends what there is now.

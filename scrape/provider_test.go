@@ -112,3 +112,24 @@ func TestARefusedConfigLeavesNoDiscovery(t *testing.T) {
 	require.Empty(t, shared.discoverers.byOrigin)
 	require.Zero(t, good.begun.Load())
 }
+
+func TestWhatADiscoveryFindsCanBeIntercepted(t *testing.T) {
+	shared, release := NewShared(), make(chan struct{})
+	shared.Intercept(func(ctx context.Context, kind string, pass func(empty bool)) {
+		pass(true)
+		select {
+		case <-release:
+			pass(false)
+		case <-ctx.Done():
+		}
+	})
+	sd := newCountedDiscovery()
+	s := newScraper(t, newMemory(), func(o *Options) { o.Shared = shared })
+	require.NoError(t, s.Apply(t.Context(), fromOrigin(t, "one", sd)))
+	sd.groups <- []*targetgroup.Group{group("a", "one:80")}
+	require.NoError(t, s.Warm(t.Context()))
+	require.NoError(t, s.Start())
+	require.Empty(t, s.Targets())
+	close(release)
+	eventually(t, func() bool { return len(s.Targets()) == 1 }, "the target is found")
+}

@@ -15,8 +15,9 @@ import (
 
 const everySecond = 1000 // milliseconds
 
-// requireNoGap fails if two scrapes in a row are not one interval apart. Prometheus aligns timestamps to the schedule when a
-// scrape starts within 1 % of the interval; a busy machine is later than that, by less than half an interval.
+// requireNoGap fails if two scrapes in a row are not one interval apart. Prometheus aligns
+// timestamps to the schedule when a scrape starts within 1 % of the interval; a busy machine is
+// later than that, by less than half an interval.
 func requireNoGap(t *testing.T, samples []sample, interval int64) {
 	t.Helper()
 	phase := samples[0].t
@@ -158,7 +159,7 @@ func TestWarmSaysWhatItWaitsFor(t *testing.T) {
 }
 
 func TestUpdatesAreDeliveredAtGrowingDistances(t *testing.T) {
-	d := newDiscoveries(nil, nil, nil, nil)
+	d := newDiscoveries(nil, "", nil, nil, nil)
 	d.deliver = nil
 	d.schedule()
 	require.Nil(t, d.pending, "nothing is delivered before the start")

@@ -1,6 +1,7 @@
 package scrape
 
 import (
+	"errors"
 	"time"
 
 	"github.com/prometheus/common/model"
@@ -11,8 +12,8 @@ import (
 
 const reportCount = 8
 
-// reportSeries are the series that a scrape adds about itself, in the order in which they are appended. The extra ones are
-// those of extra_scrape_metrics.
+// reportSeries are the series that a scrape adds about itself, in the order in which they are
+// appended. The extra ones are those of extra_scrape_metrics.
 var reportSeries = [reportCount]struct {
 	name, unit, help string
 	extra            bool
@@ -45,6 +46,7 @@ var reportSeries = [reportCount]struct {
 // outcome is what became of a scrape.
 type outcome struct {
 	counts
+	refused  string        // the first series that was, and why
 	bytes    int           // of the body; -1: too many
 	duration time.Duration // until the report
 	err      error         // why the target is down
@@ -57,16 +59,23 @@ func (in *ingester) appendReport(o *outcome, r *attempt) error {
 		if !in.reports(i) {
 			continue
 		}
-		known := in.report(i)
-		in.inside = true
-		ref, err := in.app.Append(known.ref, known.labels, 0, in.now, report.value(o, r), nil, nil, storage.AOptions{
+		known := in.cache.reports[i]
+		options := storage.AOptions{
 			MetricFamilyName: report.name,
 			Metadata:         metadata.Metadata{Type: model.MetricTypeGauge, Help: report.help, Unit: report.unit},
-		})
+		}
+		in.inside = true
+		ref, err := known, storage.ErrNotFound
+		if ref != 0 {
+			ref, err = in.app.Append(ref, labels.EmptyLabels(), 0, in.now, report.value(o, r), nil, nil, options)
+		}
+		if errors.Is(err, storage.ErrNotFound) {
+			ref, err = in.app.Append(known, in.reportLabels(report.name), 0, in.now, report.value(o, r), nil, nil, options)
+		}
 		in.inside = false
 		switch {
 		case err == nil:
-			known.ref = ref
+			in.cache.setReport(i, ref)
 		case !isLate(err):
 			return err
 		}
@@ -76,31 +85,23 @@ func (in *ingester) appendReport(o *outcome, r *attempt) error {
 
 // reports reports whether the i-th report series is one of this job's.
 func (in *ingester) reports(i int) bool {
-	return !reportSeries[i].extra || in.job.config.ExtraScrapeMetricsEnabled()
+	return !reportSeries[i].extra || in.job.extraMetrics()
 }
 
-// report returns what is known of the i-th report series, its labels in any case.
-func (in *ingester) report(i int) *openSeries {
-	known := &in.cache.reports[i]
-	if known.labels.IsEmpty() {
-		known.labels = in.reportLabels(reportSeries[i].name)
-	}
-	return known
-}
-
-// isReport reports whether a series that the target wrote is also a report about it, which goes on.
-func (in *ingester) isReport(s openSeries) bool {
-	name := s.labels.Get(model.MetricNameLabel)
+// kindOf finds out whether a series that the target wrote is also a report about it.
+func (in *ingester) kindOf(ls labels.Labels) lineKind {
+	name := ls.Get(model.MetricNameLabel)
 	for i := range reportSeries {
-		if reportSeries[i].name == name {
-			return in.reports(i) && labels.Equal(in.report(i).labels, s.labels)
+		if reportSeries[i].name == name && labels.Equal(in.reportLabels(name), ls) {
+			return ofReport + lineKind(i)
 		}
 	}
-	return false
+	return ofSample
 }
 
-// reportLabels are the public ones of the target with a name. Prometheus treats a target label like one that the target wrote, and so
-// loses exported_x where there is x; series must keep their labels when an instance comes here, so this does the same.
+// reportLabels are the public ones of the target with a name. Prometheus treats a target label like
+// one that the target wrote, and so loses exported_x where there is x; series must keep their
+// labels when an instance comes here, so this does the same.
 func (in *ingester) reportLabels(name string) labels.Labels {
 	in.builder.Reset(labels.EmptyLabels())
 	in.builder.Set(model.MetricNameLabel, name)

@@ -17,8 +17,9 @@ type Tick struct {
 	Due      time.Time
 }
 
-// schedule says when a target is scraped: at phase + n·interval after the Unix epoch, where n is the number of the tick. It is a
-// pure function of the seed, the target and the interval, so that all nodes of a cluster agree about every tick.
+// schedule says when a target is scraped: at phase + n·interval after the Unix epoch, where n is
+// the number of the tick. It is a pure function of the seed, the target and the interval, so that
+// all nodes of a cluster agree about every tick.
 type schedule struct {
 	phase, interval time.Duration
 }
@@ -58,9 +59,10 @@ func (s schedule) timestamp(tick int64, now time.Time) time.Time {
 // first returns the tick that a scraper begins with that knows nothing of others: the next one.
 func (s schedule) first(now time.Time) int64 { return s.latest(now) + 1 }
 
-// resume returns the tick that a scraper begins with if next was the first one that the scraper before has left: never an earlier one. If
-// some have become due, it is the last of them, late; of a long gap none is made up for. A number that is far away
-// comes from another clock and tells nothing.
+// resume returns the tick that a scraper begins with if next was the first one that the scraper
+// before has left: never an earlier one. If some have become due, it is the last of them, late; of
+// a long gap none is made up for. A number that is far away comes from another clock and tells
+// nothing.
 func (s schedule) resume(now time.Time, next int64) int64 {
 	latest := s.latest(now)
 	switch {
@@ -82,11 +84,14 @@ type decision struct {
 	skipped int64 // ticks that passed unused
 }
 
-// onTimer decides when the timer for tick has fired. A timer runs on another clock than the schedule, which may be slewed or set
-// meanwhile: what fires early waits again, and what fires intervals late goes on with the last tick that is due.
+// onTimer decides when the timer for tick has fired. A timer runs on another clock than the
+// schedule, which may be slewed or set meanwhile: what fires early waits again, and what fires
+// intervals late goes on with the last tick that is due.
 func (s schedule) onTimer(tick int64, now time.Time) decision {
 	latest := s.latest(now)
 	switch early := s.at(tick).Sub(now); {
+	case early > s.interval && now.Sub(s.at(latest)) <= s.tolerance(): // the clock was set back, to the same place of an interval
+		return decision{tick: latest}
 	case early > s.interval: // the clock was set back
 		return decision{tick: latest + 1, wait: true}
 	case early > s.tolerance():
@@ -98,8 +103,8 @@ func (s schedule) onTimer(tick int64, now time.Time) decision {
 	}
 }
 
-// onEnd decides when the scrape of tick has ended. A tick that became due meanwhile is made up for at once, late; of several,
-// the last.
+// onEnd decides when the scrape of tick has ended. A tick that became due meanwhile is made up for
+// at once, late; of several, the last.
 func (s schedule) onEnd(tick int64, now time.Time) decision {
 	latest := s.latest(now)
 	switch {
@@ -112,11 +117,19 @@ func (s schedule) onEnd(tick int64, now time.Time) decision {
 	}
 }
 
-// retryPause is the first pause before a scrape is tried again that was vetoed. The next ones are as long as the tick is late by then.
+// clockStep is from what on a difference between the wall clock and the monotonic one is a step:
+// what is slewed is less in one scrape.
+const clockStep = time.Second
+
+// afterStep decides when a scrape has ended in which the clock was set: what became due by that was never missed.
+func (s schedule) afterStep(now time.Time) decision { return decision{tick: s.first(now), wait: true} }
+
+// retryPause is the first pause before a scrape is tried again that was vetoed. The next ones are
+// as long as the tick is late by then.
 const retryPause = 50 * time.Millisecond
 
-// onVeto decides when a scrape of tick was vetoed: after how long to try it again, which is within the first half of its
-// interval, or not at all.
+// onVeto decides when a scrape of tick was vetoed: after how long to try it again, which is within
+// the first half of its interval, or not at all.
 func (s schedule) onVeto(tick int64, now time.Time) (pause time.Duration, again bool) {
 	late := now.Sub(s.at(tick))
 	pause = max(late, min(retryPause, s.interval/4))

@@ -11,8 +11,9 @@ type Division struct {
 	Until  time.Time
 }
 
-// slicing says which ticks a scraper takes: those of the targets that are in its slice when the tick is due. As ticks are due at the same
-// instants on all nodes, each is in one slice, whatever their clocks. The zero value: all. Immutable.
+// slicing says which ticks a scraper takes: those of the targets that are in its slice when the
+// tick is due. As ticks are due at the same instants on all nodes, each is in one slice, whatever
+// their clocks. The zero value: all. Immutable.
 type slicing struct {
 	slice, slices int
 	earlier       []Division // by Until
@@ -108,7 +109,8 @@ func (d *division) newest(s schedule, from, to int64) (tick int64, ours bool) {
 	return to, false
 }
 
-// redivide makes s say which ticks are of this slice. What is scraped goes on, and what is due is looked at when the timer fires.
+// redivide makes s say which ticks are of this slice. What is scraped goes on, and what is due is
+// looked at when the timer fires.
 func (l *loop) redivide(s *slicing, now time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -135,8 +137,9 @@ func (l *loop) hasLeft() bool {
 	return l.division.left && !l.ended
 }
 
-// jump assigns a key to one of n slices, evenly, so that of n keys only each n-th goes elsewhere when there is one slice more: to the new
-// one. It is the jump consistent hash of Lamping and Veach, arXiv:1406.2294. All nodes, and all versions, must agree about it.
+// jump assigns a key to one of n slices, evenly, so that of n keys only each n-th goes elsewhere
+// when there is one slice more: to the new one. It is the jump consistent hash of Lamping and
+// Veach, arXiv:1406.2294. All nodes, and all versions, must agree about it.
 func jump(key uint64, n int) int {
 	slice, next := int64(-1), int64(0)
 	for next < int64(n) {

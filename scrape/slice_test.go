@@ -93,7 +93,7 @@ func TestSlicesShareTheTargets(t *testing.T) {
 
 func TestWhatGoesToAnotherSliceLeavesNoStalenessMarkers(t *testing.T) {
 	inBubble(t, oneMetric, func(t *testing.T, dial func(*Options)) {
-		metrics, err := NewMetrics()
+		metrics, err := NewMetrics(FullMetrics)
 		require.NoError(t, err)
 		m := newMemory()
 		s := newScraper(t, m, dial, func(o *Options) { o.Metrics = metrics })
@@ -173,7 +173,8 @@ func TestTheFirstAndTheNewestTickOfASliceAreThoseThatATwinFinds(t *testing.T) {
 	}
 }
 
-// resharding is a config in slices whose number changes. Each slice has a scraper, which hears of a change when it likes.
+// resharding is a config in slices whose number changes. Each slice has a scraper, which hears of a
+// change when it likes.
 type resharding struct {
 	t       *testing.T
 	config  func(slice int, earlier []Division, slices int) *Config
@@ -291,4 +292,21 @@ func TestWhenTheNumberOfSlicesChangesEachTickIsTakenOnce(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestASuccessorWithMoreSlicesLeavesToThemWhatWasCarried(t *testing.T) {
+	inBubble(t, oneMetric, func(t *testing.T, dial func(*Options)) {
+		m := newMemory()
+		s := onNode(t, m, dial)
+		run(t, s, sliced(t, 0, 1, ""))
+		<-time.After(25 * time.Second)
+		require.Len(t, m.open(), 30*6)
+		s = succeed(t, m, s, HandOver, sliced(t, 0, 2, ""), dial)
+		require.Less(t, len(s.Targets()), 30)
+		<-time.After(2 * inheritanceTime)
+		synctest.Wait()
+		require.Len(t, m.open(), 30*6, "the other slice scrapes them")
+		require.Empty(t, s.left)
+		require.NoError(t, s.Stop(over(), KeepSeries))
+	})
 }

@@ -32,6 +32,9 @@ type Target struct {
 	LastScrape       time.Time     // start of the last scrape; zero before the first
 	LastDuration     time.Duration // of the last scrape
 	LastError        string        // of the last scrape; empty if it went well
+	Samples          int           // of the last scrape, before relabelling
+	ID               uint64        // by which Glance finds it; of labels and URL
+	Refused          string        // the first series of the last scrape that was refused, as the target wrote it, and why; empty: none was
 }
 
 // Metadata is what a target says about one of its metrics. A plain value.
@@ -40,8 +43,23 @@ type Metadata struct {
 	Type               model.MetricType
 }
 
-// Targets returns the active targets, sorted by job and URL. Until scraping starts they are what discovery has found so far, all
-// of them unknown; after Stop there are none. Never blocks for long; any goroutine may call it.
+// States counts the targets that are scraped by state; those before the first scrape are unknown.
+// Any goroutine may call it.
+func (s *Scraper) States() map[State]int {
+	counts := map[State]int{}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, p := range s.pools {
+		for _, l := range p.loops {
+			counts[l.currentState()]++
+		}
+	}
+	return counts
+}
+
+// Targets returns the active targets, sorted by job and URL. Until scraping starts they are what
+// discovery has found so far, all of them unknown; after Stop there are none. Never blocks for
+// long; any goroutine may call it.
 func (s *Scraper) Targets() []Target {
 	builder := labels.NewBuilder(labels.EmptyLabels())
 	targets := []Target{}
@@ -58,7 +76,7 @@ func (s *Scraper) Targets() []Target {
 		part := s.slicing
 		s.mu.Unlock()
 		for _, found := range s.discoveries.known() {
-			targets = append(targets, future(found, part, builder)...)
+			targets = append(targets, s.future(found, part, builder)...)
 		}
 	}
 	slices.SortFunc(targets, func(a, b Target) int {
@@ -67,11 +85,12 @@ func (s *Scraper) Targets() []Target {
 	return targets
 }
 
-// future are the targets that will be scraped. Those that can't be built are left out: they are logged once scraping starts.
-func future(found jobTargets, part *slicing, builder *labels.Builder) []Target {
+// future are the targets that will be scraped. Those that can't be built are left out: they are
+// logged once scraping starts.
+func (s *Scraper) future(found jobTargets, part *slicing, builder *labels.Builder) []Target {
 	var described []Target
 	for _, group := range found.groups {
-		targets, _, _ := targetsOf(group, &job{config: found.config}, builder)
+		targets, _, _ := targetsOf(group, &job{config: found.config, options: &s.options}, builder)
 		ours, _ := part.divide(targets, time.Now())
 		for _, t := range ours {
 			described = append(described, describe(found.config, t, t.own, t.group, builder))
@@ -83,7 +102,7 @@ func future(found jobTargets, part *slicing, builder *labels.Builder) []Target {
 // describe fills in what does not depend on scrapes.
 func describe(config *promconfig.ScrapeConfig, t *target, own, group model.LabelSet, builder *labels.Builder) Target {
 	promscrape.PopulateDiscoveredLabels(builder, config, own, group)
-	described := Target{Job: config.JobName, State: StateUnknown, DiscoveredLabels: builder.Labels(), URL: t.address()}
+	described := Target{ID: t.id, Job: config.JobName, State: StateUnknown, DiscoveredLabels: builder.Labels(), URL: t.address()}
 	builder.Reset(labels.EmptyLabels())
 	t.labels.Range(func(l labels.Label) {
 		if !isReserved(l.Name) {
@@ -94,8 +113,8 @@ func describe(config *promconfig.ScrapeConfig, t *target, own, group model.Label
 	return described
 }
 
-// DroppedTargets counts the discovered targets that relabelling dropped. Before Start and after Stop it is 0. Never blocks for
-// long; any goroutine may call it.
+// DroppedTargets counts the discovered targets that relabelling dropped. Before Start and after
+// Stop it is 0. Never blocks for long; any goroutine may call it.
 func (s *Scraper) DroppedTargets() (n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -105,8 +124,8 @@ func (s *Scraper) DroppedTargets() (n int) {
 	return n
 }
 
-// Metadata returns the distinct metadata of the active targets' metrics, sorted: remote write 1.0 sends them on a timer. Never
-// blocks for long; any goroutine may call it.
+// Metadata returns the distinct metadata of the active targets' metrics, sorted: remote write 1.0
+// sends them on a timer. Never blocks for long; any goroutine may call it.
 func (s *Scraper) Metadata() []Metadata {
 	seen := map[Metadata]struct{}{}
 	for _, fs := range s.allFamilies() {
@@ -131,7 +150,8 @@ func (s *Scraper) allFamilies() []*families {
 	return all
 }
 
-// LastTicks returns the last tick of each target that this scraper has committed, also after Stop. Any goroutine may call it.
+// LastTicks returns the last tick of each target that this scraper has committed, also after Stop.
+// Any goroutine may call it.
 func (s *Scraper) LastTicks() []Tick {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -64,7 +64,7 @@ func latest(before, after []Tick) []Tick {
 
 func TestASlowScrapeSkipsTicksAndTheyAreCounted(t *testing.T) {
 	inBubble(t, oneMetric, func(t *testing.T, dial func(*Options)) {
-		metrics, err := NewMetrics()
+		metrics, err := NewMetrics(FullMetrics)
 		require.NoError(t, err)
 		m := newMemory()
 		commit := 35 * time.Second
@@ -172,7 +172,8 @@ func TestAnotherIntervalInterruptsNoSeries(t *testing.T) {
 				for i, added := range m.find("scrape_series_added") {
 					require.Equal(t, map[bool]float64{true: 1}[i == 0], added.v, "scrape %d", i)
 				}
-				// A scrape that ran at the reload has been committed; then come those of the other scraper, which had the interval from the start.
+				// A scrape that ran at the reload has been committed; then come those of the other
+				// scraper, which had the interval from the start.
 				for found[scrapes].t < other.find("metric")[0].t {
 					scrapes++
 				}

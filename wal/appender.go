@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"time"
 	"unicode/utf8"
 
 	"github.com/prometheus/prometheus/model/exemplar"
@@ -12,79 +13,91 @@ import (
 	"github.com/prometheus/prometheus/model/metadata"
 	"github.com/prometheus/prometheus/model/value"
 	"github.com/prometheus/prometheus/storage"
+
+	"github.com/ringmaster-agent/ringmaster/series"
 )
 
 var (
 	// errAlreadyThere means that a sample repeats the last one of its series.
 	errAlreadyThere = errors.New("sample is already there")
 	errAppenderDone = errors.New("appender was committed or rolled back before")
+	errOpenTooLong  = errors.New("appender was open for too long: its series may be forgotten")
 )
 
-// appender collects one commit. Samples are encoded at once, so that what it holds is small; what is remembered beside is what it takes to undo them.
+// appender collects one commit. Samples are encoded at once, so that what it holds is small. What
+// the log remembers changes with the commit only: a rollback has nothing to undo.
 type appender struct {
-	log       *Log
-	enc       encoder
-	pending   []pendingSample
-	replaced  []replacedExemplar
-	exemplars int
+	log *Log
+	enc encoder
+	// id tells the open appenders of a log apart. 0: nothing was appended yet.
+	id uint32
+	// epoch is the numbering in which the batch is encoded.
+	epoch   uint32
+	started time.Time
+	// pending are the encoded samples, in order.
+	pending []pendingSample
+	// exemplars are the encoded exemplars, in order.
+	exemplars []pendingExemplar
+	// contested says that another open appender has the same series, so that a series may occur
+	// twice without being seen.
+	contested bool
 }
 
-// pendingSample is an appended sample and what its series remembered before.
+// pendingSample is an appended sample.
 type pendingSample struct {
-	series *series
-	sample lastSample
-	before lastSample
+	lastSample
+	ref series.Ref
 }
 
-type replacedExemplar struct {
-	series *series
-	before *lastExemplar
+type pendingExemplar struct {
+	lastExemplar
+	ref series.Ref
 }
 
 var _ storage.AppenderV2 = (*appender)(nil)
 
 func (a *appender) reset() {
 	a.enc.reset()
-	clear(a.pending)
-	clear(a.replaced)
-	a.pending, a.replaced, a.exemplars = a.pending[:0], a.replaced[:0], 0
+	a.id, a.epoch, a.contested = 0, 0, false
+	a.pending, a.exemplars = a.pending[:0], a.exemplars[:0]
 }
 
-// Append implements storage.AppenderV2. Errors: storage.ErrOutOfOrderSample and storage.ErrDuplicateSampleForTimestamp (see the package's
-// documentation), ErrInvalidLabels, what a histogram's Validate says, and storage.AppendPartialError, after which the
-// sample is in the batch but not all of its exemplars are. Labels are kept, all other arguments are copied.
+// Append implements storage.AppenderV2. A reference is one that Append returned, or the Ref of the
+// log's Book of a series that the caller holds; empty labels mean that it is to be trusted. Errors:
+// storage.ErrNotFound if a reference that is to be trusted does not mean a series any more,
+// storage.ErrOutOfOrderSample and storage.ErrDuplicateSampleForTimestamp (see the package's
+// documentation), ErrInvalidLabels, what a histogram's Validate says, and
+// storage.AppendPartialError, after which the sample is in the batch but not all of its exemplars
+// are. All arguments are copied.
 func (a *appender) Append(
 	ref storage.SeriesRef, ls labels.Labels, st, t int64,
 	v float64, h *histogram.Histogram, fh *histogram.FloatHistogram, opts storage.AOptions,
 ) (storage.SeriesRef, error) {
-	var s *series
+	var r resolved
 	var err error
 	switch {
 	case fh != nil:
 		if err = fh.Validate(); err == nil {
-			s, err = a.appendHistogram(uint64(ref), ls, lastSample{t: t, kind: kindFloatHistogram}, func(s *series) []byte {
-				return a.enc.floatHistogram(s.ref, st, t, fh)
+			r, err = a.appendHistogram(ref, ls, lastSample{t: t, kind: kindFloatHistogram}, &opts.Metadata, func(number uint64) []byte {
+				return a.enc.floatHistogram(number, st, t, fh)
 			})
 		}
 	case h != nil:
 		if err = h.Validate(); err == nil {
-			s, err = a.appendHistogram(uint64(ref), ls, lastSample{t: t, kind: kindHistogram}, func(s *series) []byte {
-				return a.enc.histogram(s.ref, st, t, h)
+			r, err = a.appendHistogram(ref, ls, lastSample{t: t, kind: kindHistogram}, &opts.Metadata, func(number uint64) []byte {
+				return a.enc.histogram(number, st, t, h)
 			})
 		}
 	default:
-		s, err = a.appendFloat(uint64(ref), ls, st, lastSample{t: t, bits: math.Float64bits(v)}, opts.Metadata)
+		r, err = a.appendFloat(ref, ls, st, lastSample{t: t, bits: math.Float64bits(v)}, &opts.Metadata)
 	}
 	if err != nil && !errors.Is(err, errAlreadyThere) {
 		return 0, err
 	}
-	if h != nil || fh != nil {
-		a.setMetadata(s, opts.Metadata)
-	}
 	if len(opts.Exemplars) > 0 && !isStale(v, h, fh) {
-		return storage.SeriesRef(s.ref), a.appendExemplars(s, opts.Exemplars)
+		return r.reference, a.appendExemplars(r.ref, opts.Exemplars)
 	}
-	return storage.SeriesRef(s.ref), nil
+	return r.reference, nil
 }
 
 func isStale(v float64, h *histogram.Histogram, fh *histogram.FloatHistogram) bool {
@@ -97,81 +110,130 @@ func isStale(v float64, h *histogram.Histogram, fh *histogram.FloatHistogram) bo
 	return value.IsStaleNaN(v)
 }
 
-// appendFloat is the path of nearly all samples: one turn under the lock.
-func (a *appender) appendFloat(ref uint64, ls labels.Labels, st int64, sample lastSample, m metadata.Metadata) (*series, error) {
-	l := a.log
-	l.seriesMu.Lock()
-	s, err := l.seriesFor(ref, ls)
-	if err == nil {
-		if !m.IsEmpty() {
-			l.table.setMetadata(s, m)
-		}
-		err = a.admit(s, sample)
-	}
-	l.seriesMu.Unlock()
-	if err == nil {
-		a.enc.float(s.ref, st, sample.t, math.Float64frombits(sample.bits))
-	}
-	return s, err
+// resolved is a series and the reference that Append returns for it.
+type resolved struct {
+	ref       series.Ref
+	reference storage.SeriesRef
 }
 
-// appendHistogram encodes before it knows whether the sample is admitted, because that depends on the encoded bytes.
-func (a *appender) appendHistogram(ref uint64, ls labels.Labels, sample lastSample, encode func(*series) []byte) (*series, error) {
+// appendFloat is the path of nearly all samples: one turn under the lock.
+func (a *appender) appendFloat(ref storage.SeriesRef, ls labels.Labels, st int64, sample lastSample, m *metadata.Metadata) (found resolved, err error) {
 	l := a.log
 	l.seriesMu.Lock()
-	s, err := l.seriesFor(ref, ls)
-	l.seriesMu.Unlock()
-	if err != nil {
-		return nil, err
+	r, err := l.table.resolve(ref, ls)
+	var number uint64
+	if err == nil {
+		found = resolved{r, l.table.reference(r)}
+		l.table.setMetadata(r, m)
+		if err = a.admit(r, sample); err == nil {
+			number = a.take(r, sample)
+		}
 	}
-	before, size := a.enc, len(a.enc.buf)
-	sample.bits = uint64(checksum(encode(s)))
-	l.seriesMu.Lock()
-	err = a.admit(s, sample)
 	l.seriesMu.Unlock()
+	if err == nil {
+		a.enc.float(number, st, sample.t, math.Float64frombits(sample.bits))
+	}
+	return found, err
+}
+
+// appendHistogram encodes before it knows whether the sample is admitted, because that depends on
+// the encoded bytes.
+func (a *appender) appendHistogram(
+	ref storage.SeriesRef, ls labels.Labels, sample lastSample, m *metadata.Metadata, encode func(number uint64) []byte,
+) (resolved, error) {
+	l := a.log
+	l.seriesMu.Lock()
+	defer l.seriesMu.Unlock()
+	r, err := l.table.resolve(ref, ls)
 	if err != nil {
+		return resolved{}, err
+	}
+	found := resolved{r, l.table.reference(r)}
+	l.table.setMetadata(r, m)
+	before, size := a.enc, len(a.enc.buf)
+	sample.bits = uint64(checksum(encode(l.table.number(l.table.cells.At(r)))))
+	if err = a.admit(r, sample); err != nil {
 		grown := a.enc.buf
 		a.enc = before
 		a.enc.buf = grown[:size]
+		return found, err
 	}
-	return s, err
+	a.take(r, sample)
+	return found, nil
 }
 
-// seriesFor needs seriesMu.
-func (l *Log) seriesFor(ref uint64, ls labels.Labels) (*series, error) {
-	if s := l.table.find(ref, ls); s != nil {
-		return s, nil
+// admit says whether a sample is newer than what is committed of its series and what this appender
+// has of it. It needs seriesMu.
+func (a *appender) admit(r series.Ref, sample lastSample) error {
+	c := a.log.table.cells.At(r)
+	last := &c.last
+	if c.appender == a.id && a.id != 0 {
+		last = &a.pending[c.index].lastSample
 	}
-	return l.table.create(ls, uint32(l.o.Now().Unix()))
-}
-
-// admit makes sample the last of its series, if it is newer. It needs seriesMu.
-func (a *appender) admit(s *series, sample lastSample) error {
 	switch {
-	case sample.t > s.last.t:
-		a.pending = append(a.pending, pendingSample{series: s, sample: sample, before: s.last})
-		s.last = sample
+	case sample.t > last.t:
 		return nil
-	case sample == s.last:
+	case sample == *last:
 		return errAlreadyThere
-	case sample.t == s.last.t:
+	case sample.t == last.t:
 		return storage.ErrDuplicateSampleForTimestamp
 	default:
+		a.log.table.disordered++
 		return storage.ErrOutOfOrderSample
 	}
 }
 
-func (a *appender) setMetadata(s *series, m metadata.Metadata) {
-	if m.IsEmpty() {
-		return
+// take adds an admitted sample to the batch, and returns the number of its series. It needs
+// seriesMu.
+func (a *appender) take(r series.Ref, sample lastSample) (number uint64) {
+	t := &a.log.table
+	if a.id == 0 {
+		a.begin(t)
 	}
-	a.log.seriesMu.Lock()
-	defer a.log.seriesMu.Unlock()
-	a.log.table.setMetadata(s, m)
+	c := t.cells.At(r)
+	if c.appender != a.id && c.appender != 0 {
+		a.contested = true
+	}
+	c.appender, c.index = a.id, uint32(len(a.pending))
+	c.used = max(c.used, uint32(a.started.Unix()))
+	a.pending = append(a.pending, pendingSample{sample, r})
+	return t.number(c)
 }
 
-// appendExemplars takes what is new. Repetitions are passed over, anything else that is refused is part of the error.
-func (a *appender) appendExemplars(s *series, exemplars []exemplar.Exemplar) error {
+func (a *appender) begin(t *table) {
+	if t.lastAppender++; t.lastAppender == 0 {
+		t.lastAppender++
+	}
+	a.id, a.epoch = t.lastAppender, t.epoch
+}
+
+// AppendExemplars appends exemplars of a series that come without a sample of it. References and
+// labels are as in Append, and so is the error, which is a storage.AppendPartialError if some of
+// the exemplars are refused. Repetitions are passed over.
+func (a *appender) AppendExemplars(ref storage.SeriesRef, ls labels.Labels, exemplars []exemplar.Exemplar) (storage.SeriesRef, error) {
+	t := &a.log.table
+	a.log.seriesMu.Lock()
+	r, err := t.resolve(ref, ls)
+	if err == nil {
+		c := t.cells.At(r)
+		c.used, ref = max(c.used, uint32(a.started.Unix())), t.reference(r)
+	}
+	a.log.seriesMu.Unlock()
+	if err != nil {
+		return 0, err
+	}
+	return ref, a.appendExemplars(r, exemplars)
+}
+
+// appendExemplars takes what is new. Repetitions are passed over, anything else that is refused is
+// part of the error.
+func (a *appender) appendExemplars(r series.Ref, exemplars []exemplar.Exemplar) error {
+	a.log.seriesMu.Lock()
+	defer a.log.seriesMu.Unlock()
+	t := &a.log.table
+	if a.id == 0 {
+		a.begin(t)
+	}
 	var partial storage.AppendPartialError
 	for _, e := range exemplars {
 		e.Labels = e.Labels.WithoutEmpty()
@@ -179,10 +241,11 @@ func (a *appender) appendExemplars(s *series, exemplars []exemplar.Exemplar) err
 			partial.ExemplarErrors = append(partial.ExemplarErrors, err)
 			continue
 		}
-		switch err := a.admitExemplar(s, summarize(e)); {
+		x := summarize(e)
+		switch err := a.admitExemplar(r, x); {
 		case err == nil:
-			a.enc.exemplar(s.ref, e)
-			a.exemplars++
+			a.exemplars = append(a.exemplars, pendingExemplar{x, r})
+			a.enc.exemplar(t.number(t.cells.At(r)), e)
 		case !errors.Is(err, storage.ErrDuplicateExemplar):
 			partial.ExemplarErrors = append(partial.ExemplarErrors, err)
 		}
@@ -190,20 +253,23 @@ func (a *appender) appendExemplars(s *series, exemplars []exemplar.Exemplar) err
 	return partial.ToError()
 }
 
-func (a *appender) admitExemplar(s *series, e lastExemplar) error {
-	a.log.seriesMu.Lock()
-	defer a.log.seriesMu.Unlock()
-	if s.exemplar != nil {
-		if e.equals(*s.exemplar) {
-			return storage.ErrDuplicateExemplar
-		}
-		if e.before(*s.exemplar) {
-			return storage.ErrOutOfOrderExemplar
-		}
+// admitExemplar judges by what is committed, and by the exemplar before if it is of this series.
+// It needs seriesMu.
+func (a *appender) admitExemplar(r series.Ref, e lastExemplar) error {
+	last := a.log.table.exemplars.Get(r)
+	if n := len(a.exemplars); n > 0 && a.exemplars[n-1].ref == r {
+		last = &a.exemplars[n-1].lastExemplar
 	}
-	a.replaced = append(a.replaced, replacedExemplar{series: s, before: s.exemplar})
-	s.exemplar = &e
-	return nil
+	switch {
+	case last == nil:
+		return nil
+	case e.equals(*last):
+		return storage.ErrDuplicateExemplar
+	case e.before(*last):
+		return storage.ErrOutOfOrderExemplar
+	default:
+		return nil
+	}
 }
 
 // validateExemplar refuses what OpenMetrics forbids, as the TSDB does.
@@ -221,18 +287,18 @@ func validateExemplar(e exemplar.Exemplar) error {
 	})
 }
 
-// Commit implements storage.AppenderTransaction. After an error nothing of the batch is in the log, and its series remember nothing of it.
+// Commit implements storage.AppenderTransaction. After an error nothing of the batch is in the
+// log, and its series remember nothing of it. Samples that another appender has overtaken are left
+// out and counted in Stats.
 func (a *appender) Commit() error {
 	if a.log == nil {
 		return errAppenderDone
 	}
 	var err error
 	if !a.enc.empty() {
-		if err = a.log.commit(a); err != nil {
-			a.undo()
-		}
+		err = a.log.commit(a)
 	}
-	a.log.syncer.releaseAppender(a)
+	a.end()
 	return err
 }
 
@@ -241,65 +307,20 @@ func (a *appender) Rollback() error {
 	if a.log == nil {
 		return errAppenderDone
 	}
-	a.undo()
-	a.log.syncer.releaseAppender(a)
+	a.end()
 	return nil
 }
 
-// undo makes the series remember what they did before, newest first, but for those that another appender has moved on.
-func (a *appender) undo() {
+// end lets go of the series, so that the next appender is judged without regard to this one.
+func (a *appender) end() {
 	a.log.seriesMu.Lock()
-	defer a.log.seriesMu.Unlock()
-	for i := len(a.pending) - 1; i >= 0; i-- {
-		if p := &a.pending[i]; p.series.last == p.sample {
-			p.series.last = p.before
+	t := &a.log.table
+	for i := range a.pending {
+		// A series that was forgotten meanwhile may have no cell of the log's any more.
+		if c := t.cells.At(a.pending[i].ref); c.appender == a.id {
+			c.appender = 0
 		}
 	}
-	for i := len(a.replaced) - 1; i >= 0; i-- {
-		a.replaced[i].series.exemplar = a.replaced[i].before
-	}
+	a.log.seriesMu.Unlock()
+	a.log.syncer.releaseAppender(a)
 }
-
-// dropOvertaken encodes the batch again without the samples that are not newer than what is committed, and returns how many those are.
-func (a *appender) dropOvertaken(committed map[uint64]int64) uint64 {
-	old := a.enc
-	kept := overtakenFilter{committed: committed}
-	kept.enc.buf = make([]byte, recordHeaderSize, len(old.buf))
-	var d decoder
-	d.record(recordHeader{samples: old.samples, base: old.base}, old.buf[recordHeaderSize:], &kept)
-	a.enc = kept.enc
-	return uint64(old.samples - kept.enc.samples)
-}
-
-// overtakenFilter is a Visitor that encodes what it is given, but for samples that are too old.
-type overtakenFilter struct {
-	enc       encoder
-	committed map[uint64]int64
-}
-
-func (f *overtakenFilter) passes(ref uint64, t int64) bool {
-	newest, ok := f.committed[ref]
-	return !ok || t > newest
-}
-
-func (f *overtakenFilter) Float(ref uint64, startTime, t int64, v float64) {
-	if f.passes(ref, t) {
-		f.enc.float(ref, startTime, t, v)
-	}
-}
-
-func (f *overtakenFilter) Histogram(ref uint64, startTime, t int64, h *histogram.Histogram) {
-	if f.passes(ref, t) {
-		f.enc.histogram(ref, startTime, t, h)
-	}
-}
-
-func (f *overtakenFilter) FloatHistogram(ref uint64, startTime, t int64, h *histogram.FloatHistogram) {
-	if f.passes(ref, t) {
-		f.enc.floatHistogram(ref, startTime, t, h)
-	}
-}
-
-func (f *overtakenFilter) Exemplar(ref uint64, e exemplar.Exemplar) { f.enc.exemplar(ref, e) }
-func (f *overtakenFilter) Series(uint64, labels.Labels)             {}
-func (f *overtakenFilter) Metadata(uint64, metadata.Metadata)       {}

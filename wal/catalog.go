@@ -8,14 +8,16 @@ import (
 	"time"
 )
 
-// Position is a place between two records. It is comparable, and it can be kept: a Log that is opened later understands it.
-// The zero value is the beginning of a log that never dropped anything; a new endpoint starts at Begin or End.
+// Position is a place between two records. It is comparable, and it can be kept: a Log that is
+// opened later understands it. The zero value is the beginning of a log that never dropped
+// anything; a new endpoint starts at Begin or End.
 type Position struct {
 	// Segment and Offset are the number of a segment and a place in its file, in bytes.
 	Segment uint64
 	Offset  int64
-	// Seq is the number of samples (floats and histograms) that were ever committed before this place. The difference of two
-	// positions is the number of samples between them, whether they still exist or not.
+	// Seq is the number of samples (floats and histograms) that were ever committed before this
+	// place. The difference of two positions is the number of samples between them, whether they
+	// still exist or not.
 	Seq uint64
 }
 
@@ -27,8 +29,8 @@ type segment struct {
 	lastWrite time.Time
 }
 
-// catalog is the picture of the log that appending, reading and retention share: which segments there are and where committed data
-// ends. Nobody reads a file beyond it.
+// catalog is the picture of the log that appending, reading and retention share: which segments
+// there are and where committed data ends. Nobody reads a file beyond it.
 type catalog struct {
 	fs  FS
 	dir string

@@ -6,13 +6,33 @@ import (
 	"os"
 	"time"
 
-	"github.com/prometheus/prometheus/model/metadata"
 	"go.uber.org/zap"
 )
 
-// forgetAfter is how long a series must not have been used, and two segments completed meanwhile, until it is forgotten. It is
-// twice the longest sensible scrape interval, so that no series that is still scraped gets a new reference.
-const forgetAfter = 10 * time.Minute
+// forgetAfter is how long a series must not have been used until it is forgotten, whatever the
+// segments are: twice the longest sensible scrape interval. A series that ends with a staleness
+// marker is forgotten sooner.
+const forgetAfter = 11 * time.Minute
+
+// maxOpen is how long an appender may be open: no series that it has is forgotten sooner.
+const maxOpen = 2 * time.Minute
+
+// forgetEvery bounds how often the table is searched for series to forget.
+const forgetEvery = time.Minute
+
+// A segment ends when the next one's definitions would count at most one in definitionShare of what
+// it holds; but it is not smaller than DefaultSegmentBytes, so that a small log is not a crowd of
+// files, and not larger than maxSegment.
+//
+// Definitions count as what they take of the file, or as one in definitionTime of what they are
+// before they are compressed, if that is more: to write one and read it again takes the time of two
+// samples. By their bytes alone, which are few where labels repeat, 20 targets of 5,000 series
+// defined all of them every 23 seconds.
+const (
+	definitionShare = 10
+	definitionTime  = 4
+	maxSegment      = 512 << 20
+)
 
 // pruneEvery bounds how often commits look for segments to drop.
 const pruneEvery = 10 * time.Second
@@ -21,6 +41,8 @@ const pruneEvery = 10 * time.Second
 type activeSegment struct {
 	segmentHeader
 	size int64
+	// definitions is what the definitions in it count; see definitionShare.
+	definitions int64
 	// file is nil while nothing was written since the last flush.
 	file File
 	// retired are files of completed segments, to be synced and closed by the next flush.
@@ -60,10 +82,13 @@ func (l *Log) commitLocked(a *appender) error {
 		return ErrClosed
 	}
 	now := l.o.Now()
+	if now.Sub(a.started) > maxOpen {
+		return errOpenTooLong
+	}
 	err := l.write(a, now)
 	if err != nil {
 		l.counts.failed(err)
-		l.o.Logger.Warn("write to the WAL is repeated or given up", zap.String("path", l.dir), zap.Error(err))
+		l.o.Logger.Warn("WAL write failed; retrying if possible", zap.String("path", l.dir), zap.Error(err))
 		if l.makeRoom(err) {
 			err = l.write(a, now)
 		}
@@ -71,19 +96,21 @@ func (l *Log) commitLocked(a *appender) error {
 			return err
 		}
 	}
+	l.forgetSeries(now)
 	if now.Sub(l.lastPrune) >= pruneEvery {
 		l.lastPrune = now
-		l.prune(now, false)
+		l.prune(now)
 	}
 	l.syncer.mark(l)
 	return nil
 }
 
-// makeRoom prepares a second attempt after a failed write and says whether there should be one. On a full disk it drops what every
-// endpoint has acknowledged, even if that is younger than MinAge. On any other error the next attempt gets a new file.
+// makeRoom prepares a second attempt after a failed write and says whether there should be one. On
+// a full disk it drops what every endpoint has acknowledged. On any other error the next attempt
+// gets a new file.
 func (l *Log) makeRoom(err error) bool {
 	if isNoSpace(err) {
-		return l.prune(l.o.Now(), true) > 0
+		return l.prune(l.o.Now()) > 0
 	}
 	if l.active.size > segmentHeaderSize {
 		l.complete()
@@ -96,17 +123,22 @@ func (l *Log) write(a *appender, now time.Time) error {
 	if err := l.ensureActive(int64(len(a.enc.buf)), now); err != nil {
 		return err
 	}
-	defs := l.syncer.buffer()
-	defer l.syncer.releaseBuffer(defs)
-	l.settle(a, defs, now)
+	defs := &l.definitions
+	l.settle(a, defs)
 	if a.enc.empty() {
 		l.unsettle(a)
 		return nil
 	}
-	record := a.enc.buf
-	if len(*defs) > 0 {
-		*defs = append(*defs, record[recordHeaderSize:]...)
-		record = *defs
+	record, block, counted := a.enc.buf, 0, 0
+	if len(defs.raw) > 0 {
+		buf := l.syncer.buffer()
+		defer l.syncer.releaseBuffer(buf)
+		*buf = defs.appendTo(append((*buf)[:0], record[:recordHeaderSize]...))
+		block = len(*buf) - recordHeaderSize
+		counted = max(block, len(defs.raw)/definitionTime)
+		*buf = append(*buf, record[recordHeaderSize:]...)
+		record = *buf
+		*defs = definitions{} // the next ones are far away
 	}
 	if len(record)-recordHeaderSize > maxPayload {
 		l.unsettle(a)
@@ -116,10 +148,11 @@ func (l *Log) write(a *appender, now time.Time) error {
 		length:   uint32(len(record) - recordHeaderSize),
 		seq:      l.end.Seq,
 		samples:  a.enc.samples,
+		flags:    flagVersion2,
 		base:     a.enc.base,
 		checksum: checksum(record[recordHeaderSize:]),
 	}
-	if len(*defs) > 0 {
+	if block > 0 {
 		h.flags |= flagDefinitions
 	}
 	h.put(record, l.active.salt)
@@ -127,75 +160,17 @@ func (l *Log) write(a *appender, now time.Time) error {
 		l.unsettle(a)
 		return err
 	}
+	l.tail.append(l.active.number, l.active.size, record)
 	l.active.size += int64(len(record))
+	l.active.definitions += int64(counted)
 	l.extend(Position{Segment: l.active.number, Offset: l.active.size, Seq: h.end()}, now)
-	l.counts.committed(a.enc.samples, a.exemplars, len(record))
-	l.confirm(a)
+	l.counts.committed(a.enc.samples, len(a.exemplars), len(record))
+	l.confirm(a, now)
 	return nil
 }
 
-// settle finds out what only the order of commits decides: which series this segment has yet to define (to buf, behind room for a header),
-// and which samples another appender's commit has overtaken; those leave the batch.
-func (l *Log) settle(a *appender, buf *[]byte, now time.Time) {
-	l.seriesMu.Lock()
-	defer l.seriesMu.Unlock()
-	var overtaken map[uint64]int64
-	for i := range a.pending {
-		if p := &a.pending[i]; p.sample.t <= p.series.committed {
-			if overtaken == nil {
-				overtaken = map[uint64]int64{}
-			}
-			overtaken[p.series.ref] = p.series.committed
-		}
-	}
-	if overtaken != nil {
-		l.counts.overtaken(a.dropOvertaken(overtaken))
-	}
-	used := uint32(now.Unix())
-	b := (*buf)[:0]
-	var last *metadata.Metadata
-	for i := range a.pending {
-		s := a.pending[i].series
-		s.used = used
-		defined := s.segment == l.active.number
-		if defined && !s.metadataChanged {
-			continue
-		}
-		if len(b) == 0 {
-			b = append(b, make([]byte, recordHeaderSize)...)
-		}
-		if !defined {
-			b = appendSeries(b, s.ref, s.labels)
-		}
-		if s.metadata != nil {
-			b = appendMetadata(b, s.ref, s.metadata, last)
-			last = s.metadata
-		}
-		s.segment, s.metadataChanged = l.active.number, false
-	}
-	*buf = b
-}
-
-// unsettle makes the next commit define the series again, because this one failed.
-func (l *Log) unsettle(a *appender) {
-	l.seriesMu.Lock()
-	defer l.seriesMu.Unlock()
-	for i := range a.pending {
-		a.pending[i].series.segment = 0
-	}
-}
-
-func (l *Log) confirm(a *appender) {
-	l.seriesMu.Lock()
-	defer l.seriesMu.Unlock()
-	for i := range a.pending {
-		p := &a.pending[i]
-		p.series.committed = max(p.series.committed, p.sample.t)
-	}
-}
-
-// writeActive writes a record at the end of the active segment. If that fails, nothing of it stays, or the segment is completed where
-// it was good.
+// writeActive writes a record at the end of the active segment. If that fails, nothing of it stays,
+// or the segment is completed where it was good.
 func (l *Log) writeActive(record []byte) error {
 	f := l.active.file
 	n, err := f.WriteAt(record, l.active.size)
@@ -220,7 +195,7 @@ func (l *Log) writeActive(record []byte) error {
 func (l *Log) ensureActive(n int64, now time.Time) error {
 	s, segmentAge := &l.active, l.keep.Load().SegmentAge
 	if s.number != 0 && s.size > segmentHeaderSize &&
-		(s.size+n > l.segmentBytes() || segmentAge > 0 && now.Sub(s.created) >= segmentAge) {
+		(l.full(n) || segmentAge > 0 && now.Sub(s.created) >= segmentAge) {
 		l.complete()
 	}
 	if s.number != 0 && s.file == nil {
@@ -230,6 +205,30 @@ func (l *Log) ensureActive(n int64, now time.Time) error {
 		return nil
 	}
 	return l.startSegment(now)
+}
+
+// full says whether the active segment is complete before n more bytes.
+func (l *Log) full(n int64) bool {
+	size, least, most := l.active.size, int64(DefaultSegmentBytes), int64(maxSegment)
+	if l.o.SegmentBytes > 0 {
+		least, most = l.o.SegmentBytes, l.o.SegmentBytes
+	}
+	if limit := l.keep.Load().MaxBytes; limit > 0 {
+		most = min(most, max(limit/4, 1)) // so that the cap drops a part of the log, not all
+	}
+	if size+n > most {
+		return true
+	}
+	return size >= least && size >= definitionShare*l.nextDefinitions()
+}
+
+// nextDefinitions estimates what the definitions of the next segment would count: those of the
+// series that are alive.
+func (l *Log) nextDefinitions() int64 {
+	l.seriesMu.Lock()
+	defer l.seriesMu.Unlock()
+	defined := int64(max(l.table.lastNumber, 1))
+	return l.active.definitions * min(int64(l.table.known), defined) / defined
 }
 
 // reopenActive opens the active segment again after a flush closed it. If it is not as it was left, it is completed.
@@ -251,15 +250,17 @@ func (l *Log) complete() {
 		l.active.retired = append(l.active.retired, l.active.file)
 		l.syncer.mark(l)
 	}
+	if l.active.number != 0 {
+		l.seriesMu.Lock()
+		l.table.turn()
+		l.seriesMu.Unlock()
+	}
 	l.active = activeSegment{retired: l.active.retired, syncDir: l.active.syncDir}
 }
 
 // startSegment creates the next segment, whose header carries Seq on even if all before it are dropped.
 func (l *Log) startSegment(now time.Time) error {
-	h := segmentHeader{number: l.nextSegment, incarnation: l.incarnation, firstSeq: l.end.Seq, created: now, salt: newSalt()}
-	if h.incarnation == 0 {
-		h.incarnation = h.number
-	}
+	h := segmentHeader{number: l.nextSegment, firstSeq: l.end.Seq, created: now, salt: newSalt()}
 	s := segment{number: h.number, firstSeq: h.firstSeq, end: segmentHeaderSize, lastWrite: now}
 	f, err := l.fs.OpenFile(l.path(s), os.O_WRONLY|os.O_CREATE|os.O_EXCL)
 	if err != nil {
@@ -273,25 +274,25 @@ func (l *Log) startSegment(now time.Time) error {
 		err = errors.New("short write")
 	}
 	if err == nil && l.o.Sync == SyncEachCommit {
-		err = l.fs.SyncDir(l.dir)
+		err = l.syncNames()
 	}
 	if err != nil {
 		return errors.Join(fmt.Errorf("write header of segment %d: %w", h.number, err), f.Close(), l.fs.Remove(l.path(s)))
 	}
 	l.active.segmentHeader, l.active.size, l.active.file, l.active.syncDir = h, segmentHeaderSize, f, true
-	l.incarnation = h.incarnation
 	l.nextSegment = h.number + 1
 	l.add(s)
-	l.forgetSeries(now)
 	l.lastPrune = time.Time{} // a segment was completed: look soon
 	return nil
 }
 
-// forgetSeries keeps the table to what is in use.
+// forgetSeries keeps the table to what is in use. It needs writeMu.
 func (l *Log) forgetSeries(now time.Time) {
+	if now.Sub(l.lastForget) < forgetEvery {
+		return
+	}
+	l.lastForget = now
 	l.seriesMu.Lock()
 	defer l.seriesMu.Unlock()
-	if l.active.number > 2 {
-		l.table.forget(l.active.number-2, uint32(now.Add(-forgetAfter).Unix()))
-	}
+	l.table.forget(uint32(now.Add(-forgetAfter).Unix()))
 }

@@ -29,7 +29,7 @@ func TestAppendersAReaderAndPruningShareALog(t *testing.T) {
 			for ts := range int64(commits) {
 				app := l.AppenderV2(t.Context())
 				for i := range perCommit {
-					if _, err := app.Append(0, series(a*perCommit+i), 0, ts, float64(ts), nil, nil, noOptions); err != nil {
+					if _, err := app.Append(0, metric(a*perCommit+i), 0, ts, float64(ts), nil, nil, noOptions); err != nil {
 						t.Error(err)
 					}
 				}
@@ -54,7 +54,7 @@ func TestAppendersAReaderAndPruningShareALog(t *testing.T) {
 			}
 		}
 	}()
-	v := new(waltest.Recorder)
+	v := waltest.NewRecorder(l)
 	r := l.NewReader(l.Begin())
 	for got := 0; got < appenders*commits*perCommit; {
 		rec, err := r.Next(v)

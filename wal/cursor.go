@@ -1,11 +1,13 @@
 package wal
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -14,20 +16,29 @@ import (
 	"go.uber.org/zap"
 )
 
-// A cursor file is named after a hash of its id. It has two slots, at 0 and at 512, so that no sector holds both, and the id
-// at 1024. A save overwrites the older slot in place: whatever is torn, the other one is good.
+// A cursor file is named after a hash of its id. It has two slots, at 0 and at 512, so that no
+// sector holds both, and the id at 1024. A save overwrites the older slot in place: whatever is
+// torn, the other one is good.
 //
-//	slot: magic u32, checksum u32 of what follows and of the id, generation u64, segment u64, offset i64, Seq u64
+//	slot: magic u32, checksum u32 of what follows and of the id, generation u64, segment u64, offset i64, Seq u64,
+//	      length u32 of the progress, progress
 //	id:   length u32, checksum u32, bytes
 //
-// Slots are not synced when they are saved: a cursor that is behind after a power loss costs a repetition, not a sample.
+// Slots are not synced when they are saved: a cursor that is behind after a power loss costs a
+// repetition, not a sample.
 const (
-	cursorMagic    = 0x52_43_57_52 // "RWCR"
-	cursorSlotSize = 40
-	cursorSlotGap  = 512
-	cursorIDPlace  = 2 * cursorSlotGap
-	maxCursorID    = 64 << 10
-	cursorSuffix   = ".cursor"
+	cursorMagic    = 0x53_43_57_52 // "RWCS"
+	cursorSlotSize = 44            // without the progress
+	// Slots of an earlier version end before the progress.
+	oldCursorMagic    = 0x52_43_57_52 // "RWCR"
+	oldCursorSlotSize = 40
+	cursorSlotGap     = 512
+	cursorIDPlace     = 2 * cursorSlotGap
+	maxCursorID       = 64 << 10
+	cursorSuffix      = ".cursor"
+
+	// MaxProgress is how many bytes of progress a cursor can carry: a slot must not reach into the other.
+	MaxProgress = 400
 )
 
 // cursor is guarded by Log.cursorMu.
@@ -35,6 +46,7 @@ type cursor struct {
 	id         string // "" if it can't be read from the file
 	name       string // of the file
 	pos        Position
+	progress   []byte // replaced, never written into
 	generation uint64 // of the newest slot; the slot is generation modulo 2
 	dirty      bool   // pos is newer than the file
 	incomplete bool   // the file does not exist, or is damaged, and has to be written as a whole
@@ -52,9 +64,10 @@ func cursorName(id string) string {
 	return hex.EncodeToString(sum[:16]) + cursorSuffix
 }
 
-// Cursor returns the saved position of id. If it was never saved, known is false and pos is Begin: an endpoint that is new should save the position it starts
-// from at once, because retention waits only for cursors that it knows. A damaged cursor is known and at Begin: better to
-// send again than to lose.
+// Cursor returns the saved position of id. If it was never saved, known is false and pos is Begin:
+// an endpoint that is new should save the position it starts from at once, because retention waits
+// only for cursors that it knows. A damaged cursor is known and at Begin: better to send again than
+// to lose.
 func (l *Log) Cursor(id string) (pos Position, known bool, err error) {
 	l.cursorMu.Lock()
 	defer l.cursorMu.Unlock()
@@ -80,33 +93,59 @@ func (l *Log) Cursors() []Cursor {
 	return all
 }
 
-// SaveCursor makes p the position of id: what lies before p may be dropped. It is cheap: the first save of an id is durable when it returns, later ones are within the
-// Syncer's interval and at Close. The error is one of the first save, ErrClosed, or says that p is not in the log.
+// SaveCursor makes p the position of id: what lies before p may be dropped. It is cheap: the first
+// save of an id is durable when it returns, later ones are within the Syncer's interval and at
+// Close. The error is one of the first save, ErrClosed, or says that p is not in the log.
 func (l *Log) SaveCursor(id string, p Position) error {
+	return l.saveCursor(id, p, nil, false)
+}
+
+// SaveProgress is SaveCursor with up to MaxProgress bytes that say what behind p is done already.
+// Both survive a kill of the process when it returns; a loss of power takes them back by as much as
+// the Syncer's interval. SaveCursor clears the progress.
+func (l *Log) SaveProgress(id string, p Position, progress []byte) error {
+	if len(progress) > MaxProgress {
+		return fmt.Errorf("save cursor %q: %d bytes of progress, at most %d are possible", id, len(progress), MaxProgress)
+	}
+	return l.saveCursor(id, p, progress, true)
+}
+
+// Progress returns what SaveProgress saved last for id; nil if there is nothing.
+func (l *Log) Progress(id string) []byte {
+	l.cursorMu.Lock()
+	defer l.cursorMu.Unlock()
+	if c := l.cursors[cursorName(id)]; c != nil {
+		return c.progress
+	}
+	return nil
+}
+
+// saveCursor writes the cursor now, or marks it for the next flush.
+func (l *Log) saveCursor(id string, p Position, progress []byte, now bool) error {
 	if l.closed.Load() {
 		return fmt.Errorf("save cursor %q: %w", id, ErrClosed)
 	}
 	if end := l.End(); p.Seq > end.Seq || p.Segment > end.Segment {
 		return fmt.Errorf("save cursor %q: position %+v is behind the end of the log %+v", id, p, end)
 	}
-	before, err := l.setCursor(id, p)
+	before, err := l.setCursor(id, p, progress, now)
 	if err != nil {
 		return fmt.Errorf("save cursor %q: %w", id, err)
 	}
 	l.syncer.mark(l)
 	if p.Segment > before.Segment {
-		l.prune(l.o.Now(), false)
+		l.prune(l.o.Now())
 	}
 	return nil
 }
 
-func (l *Log) setCursor(id string, p Position) (before Position, err error) {
+func (l *Log) setCursor(id string, p Position, progress []byte, now bool) (before Position, err error) {
 	l.cursorMu.Lock()
 	defer l.cursorMu.Unlock()
 	name := cursorName(id)
 	c := l.cursors[name]
 	if c == nil {
-		c = &cursor{id: id, name: name, pos: p, incomplete: true}
+		c = &cursor{id: id, name: name, pos: p, progress: bytes.Clone(progress), incomplete: true}
 		if err := l.writeCursor(c); err != nil {
 			return p, err
 		}
@@ -115,13 +154,19 @@ func (l *Log) setCursor(id string, p Position) (before Position, err error) {
 	}
 	before = c.pos
 	c.id = id
-	if p != before {
-		c.pos, c.dirty = p, true
+	if p == before && bytes.Equal(progress, c.progress) && (!now || !c.dirty) {
+		return before, nil
+	}
+	c.pos, c.progress, c.dirty = p, bytes.Clone(progress), true
+	if now {
+		// What fails here is dirty, and is tried again by the next flush.
+		return before, l.writeCursor(c)
 	}
 	return before, nil
 }
 
-// RemoveCursor forgets a cursor and deletes its file: retention does not wait for it any longer. It is no error if there is none.
+// RemoveCursor forgets a cursor and deletes its file: retention does not wait for it any longer. It
+// is no error if there is none.
 func (l *Log) RemoveCursor(id string) error {
 	l.cursorMu.Lock()
 	defer l.cursorMu.Unlock()
@@ -134,6 +179,29 @@ func (l *Log) RemoveCursor(id string) error {
 	}
 	delete(l.cursors, name)
 	return nil
+}
+
+// KeepCursors removes all cursors but those of ids, also those whose id can't be read: nobody else
+// could, and they would hold the log back for ever.
+func (l *Log) KeepCursors(ids ...string) error {
+	l.cursorMu.Lock()
+	defer l.cursorMu.Unlock()
+	kept := map[string]bool{}
+	for _, id := range ids {
+		kept[cursorName(id)] = true
+	}
+	var problems []error
+	for name := range l.cursors {
+		if kept[name] {
+			continue
+		}
+		if err := l.fs.Remove(filepath.Join(l.dir, name)); err != nil && !errors.Is(err, os.ErrNotExist) {
+			problems = append(problems, fmt.Errorf("remove cursor: %w", err))
+			continue
+		}
+		delete(l.cursors, name)
+	}
+	return errors.Join(problems...)
 }
 
 // flushCursors writes what was saved since the last time. What fails is tried again by the next flush.
@@ -183,31 +251,36 @@ func (l *Log) writeCursor(c *cursor) error {
 }
 
 func (c *cursor) slot(generation uint64) []byte {
-	b := make([]byte, cursorSlotSize)
+	b := make([]byte, cursorSlotSize, cursorSlotSize+len(c.progress))
 	binary.LittleEndian.PutUint32(b, cursorMagic)
 	binary.LittleEndian.PutUint64(b[8:], generation)
 	binary.LittleEndian.PutUint64(b[16:], c.pos.Segment)
 	binary.LittleEndian.PutUint64(b[24:], uint64(c.pos.Offset))
 	binary.LittleEndian.PutUint64(b[32:], c.pos.Seq)
+	binary.LittleEndian.PutUint32(b[40:], uint32(len(c.progress)))
+	b = append(b, c.progress...)
 	binary.LittleEndian.PutUint32(b[4:], slotChecksum(b, c.id))
 	return b
 }
 
 func slotChecksum(slot []byte, id string) uint32 {
-	return checksum(append(slices.Clone(slot[8:cursorSlotSize]), id...))
+	return checksum(append(slices.Clone(slot[8:]), id...))
 }
 
-// recoverCursor reads a cursor file when the log is opened. A cursor that can't be read is known without a position.
-func (l *Log) recoverCursor(name string) {
+// recoverCursor reads a cursor file when the log is opened. A cursor that is damaged is known
+// without a position. An error of the file system is no damage.
+func (l *Log) recoverCursor(name string) error {
 	c := &cursor{name: name, damaged: true, incomplete: true}
-	l.cursors[name] = c
 	b, err := l.readSmall(filepath.Join(l.dir, name))
-	if err == nil {
-		c.parse(b)
+	if err != nil {
+		return fmt.Errorf("read cursor: %w", err)
 	}
+	c.parse(b)
 	if c.damaged {
-		l.o.Logger.Warn("cursor is damaged; what is in the log is sent again", zap.String("path", name), zap.Error(err))
+		l.o.Logger.Warn("cursor is damaged; what is in the log is sent again", zap.String("path", name))
 	}
+	l.cursors[name] = c
+	return nil
 }
 
 func (l *Log) readSmall(name string) ([]byte, error) {
@@ -222,7 +295,7 @@ func (l *Log) readSmall(name string) ([]byte, error) {
 	}
 	b := make([]byte, min(size, cursorIDPlace+8+maxCursorID))
 	n, err := f.ReadAt(b, 0)
-	if n == len(b) {
+	if n == len(b) || errors.Is(err, io.EOF) {
 		err = nil
 	}
 	return b[:n], err
@@ -232,24 +305,44 @@ func (c *cursor) parse(b []byte) {
 	if len(b) < cursorIDPlace+8 {
 		return
 	}
-	id := b[cursorIDPlace+8:]
-	if uint64(binary.LittleEndian.Uint32(b[cursorIDPlace:])) != uint64(len(id)) ||
-		binary.LittleEndian.Uint32(b[cursorIDPlace+4:]) != checksum(id) || cursorName(string(id)) != c.name {
+	id, size := b[cursorIDPlace+8:], binary.LittleEndian.Uint32(b[cursorIDPlace:])
+	if uint64(size) > uint64(len(id)) {
+		return
+	}
+	id = id[:size] // what may lie behind is not ours
+	if binary.LittleEndian.Uint32(b[cursorIDPlace+4:]) != checksum(id) || cursorName(string(id)) != c.name {
 		return
 	}
 	c.id, c.incomplete = string(id), false
 	for _, at := range []int{0, cursorSlotGap} {
-		s := b[at:]
-		generation := binary.LittleEndian.Uint64(s[8:])
-		if binary.LittleEndian.Uint32(s) != cursorMagic || binary.LittleEndian.Uint32(s[4:]) != slotChecksum(s, c.id) ||
-			!c.damaged && generation < c.generation {
-			continue
+		c.parseSlot(b[at:])
+	}
+}
+
+// parseSlot takes a slot, if it is good and no newer one was taken before.
+func (c *cursor) parseSlot(b []byte) {
+	size := oldCursorSlotSize
+	if binary.LittleEndian.Uint32(b) == cursorMagic {
+		progress := binary.LittleEndian.Uint32(b[oldCursorSlotSize:])
+		if progress > MaxProgress {
+			return
 		}
-		c.generation, c.damaged = generation, false
-		c.pos = Position{
-			Segment: binary.LittleEndian.Uint64(s[16:]),
-			Offset:  int64(binary.LittleEndian.Uint64(s[24:])),
-			Seq:     binary.LittleEndian.Uint64(s[32:]),
-		}
+		size = cursorSlotSize + int(progress)
+	} else if binary.LittleEndian.Uint32(b) != oldCursorMagic {
+		return
+	}
+	s := b[:size]
+	generation := binary.LittleEndian.Uint64(s[8:])
+	if binary.LittleEndian.Uint32(s[4:]) != slotChecksum(s, c.id) || !c.damaged && generation < c.generation {
+		return
+	}
+	c.generation, c.damaged, c.progress = generation, false, nil
+	if size > cursorSlotSize {
+		c.progress = bytes.Clone(s[cursorSlotSize:])
+	}
+	c.pos = Position{
+		Segment: binary.LittleEndian.Uint64(s[16:]),
+		Offset:  int64(binary.LittleEndian.Uint64(s[24:])),
+		Seq:     binary.LittleEndian.Uint64(s[32:]),
 	}
 }

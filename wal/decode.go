@@ -5,43 +5,53 @@ import (
 	"math"
 	"unsafe"
 
-	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/exemplar"
 	"github.com/prometheus/prometheus/model/histogram"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/model/metadata"
+
+	"github.com/ringmaster-agent/ringmaster/series"
 )
 
-// Visitor takes the content of one record. References are stable while the Log is open: a Series call defines one, and is
-// repeated with the same labels in each segment that uses the series and when a Reader starts in the middle of a segment.
-// Arguments other than labels and strings live only for the duration of the call. Times are in milliseconds.
+// Visitor takes the content of one record. A reference is one of the log's Book, and is held by the
+// reader at least until the next call of Next. Series says that the reader has met the definition
+// of a series: it comes before the first sample of the series in each segment, and may come again
+// after a Seek. Arguments other than strings and exemplar labels live only for the duration of the
+// call. Times are in milliseconds.
 type Visitor interface {
-	Series(ref uint64, ls labels.Labels)
+	// Record comes before the items of a record, with the number of samples committed before its
+	// first one.
+	Record(first uint64)
+	Series(ref series.Ref)
 	// Float is a sample of a counter, gauge or any other float. startTime is 0 if unknown.
-	Float(ref uint64, startTime, t int64, v float64)
-	Histogram(ref uint64, startTime, t int64, h *histogram.Histogram)
-	FloatHistogram(ref uint64, startTime, t int64, h *histogram.FloatHistogram)
-	Exemplar(ref uint64, e exemplar.Exemplar)
-	Metadata(ref uint64, m metadata.Metadata)
+	Float(ref series.Ref, startTime, t int64, v float64)
+	Histogram(ref series.Ref, startTime, t int64, h *histogram.Histogram)
+	FloatHistogram(ref series.Ref, startTime, t int64, h *histogram.FloatHistogram)
+	Exemplar(ref series.Ref, e exemplar.Exemplar)
+	Metadata(ref series.Ref, m metadata.Metadata)
 }
 
-// decoder gives the items of payloads to a Visitor. It is as untrusting of its input as if there was no checksum.
+// decoder gives the items of payloads to a Visitor. It is as untrusting of its input as if there
+// was no checksum.
 type decoder struct {
-	// incarnation is what references are read under.
-	incarnation uint64
-	// known are the references that may be used. nil means all: the segment is undamaged up to here, so all are defined.
-	known map[uint64]struct{}
+	// refs says which series numbers are. nil: the numbers are delivered as they are.
+	refs *refTable
 
 	builder  labels.ScratchBuilder
 	scratch  histogramScratch
 	metadata metadata.Metadata // the last in this record
+	raw      []byte
 }
 
-// record delivers a whole payload and returns how many samples were. Fewer than h.samples means that series were not known or
-// that the payload is malformed.
+// record delivers a whole payload and returns how many samples were. Fewer than h.samples means
+// that series were not known or that the payload is malformed.
 func (d *decoder) record(h recordHeader, payload []byte, v Visitor) (samples int) {
-	b := input{b: payload}
-	lastRef, left := uint64(0), h.samples
+	items, ok := d.definitions(h, payload, v)
+	if !ok {
+		return 0
+	}
+	b := input{b: items}
+	last, left := uint64(0), h.samples
 	for len(b.b) > 0 {
 		tag := b.b[0]
 		switch {
@@ -52,16 +62,14 @@ func (d *decoder) record(h recordHeader, payload []byte, v Visitor) (samples int
 			left--
 			b.b = b.b[1:]
 			var ok bool
-			if lastRef, ok = d.sample(&b, tag, lastRef, h.base, v); ok {
+			if last, ok = d.sample(&b, tag, last, h.base, v); ok {
 				samples++
 			}
 		case tag == tagExemplar:
 			b.b = b.b[1:]
-			d.exemplar(&b, lastRef, h.base, v)
+			d.exemplar(&b, last, h.base, v)
 		default:
-			if !d.definition(&b, v) {
-				return samples
-			}
+			return samples
 		}
 		if b.bad {
 			return samples
@@ -70,23 +78,16 @@ func (d *decoder) record(h recordHeader, payload []byte, v Visitor) (samples int
 	return samples
 }
 
-// definitions delivers only the definitions at the start of a payload. v may be nil.
-func (d *decoder) definitions(payload []byte, v Visitor) {
-	b := input{b: payload}
-	for d.definition(&b, v) {
-	}
-}
-
 // sample decodes one sample behind its tag. ok means it was delivered.
-func (d *decoder) sample(b *input, tag byte, lastRef uint64, base int64, v Visitor) (ref uint64, ok bool) {
+func (d *decoder) sample(b *input, tag byte, last uint64, base int64, v Visitor) (number uint64, ok bool) {
 	flags := tag
 	if tag >= 0x80 {
 		flags = b.byte()
 	}
-	ref, t, startTime := lastRef+1, base, int64(0)
+	number, t, startTime := last+1, base, int64(0)
 	if flags&placeMask != placeNext|placeBase {
 		if flags&placeNext == 0 {
-			ref += uint64(b.varint())
+			number += uint64(b.varint())
 		}
 		if flags&placeBase == 0 {
 			t += b.varint()
@@ -95,71 +96,31 @@ func (d *decoder) sample(b *input, tag byte, lastRef uint64, base int64, v Visit
 			startTime = t - b.varint()
 		}
 	}
-	visible, deliver := d.visible(ref)
+	ref, deliver := d.ref(number)
 	switch tag {
 	case tagHistogram:
 		if h := d.scratch.decode(b); deliver && !b.bad {
-			v.Histogram(visible, startTime, t, h)
+			v.Histogram(ref, startTime, t, h)
 		}
 	case tagFloatHistogram:
 		if h := d.scratch.decodeFloat(b); deliver && !b.bad {
-			v.FloatHistogram(visible, startTime, t, h)
+			v.FloatHistogram(ref, startTime, t, h)
 		}
 	default:
 		if x := b.trimmed(tag & 0x0f); deliver && !b.bad {
-			v.Float(visible, startTime, t, x)
+			v.Float(ref, startTime, t, x)
 		}
 	}
-	return ref, deliver && !b.bad
+	return number, deliver && !b.bad
 }
 
-func (d *decoder) exemplar(b *input, lastRef uint64, base int64, v Visitor) {
-	ref := lastRef + uint64(b.varint())
+func (d *decoder) exemplar(b *input, last uint64, base int64, v Visitor) {
+	number := last + uint64(b.varint())
 	e := exemplar.Exemplar{HasTs: b.byte()&1 != 0, Ts: base + b.varint(), Value: math.Float64frombits(b.uint64())}
 	e.Labels = d.labels(b)
-	if visible, deliver := d.visible(ref); deliver && !b.bad {
-		v.Exemplar(visible, e)
+	if ref, deliver := d.ref(number); deliver && !b.bad {
+		v.Exemplar(ref, e)
 	}
-}
-
-// definition decodes one definition. It returns false if there is none or it is malformed, and consumes nothing then.
-func (d *decoder) definition(in *input, v Visitor) bool {
-	b := *in
-	tag := b.byte()
-	if b.bad || tag < tagSeries || tag > tagMetadataAgain {
-		return false
-	}
-	ref := b.uvarint()
-	visible := d.incarnation<<refBits | ref
-	if ref>>refBits != 0 {
-		return false
-	}
-	switch tag {
-	case tagSeries:
-		ls := d.labels(&b)
-		if b.bad {
-			return false
-		}
-		if d.known != nil {
-			d.known[ref] = struct{}{}
-		}
-		if v != nil {
-			v.Series(visible, ls)
-		}
-	case tagMetadata:
-		m := metadata.Metadata{Type: model.MetricType(b.copy()), Unit: b.copy(), Help: b.copy()}
-		if b.bad {
-			return false
-		}
-		d.metadata = m
-		fallthrough
-	case tagMetadataAgain:
-		if v != nil && !b.bad && d.knows(ref) {
-			v.Metadata(visible, d.metadata)
-		}
-	}
-	*in = b
-	return !b.bad
 }
 
 func (d *decoder) labels(b *input) labels.Labels {
@@ -175,19 +136,16 @@ func (d *decoder) labels(b *input) labels.Labels {
 	return d.builder.Labels()
 }
 
-func (d *decoder) visible(ref uint64) (visible uint64, deliver bool) {
-	return d.incarnation<<refBits | ref, ref>>refBits == 0 && d.knows(ref)
-}
-
-func (d *decoder) knows(ref uint64) bool {
-	if d.known == nil {
-		return true
+func (d *decoder) ref(number uint64) (r series.Ref, deliver bool) {
+	if d.refs == nil {
+		return series.Ref(number), true
 	}
-	_, ok := d.known[ref]
-	return ok
+	r = d.refs.get(number)
+	return r, r != 0
 }
 
-// input is a byte slice that is consumed from the front. Reading more than there is, or nonsense, sets bad and empties it.
+// input is a byte slice that is consumed from the front. Reading more than there is, or nonsense,
+// sets bad and empties it.
 type input struct {
 	b   []byte
 	bad bool

@@ -3,62 +3,96 @@ package wal
 import (
 	"errors"
 	"fmt"
+	"path/filepath"
 
 	"go.uber.org/zap"
 )
 
-// flush makes durable what was written so far and closes the files. Errors are counted and logged: data that a later commit can't repair, and cursors
-// that are tried again.
-func (l *Log) flush() {
-	l.flushMu.Lock()
-	defer l.flushMu.Unlock()
-	l.marked.Store(false)
-	if l.closed.Load() {
-		return
-	}
-	if err := l.flushLocked(); err != nil {
-		l.counts.failed(err)
-		l.o.Logger.Warn("WAL could not be made durable", zap.String("path", l.dir), zap.Error(err))
-	}
+// unsynced is what a flush of one log has to make durable. Files are closed afterwards.
+type unsynced struct {
+	log *Log
+	// active is the file of segment number, which goes on; retired are those of completed ones.
+	active  File
+	number  uint64
+	retired []File
+	// names says that there are new names in the directory.
+	names bool
 }
 
-func (l *Log) flushLocked() error {
+// detach takes what was written so far. It needs flushMu, which is held until finish.
+func (l *Log) detach() unsynced {
 	l.writeMu.Lock()
-	active, retired, syncDir := l.active.file, l.active.retired, l.active.syncDir
-	number := l.active.number
+	defer l.writeMu.Unlock()
+	u := unsynced{log: l, active: l.active.file, number: l.active.number, retired: l.active.retired, names: l.active.syncDir}
 	l.active.file, l.active.retired, l.active.syncDir = nil, nil, false
-	l.writeMu.Unlock()
+	return u
+}
 
-	err := l.syncAndClose(active)
+// nothing says that there is nothing to be made durable.
+func (u *unsynced) nothing() bool { return u.active == nil && len(u.retired) == 0 && !u.names }
+
+// finish makes durable what is not yet, closes the files and writes the cursors.
+func (u *unsynced) finish(durable bool) error {
+	l := u.log
+	durable = durable || l.o.Sync == SyncNever
+	err := u.close(u.active, durable)
 	if err != nil {
 		// The kernel reports a failed write-back once and forgets it. Nothing more goes to this file.
 		l.writeMu.Lock()
-		if l.active.number == number {
+		if l.active.number == u.number {
 			l.complete()
 		}
 		l.writeMu.Unlock()
 	}
-	for _, f := range retired {
-		err = errors.Join(err, l.syncAndClose(f))
+	for _, f := range u.retired {
+		err = errors.Join(err, u.close(f, durable))
 	}
-	if syncDir && l.o.Sync != SyncNever {
-		if derr := l.fs.SyncDir(l.dir); derr != nil {
-			err = errors.Join(err, fmt.Errorf("sync directory: %w", derr))
-		}
+	if u.names && !durable {
+		err = errors.Join(err, l.syncNames())
 	}
 	return errors.Join(err, l.flushCursors())
 }
 
-func (l *Log) syncAndClose(f File) error {
+func (u *unsynced) close(f File, durable bool) error {
 	if f == nil {
 		return nil
 	}
 	var err error
-	if l.o.Sync != SyncNever {
+	if !durable {
 		err = f.Sync()
 	}
 	if err = errors.Join(err, f.Close()); err != nil {
 		return fmt.Errorf("sync segment: %w", err)
 	}
 	return nil
+}
+
+// syncNames makes the names in the directory durable, and once that of the directory itself.
+func (l *Log) syncNames() error {
+	if err := l.fs.SyncDir(l.dir); err != nil {
+		return fmt.Errorf("sync directory: %w", err)
+	}
+	if l.named.Load() {
+		return nil
+	}
+	if err := l.fs.SyncDir(filepath.Dir(l.dir)); err != nil {
+		return fmt.Errorf("sync directory of logs: %w", err)
+	}
+	l.named.Store(true)
+	return nil
+}
+
+// flushed notes what became of a flush by the syncer. Errors are counted and logged: they are about
+// data that a later commit can't repair, and cursors that are tried again.
+func (l *Log) flushed(err error) {
+	if err != nil {
+		l.counts.failed(err)
+		l.o.Logger.Warn("WAL could not be made durable", zap.String("path", l.dir), zap.Error(err))
+	}
+}
+
+// flushLocked makes everything durable. It needs flushMu.
+func (l *Log) flushLocked() error {
+	u := l.detach()
+	return u.finish(false)
 }

@@ -9,49 +9,66 @@ import (
 	"time"
 )
 
-// A segment is a file named "<number>-<first Seq>.seg", both decimal: the directory listing alone says what is there. It
-// starts with a header of 48 bytes, followed by records without padding. Fixed-size numbers are little-endian, "uvarint" and
-// "varint" (zigzag) are those of encoding/binary, a string is its length as uvarint and its bytes. Checksums are CRC-32C.
+// A segment is a file named "<number>-<first Seq>.seg", both decimal: the directory listing alone
+// says what is there. It starts with a header of 48 bytes, followed by records without padding.
+// Fixed-size numbers are little-endian, "uvarint" and "varint" (zigzag) are those of
+// encoding/binary, a string is its length as uvarint and its bytes. Checksums are CRC-32C.
 //
 //	segment header            record header
 //	 0 magic       u32         0 magic          u32
 //	 4 version     u16         4 payload length u32
 //	 6 reserved    u16         8 Seq            u64  samples committed before this record, ever
 //	 8 number      u64        16 samples        u32  floats and histograms in the record
-//	16 incarnation u64        20 flags          u32  bit 0: starts with definitions
+//	16 reserved    u64        20 flags          u32  bit 0: has definitions; bit 1: of version 2
 //	24 first Seq   u64        24 base time      i64  ms; times in the payload are relative to it
 //	32 created     i64 ms     32 checksum of the payload
 //	40 salt        u32        36 checksum of bytes 0..35, XOR salt
 //	44 checksum of 0..43      40 payload
 //
-// The record header has a checksum of its own so that Open can hop from header to header without reading payloads, and so that
-// the number of samples in a record with a damaged payload is known. The salt is random per segment: bytes that a target
-// chose (a label value) or that an older file left on the disk can't pass for a record when a reader looks for the next one
-// behind a damaged place. If the segment header is damaged, the salt is found again from the first record whose payload verifies.
+// The record header has a checksum of its own so that Open can hop from header to header without
+// reading payloads, and so that the number of samples in a record with a damaged payload is known.
+// The salt is random per segment: bytes that a target chose (a label value) or that an older file
+// left on the disk can't pass for a record when a reader looks for the next one behind a damaged
+// place. If the segment header is damaged, the salt is found again from the first record whose
+// payload verifies.
 //
-// The incarnation is the number of the first segment its process created. References count from 1 within an incarnation.
+// A series has a number in its segment. Numbers count from 1 and mean one series only.
 //
-// A payload is a sequence of items, each starting with a tag byte. Definitions come first.
+// A payload is the definitions, if there are any, and then a sequence of items that each start with
+// a tag byte. Definitions are uvarint size, uvarint compressed size, and so many bytes: a block of
+// S2, or the definitions as they are if the compressed size is 0. They are a sequence of
 //
-//	0x80 series     uvarint ref, uvarint labels, then name and value strings
-//	0x81 metadata   uvarint ref, strings type, unit, help
-//	0x82 metadata   uvarint ref; the same as the last metadata in this record
+//	0x80 series     place, uvarint size, labels in the form of package series
+//	0x81 metadata   place, strings type, unit, help
+//	0x82 metadata   place; the same as the last metadata in this record
+//	0x86 ended      place; the number does not occur any more
+//
+// where place is varint number - (the last number here + 1). The items are
+//
 //	0x83 histogram  place, content (see histogram.go)
 //	0x84 float histogram, likewise
-//	0x85 exemplar   varint ref - reference of the last sample, byte (1: has a timestamp), varint time - base, value u64, labels
-//	0x00-0x78       float: bits 0-3 n, bits 4-6 place flags, place, then the n first bytes of the value, big-endian; the rest is 0
+//	0x85 exemplar   varint number - that of the last sample, byte (1: has a timestamp), varint time - base,
+//	                value u64, labels: uvarint how many, then name and value strings
+//	0x00-0x78       float: bits 0-3 n, bits 4-6 place flags, place, then the n first bytes of the
+//	                value, big-endian; the rest is 0
 //
-// The place of a sample: flag 0x10 says the reference is that of the last sample plus one, otherwise varint ref - (last + 1);
-// flag 0x20 that the time is the base time, otherwise varint time - base; flag 0x40 that a varint time - start time follows.
-// Tags of histograms are followed by a byte with the place flags.
+// The place of a sample: flag 0x10 says the number is that of the last sample plus one, otherwise
+// varint number - (last + 1); flag 0x20 that the time is the base time, otherwise varint time -
+// base; flag 0x40 that a varint time - start time follows. Tags of histograms are followed by a
+// byte with the place flags.
+//
+// In records of version 1 definitions are not compressed and stand before the items, with uvarint
+// number in place of place; 0x80 has labels as an exemplar has them.
 const (
 	segmentMagic      = 0x47_53_57_52 // "RWSG"
 	recordMagic       = 0xc3_a7_e1_9d // no ASCII, no UTF-8 sequence
-	formatVersion     = 1
+	formatVersion     = 2
+	oldestVersion     = 1
 	segmentHeaderSize = 48
 	recordHeaderSize  = 40
 
 	flagDefinitions = 1 << 0
+	flagVersion2    = 1 << 1
 
 	tagSeries         = 0x80
 	tagMetadata       = 0x81
@@ -59,6 +76,7 @@ const (
 	tagHistogram      = 0x83
 	tagFloatHistogram = 0x84
 	tagExemplar       = 0x85
+	tagEnded          = 0x86
 
 	placeNext  = 0x10
 	placeBase  = 0x20
@@ -66,11 +84,7 @@ const (
 	placeMask  = placeNext | placeBase | placeStart
 
 	// maxPayload bounds one commit. The limits of a scrape are far below it.
-	maxPayload = 1 << 30
-	// refBits is the part of a visible reference that is the reference in the segment; the rest is its incarnation. 2^40
-	// series per process and 2^24 segments per log.
-	refBits = 40
-
+	maxPayload    = 1 << 30
 	segmentSuffix = ".seg"
 )
 
@@ -79,11 +93,10 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 func checksum(b []byte) uint32 { return crc32.Checksum(b, castagnoli) }
 
 type segmentHeader struct {
-	number      uint64
-	incarnation uint64
-	firstSeq    uint64
-	created     time.Time
-	salt        uint32
+	number   uint64
+	firstSeq uint64
+	created  time.Time
+	salt     uint32
 }
 
 func (h segmentHeader) bytes() []byte {
@@ -91,7 +104,6 @@ func (h segmentHeader) bytes() []byte {
 	binary.LittleEndian.PutUint32(b, segmentMagic)
 	binary.LittleEndian.PutUint16(b[4:], formatVersion)
 	binary.LittleEndian.PutUint64(b[8:], h.number)
-	binary.LittleEndian.PutUint64(b[16:], h.incarnation)
 	binary.LittleEndian.PutUint64(b[24:], h.firstSeq)
 	binary.LittleEndian.PutUint64(b[32:], uint64(h.created.UnixMilli()))
 	binary.LittleEndian.PutUint32(b[40:], h.salt)
@@ -102,16 +114,15 @@ func (h segmentHeader) bytes() []byte {
 func parseSegmentHeader(b []byte) (h segmentHeader, ok bool) {
 	if len(b) < segmentHeaderSize ||
 		binary.LittleEndian.Uint32(b) != segmentMagic ||
-		binary.LittleEndian.Uint16(b[4:]) != formatVersion ||
+		binary.LittleEndian.Uint16(b[4:]) > formatVersion || binary.LittleEndian.Uint16(b[4:]) < oldestVersion ||
 		binary.LittleEndian.Uint32(b[44:]) != checksum(b[:44]) {
 		return h, false
 	}
 	return segmentHeader{
-		number:      binary.LittleEndian.Uint64(b[8:]),
-		incarnation: binary.LittleEndian.Uint64(b[16:]),
-		firstSeq:    binary.LittleEndian.Uint64(b[24:]),
-		created:     time.UnixMilli(int64(binary.LittleEndian.Uint64(b[32:]))),
-		salt:        binary.LittleEndian.Uint32(b[40:]),
+		number:   binary.LittleEndian.Uint64(b[8:]),
+		firstSeq: binary.LittleEndian.Uint64(b[24:]),
+		created:  time.UnixMilli(int64(binary.LittleEndian.Uint64(b[32:]))),
+		salt:     binary.LittleEndian.Uint32(b[40:]),
 	}, true
 }
 
@@ -142,8 +153,8 @@ func (h recordHeader) put(b []byte, salt uint32) {
 	binary.LittleEndian.PutUint32(b[36:], checksum(b[:36])^salt)
 }
 
-// parseRecordHeader reads a header from the first recordHeaderSize bytes of b. It returns the salt with which the header
-// verifies; only the caller knows whether that is the segment's.
+// parseRecordHeader reads a header from the first recordHeaderSize bytes of b. It returns the salt
+// with which the header verifies; only the caller knows whether that is the segment's.
 func parseRecordHeader(b []byte) (h recordHeader, salt uint32, ok bool) {
 	if binary.LittleEndian.Uint32(b) != recordMagic {
 		return h, 0, false

@@ -6,8 +6,8 @@ import (
 	"os"
 )
 
-// FS is what a Log asks of a file system. nil in Options means that of the operating system; package waltest has one that
-// fails on request.
+// FS is what a Log asks of a file system. nil in Options means that of the operating system;
+// package waltest has one that fails on request.
 type FS interface {
 	// OpenFile opens with the flags of package os. New files get mode 0600: samples are nobody else's business.
 	OpenFile(name string, flag int) (File, error)
@@ -16,6 +16,9 @@ type FS interface {
 	Remove(name string) error
 	// SyncDir makes the names in a directory durable.
 	SyncDir(name string) error
+	// SyncFS makes everything durable that was written to the file system of a directory. Where
+	// there is no such call, it fails with errors.ErrUnsupported.
+	SyncFS(dir string) error
 }
 
 // File is an open file of an FS.
@@ -30,15 +33,25 @@ type File interface {
 
 type osFS struct{}
 
-type osFile struct{ *os.File }
+// System is the operating system's file system.
+func System() FS { return osFS{} }
 
-func (osFS) OpenFile(name string, flag int) (File, error) {
-	f, err := os.OpenFile(name, flag, 0o600)
-	if err != nil {
-		return nil, err
+// isSystem reports whether files end up in the operating system's file system, also through an FS
+// that wraps it and says so by a method Unwrap.
+func isSystem(f FS) bool {
+	for {
+		if _, ok := f.(osFS); ok {
+			return true
+		}
+		wrapped, ok := f.(interface{ Unwrap() FS })
+		if !ok {
+			return false
+		}
+		f = wrapped.Unwrap()
 	}
-	return osFile{f}, nil
 }
+
+func (osFS) OpenFile(name string, flag int) (File, error) { return openRaw(name, flag|noFollow) }
 
 func (osFS) ReadDir(name string) ([]fs.DirEntry, error) { return os.ReadDir(name) }
 func (osFS) MkdirAll(name string) error                 { return os.MkdirAll(name, 0o700) }
@@ -54,12 +67,4 @@ func (osFS) SyncDir(name string) error {
 		err = cerr
 	}
 	return err
-}
-
-func (f osFile) Size() (int64, error) {
-	info, err := f.Stat()
-	if err != nil {
-		return 0, err
-	}
-	return info.Size(), nil
 }

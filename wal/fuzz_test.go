@@ -1,6 +1,7 @@
 package wal_test
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -18,6 +19,7 @@ import (
 	"github.com/prometheus/prometheus/storage"
 	"github.com/stretchr/testify/require"
 
+	"github.com/ringmaster-agent/ringmaster/series"
 	"github.com/ringmaster-agent/ringmaster/wal"
 	"github.com/ringmaster-agent/ringmaster/wal/waltest"
 )
@@ -41,8 +43,11 @@ type soundRecord struct {
 func newSound(t testing.TB) *sound {
 	dir := filepath.Join(t.TempDir(), "log")
 	for process := range int64(2) {
-		l, err := wal.Open(dir, wal.Options{SegmentBytes: 900, MinAge: time.Hour, Sync: wal.SyncNever})
+		l, err := wal.Open(dir, wal.Options{SegmentBytes: 900, Sync: wal.SyncNever})
 		require.NoError(t, err)
+		if process == 0 {
+			holdBack(t, l)
+		}
 		for i := range int64(12) {
 			commitFloats(t, l, int(2+i%4), process*1000+i)
 		}
@@ -57,7 +62,7 @@ func newSound(t testing.TB) *sound {
 	}
 	l, err := wal.Open(dir, wal.Options{})
 	require.NoError(t, err)
-	r, v := l.NewReader(l.Begin()), new(waltest.Recorder)
+	r, v := l.NewReader(l.Begin()), waltest.NewRecorder(l)
 	segment, start := uint64(0), int64(0)
 	for {
 		v.Samples, v.Defined = nil, nil
@@ -101,17 +106,33 @@ func (s *sound) expect(file string, from, until int64) (want []waltest.Sample) {
 	return want
 }
 
-func (s *sound) write(t testing.TB) string {
-	dir := logDir(t)
-	require.NoError(t, os.MkdirAll(dir, 0o700))
-	for name, b := range s.files {
-		require.NoError(t, os.WriteFile(filepath.Join(dir, name), b, 0o600))
-	}
-	return dir
+// ram is where a fuzzer opens one log after the other, without a disk.
+type ram struct {
+	files  waltest.Memory
+	syncer *wal.Syncer
+	dir    string
 }
 
-// FuzzDamage cuts, flips or overwrites a valid log. What the damage did not touch has to be delivered, once, in order and with the right values, and the
-// rest has to be counted.
+func newRAM(f *testing.F) *ram {
+	r := &ram{syncer: wal.NewSyncer(time.Hour), dir: logDir(f)}
+	f.Cleanup(r.syncer.Close)
+	// A second log keeps the file of locks open.
+	openLog(f, r.dir+"2", wal.Options{FS: &waltest.Memory{}, Syncer: r.syncer, Sync: wal.SyncNever})
+	return r
+}
+
+// open opens the sound log with the content of one of its files.
+func (r *ram) open(t *testing.T, s *sound, name string, content []byte) *wal.Log {
+	r.files.Clear()
+	for name, b := range s.files {
+		r.files.Put(filepath.Join(r.dir, name), bytes.Clone(b))
+	}
+	r.files.Put(filepath.Join(r.dir, name), content)
+	return openLog(t, r.dir, wal.Options{FS: &r.files, Syncer: r.syncer, Sync: wal.SyncNever})
+}
+
+// FuzzDamage cuts, flips or overwrites a valid log. What the damage did not touch has to be
+// delivered, once, in order and with the right values, and the rest has to be counted.
 func FuzzDamage(f *testing.F) {
 	for kind := range byte(3) {
 		for _, at := range []uint16{0, 8, 44, 50, 60, 90, 300, 700} {
@@ -119,6 +140,7 @@ func FuzzDamage(f *testing.F) {
 		}
 	}
 	s := newSound(f)
+	disk := newRAM(f)
 	f.Fuzz(func(t *testing.T, kind, file byte, at, size uint16, bits byte) {
 		name := s.names[int(file)%len(s.names)]
 		newest := name == s.names[len(s.names)-1]
@@ -138,12 +160,8 @@ func FuzzDamage(f *testing.F) {
 			}
 		}
 		want := s.expect(name, from, until)
-		dir := s.write(t)
-		require.NoError(t, os.WriteFile(filepath.Join(dir, name), b, 0o600))
-
-		l, err := wal.Open(dir, wal.Options{MinAge: time.Hour, Sync: wal.SyncNever})
-		require.NoError(t, err)
-		defer l.Close()
+		l := disk.open(t, s, name, b)
+		holdBack(t, l)
 		total := l.End().Seq
 		require.LessOrEqual(t, total, s.total)
 		if !newest {
@@ -181,16 +199,14 @@ func FuzzReader(f *testing.F) {
 	f.Add(s.files[s.names[0]], byte(2))
 	f.Add(s.files[s.names[len(s.names)-1]], byte(len(s.names)-1))
 	f.Add(append(s.files[s.names[1]][:200:200], make([]byte, 500)...), byte(1))
+	disk := newRAM(f)
 	f.Fuzz(func(t *testing.T, content []byte, file byte) {
-		dir := s.write(t)
-		require.NoError(t, os.WriteFile(filepath.Join(dir, s.names[int(file)%len(s.names)]), content, 0o600))
-		l, err := wal.Open(dir, wal.Options{MinAge: time.Hour, Sync: wal.SyncNever})
-		require.NoError(t, err)
-		defer l.Close()
+		l := disk.open(t, s, s.names[int(file)%len(s.names)], bytes.Clone(content))
+		holdBack(t, l)
 		commitFloats(t, l, 3, 1<<40)
 		begin, end := l.Begin(), l.End()
 		for _, from := range []wal.Position{begin, {}, {Segment: end.Segment, Offset: 100, Seq: end.Seq}, {Segment: 2, Offset: int64(len(content) / 2), Seq: 30}} {
-			r, v := l.NewReader(from), new(quiet)
+			r, v := l.NewReader(from), &quiet{book: l.Book()}
 			pos := min(from.Seq, end.Seq)
 			for {
 				rec, err := r.Next(v)
@@ -212,22 +228,23 @@ func FuzzReader(f *testing.F) {
 // FuzzPayload reads records that verify and whose payload is arbitrary: the decoder trusts no checksum.
 func FuzzPayload(f *testing.F) {
 	s := newSound(f)
-	f.Add(uint32(2), s.files[s.names[0]][88:160])
-	f.Add(uint32(9), []byte{0x80, 1, 1, 1, 'a', 1, 'b', 0x82, 1, 0x81, 1, 0, 0, 0, 0x30, 0x83, 0x30, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0})
-	f.Add(uint32(1), []byte{0x84, 0x70, 2, 3, 0, 1, 0x40, 1, 0x40, 0, 1, 0, 1, 0, 1, 1, 0x40, 0, 0})
-	f.Add(uint32(1), []byte{0x30, 0x85, 0, 1, 0, 1, 2, 3, 4, 5, 6, 7, 8, 1, 1, 'a', 1, 'b', 0xff})
-	f.Fuzz(func(t *testing.T, samples uint32, payload []byte) {
+	f.Add(uint32(2), uint32(3), s.files[s.names[0]][88:160])
+	f.Add(uint32(1), uint32(3), append(wal.Definitions(1, []byte("\x0a\x06\x0a\x01a\x12\x01b")), 0x30))
+	f.Add(uint32(9), uint32(1), []byte{0x80, 1, 1, 1, 'a', 1, 'b', 0x82, 1, 0x81, 1, 0, 0, 0, 0x30, 0x83, 0x30, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0})
+	f.Add(uint32(1), uint32(1), []byte{0x84, 0x70, 2, 3, 0, 1, 0x40, 1, 0x40, 0, 1, 0, 1, 0, 1, 1, 0x40, 0, 0})
+	f.Add(uint32(1), uint32(2), []byte{0x30, 0x85, 0, 1, 0, 1, 2, 3, 4, 5, 6, 7, 8, 1, 1, 'a', 1, 'b', 0xff})
+	f.Fuzz(func(t *testing.T, samples, flags uint32, payload []byte) {
 		if len(payload) == 0 {
 			return
 		}
 		dir := logDir(t)
 		require.NoError(t, os.MkdirAll(dir, 0o700))
-		require.NoError(t, os.WriteFile(filepath.Join(dir, wal.SegmentFileName(1, 0)), wal.SealedSegment(1, 0, samples, payload), 0o600))
+		require.NoError(t, os.WriteFile(filepath.Join(dir, wal.SegmentFileName(1, 0)), wal.SealedSegment(1, 0, samples, flags, payload), 0o600))
 		l, err := wal.Open(dir, wal.Options{Sync: wal.SyncNever})
 		require.NoError(t, err)
 		defer l.Close()
 		require.EqualValues(t, samples, l.End().Seq)
-		r, v := l.NewReader(l.Begin()), new(quiet)
+		r, v := l.NewReader(l.Begin()), &quiet{book: l.Book()}
 		defer r.Close()
 		rec, err := r.Next(v)
 		require.NoError(t, err)
@@ -241,16 +258,20 @@ func FuzzPayload(f *testing.F) {
 }
 
 // quiet touches everything it is given.
-type quiet struct{ n int }
+type quiet struct {
+	n    int
+	book *series.Book
+}
 
-func (q *quiet) Series(_ uint64, ls labels.Labels)      { q.n += ls.Len() }
-func (q *quiet) Float(_ uint64, _, _ int64, _ float64)  { q.n++ }
-func (q *quiet) Exemplar(_ uint64, e exemplar.Exemplar) { q.n += e.Labels.Len() }
-func (q *quiet) Metadata(_ uint64, m metadata.Metadata) { q.n += len(m.Help) }
-func (q *quiet) Histogram(_ uint64, _, _ int64, h *histogram.Histogram) {
+func (q *quiet) Record(uint64)                              {}
+func (q *quiet) Series(r series.Ref)                        { q.n += len(q.book.Encoded(r)) }
+func (q *quiet) Float(_ series.Ref, _, _ int64, _ float64)  { q.n++ }
+func (q *quiet) Exemplar(_ series.Ref, e exemplar.Exemplar) { q.n += e.Labels.Len() }
+func (q *quiet) Metadata(_ series.Ref, m metadata.Metadata) { q.n += len(m.Help) }
+func (q *quiet) Histogram(_ series.Ref, _, _ int64, h *histogram.Histogram) {
 	q.n += len(h.String())
 }
-func (q *quiet) FloatHistogram(_ uint64, _, _ int64, h *histogram.FloatHistogram) {
+func (q *quiet) FloatHistogram(_ series.Ref, _, _ int64, h *histogram.FloatHistogram) {
 	q.n += len(h.PositiveBuckets)
 }
 
@@ -264,7 +285,7 @@ func FuzzRoundTrip(f *testing.F) {
 			ts++ // is "no sample yet"
 		}
 		ts = min(ts, math.MaxInt64-10)
-		l := openLog(t, logDir(t), wal.Options{MinAge: time.Hour, Sync: wal.SyncNever})
+		l := openLog(t, logDir(t), wal.Options{Sync: wal.SyncNever})
 		ls := labels.FromStrings("__name__", "m", "x"+name, value).WithoutEmpty()
 		e := exemplar.Exemplar{Labels: labels.FromStrings("e"+name, value).WithoutEmpty(), Value: x, Ts: st, HasTs: hint&1 == 1}
 		m := metadata.Metadata{Type: model.MetricType(name), Unit: value, Help: name + value}

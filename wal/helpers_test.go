@@ -32,9 +32,15 @@ func openLog(t testing.TB, dir string, o wal.Options) *wal.Log {
 	return l
 }
 
+// holdBack makes the log keep everything: what no endpoint waits for goes at once.
+func holdBack(t testing.TB, l *wal.Log) {
+	t.Helper()
+	require.NoError(t, l.SaveCursor("holds back", wal.Position{}))
+}
+
 func logDir(t testing.TB) string { return filepath.Join(t.TempDir(), "log") }
 
-func series(i int) labels.Labels {
+func metric(i int) labels.Labels {
 	return labels.FromStrings("__name__", "metric", "n", strconv.Itoa(i))
 }
 
@@ -45,9 +51,9 @@ func commitFloats(t testing.TB, l *wal.Log, n int, ts int64) []waltest.Sample {
 	var want []waltest.Sample
 	for i := range n {
 		v := float64(ts) + float64(i)/7
-		_, err := app.Append(0, series(i), 0, ts, v, nil, nil, storage.AOptions{})
+		_, err := app.Append(0, metric(i), 0, ts, v, nil, nil, storage.AOptions{})
 		require.NoError(t, err)
-		want = append(want, waltest.FloatSample(series(i).String(), 0, ts, v))
+		want = append(want, waltest.FloatSample(metric(i).String(), 0, ts, v))
 	}
 	require.NoError(t, app.Commit())
 	return want
@@ -72,7 +78,7 @@ func drain(t testing.TB, r *wal.Reader, v *waltest.Recorder) (samples int, lost 
 // readAll reads everything from the beginning.
 func readAll(t testing.TB, l *wal.Log) (*waltest.Recorder, wal.Lost) {
 	t.Helper()
-	v := new(waltest.Recorder)
+	v := waltest.NewRecorder(l)
 	r := l.NewReader(l.Begin())
 	defer r.Close()
 	n, lost := drain(t, r, v)

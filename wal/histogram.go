@@ -7,16 +7,17 @@ import (
 	"github.com/prometheus/prometheus/model/histogram"
 )
 
-// The content of a histogram: byte (bits 0-1 counter reset hint), varint schema, number zero threshold, count zero count, count
-// count, number sum, spans positive, spans negative, buckets positive, buckets negative, numbers custom values.
+// The content of a histogram: byte (bits 0-1 counter reset hint), varint schema, number zero
+// threshold, count zero count, count count, number sum, spans positive, spans negative, buckets
+// positive, buckets negative, numbers custom values.
 //
-// A number is a byte n and the n first bytes of a float, as for samples. In an integer histogram a count is a uvarint and buckets are
-// varints (they are deltas), in a float histogram both are numbers. Lists start with their length as uvarint; a span is
-// varint offset, uvarint length.
+// A number is a byte n and the n first bytes of a float, as for samples. In an integer histogram a
+// count is a uvarint and buckets are varints (they are deltas), in a float histogram both are
+// numbers. Lists start with their length as uvarint; a span is varint offset, uvarint length.
 
-func (e *encoder) histogram(ref uint64, startTime, t int64, h *histogram.Histogram) (content []byte) {
+func (e *encoder) histogram(number uint64, startTime, t int64, h *histogram.Histogram) (content []byte) {
 	at := len(e.buf)
-	b, flags := e.place(append(e.buf, tagHistogram, 0), ref, startTime, t)
+	b, flags := e.place(append(e.buf, tagHistogram, 0), number, startTime, t)
 	b[at+1] = flags
 	start := len(b)
 	b = appendHistogramHead(b, h.CounterResetHint, h.Schema, h.ZeroThreshold)
@@ -31,9 +32,9 @@ func (e *encoder) histogram(ref uint64, startTime, t int64, h *histogram.Histogr
 	return e.buf[start:]
 }
 
-func (e *encoder) floatHistogram(ref uint64, startTime, t int64, h *histogram.FloatHistogram) (content []byte) {
+func (e *encoder) floatHistogram(number uint64, startTime, t int64, h *histogram.FloatHistogram) (content []byte) {
 	at := len(e.buf)
-	b, flags := e.place(append(e.buf, tagFloatHistogram, 0), ref, startTime, t)
+	b, flags := e.place(append(e.buf, tagFloatHistogram, 0), number, startTime, t)
 	b[at+1] = flags
 	start := len(b)
 	b = appendHistogramHead(b, h.CounterResetHint, h.Schema, h.ZeroThreshold)
@@ -90,7 +91,8 @@ func appendSpans(b []byte, spans []histogram.Span) []byte {
 type histogramScratch struct {
 	h  histogram.Histogram
 	fh histogram.FloatHistogram
-	// custom is the last list of custom values. It is given out and never written to again: users of histograms copy it by reference.
+	// custom is the last list of custom values. It is given out and never written to again: users
+	// of histograms copy it by reference.
 	custom, customBuf []float64
 }
 

@@ -15,18 +15,21 @@ import (
 
 	"github.com/prometheus/prometheus/storage"
 	"go.uber.org/zap"
+
+	"github.com/ringmaster-agent/ringmaster/series"
 )
 
 var (
-	// ErrClosed is returned after Close.
-	ErrClosed = errors.New("wal is closed")
+	// ErrClosed is returned after Close. It is an fs.ErrClosed, for those who know the log as a storage.AppendableV2 only.
+	ErrClosed = fmt.Errorf("wal is closed: %w", fs.ErrClosed)
 	// ErrLocked is returned by Open if another process, or another Log of this one, has the directory open.
 	ErrLocked = errors.New("wal directory is in use")
 	// ErrInvalidLabels is returned by Append for a series without labels or with a repeated label name.
-	ErrInvalidLabels = errors.New("invalid labels")
+	ErrInvalidLabels = series.ErrInvalid
 )
 
-// SyncPolicy says when data is made durable against power loss. Against kill -9 it is with each commit, whatever the policy.
+// SyncPolicy says when data is made durable against power loss. Against kill -9 it is with each
+// commit, whatever the policy.
 type SyncPolicy uint8
 
 const (
@@ -38,8 +41,8 @@ const (
 	SyncNever
 )
 
-// DefaultSegmentBytes is the size of a segment if Options say nothing.
-const DefaultSegmentBytes = 16 << 20
+// DefaultSegmentBytes is the least size of a segment if Options say nothing.
+const DefaultSegmentBytes = 1 << 20
 
 // Options of a Log. The zero value works.
 type Options struct {
@@ -49,12 +52,14 @@ type Options struct {
 	Syncer *Syncer
 	// Sync says when data is made durable.
 	Sync SyncPolicy
-	// SegmentBytes is the size at which a segment is complete. 0: DefaultSegmentBytes. It is at most a quarter of MaxBytes.
+	// SegmentBytes is the size at which a segment is complete, whatever it holds. 0: a segment is
+	// complete when definitions are a small part of it, and it has DefaultSegmentBytes. It is at
+	// most a quarter of MaxBytes.
 	SegmentBytes int64
 	// SegmentAge is the age at which a segment is complete. 0: none.
 	SegmentAge time.Duration
-	// MinAge is how long acknowledged data is kept at least. 0: it may go at once.
-	MinAge time.Duration
+	// Book has the series of the instance. nil: one of the log's own.
+	Book *series.Book
 	// MaxAge and MaxBytes are the caps at which data goes even if it was not acknowledged. 0: none.
 	MaxAge   time.Duration
 	MaxBytes int64
@@ -68,8 +73,8 @@ type Options struct {
 
 // Retention is the part of Options that can be changed while the log is open; the fields are explained there.
 type Retention struct {
-	SegmentAge, MinAge, MaxAge time.Duration
-	MaxBytes                   int64
+	SegmentAge, MaxAge time.Duration
+	MaxBytes           int64
 }
 
 // Log is one instance's write-ahead log. See the package's documentation for the contract.
@@ -78,22 +83,26 @@ type Log struct {
 	o      Options
 	syncer *Syncer
 	counts counters
+	opened time.Time
+	tail   tail
 	// keep is the retention in force, never nil.
 	keep atomic.Pointer[Retention]
 
 	// flushMu keeps flushing and closing apart.
 	flushMu sync.Mutex
 	marked  atomic.Bool // the syncer will flush this log
+	named   atomic.Bool // the directory's own name is durable
 
 	// writeMu serialises commits and guards the active segment.
 	writeMu     sync.Mutex
 	closed      atomic.Bool // set under writeMu
 	active      activeSegment
-	incarnation uint64 // 0 until this process made its first segment
 	nextSegment uint64
 	lastPrune   time.Time
+	lastForget  time.Time
+	definitions definitions // scratch
 
-	// seriesMu guards the table and all series.
+	// seriesMu guards the table.
 	seriesMu sync.Mutex
 	table    table
 
@@ -105,22 +114,35 @@ type Log struct {
 	pruneMu sync.Mutex
 }
 
-// Open opens or creates the log in dir, whose parent holds the lock file. It reads no samples. The error is ErrLocked if the directory is in use.
+// Open opens or creates the log in dir, whose parent holds the lock file. It reads no samples. The
+// error is ErrLocked if the directory is in use.
 func Open(dir string, o Options) (*Log, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
 		return nil, fmt.Errorf("open wal %s: %w", dir, err)
 	}
 	o = o.withDefaults()
-	l := &Log{catalog: catalog{fs: o.FS, dir: dir}, o: o, syncer: o.Syncer, table: newTable(), cursors: map[string]*cursor{}}
-	l.SetRetention(Retention{SegmentAge: o.SegmentAge, MinAge: o.MinAge, MaxAge: o.MaxAge, MaxBytes: o.MaxBytes})
+	l := &Log{catalog: catalog{fs: o.FS, dir: dir}, o: o, syncer: o.Syncer, table: newTable(o.Book), cursors: map[string]*cursor{}}
+	l.SetRetention(Retention{SegmentAge: o.SegmentAge, MaxAge: o.MaxAge, MaxBytes: o.MaxBytes})
+	l.opened = o.Now()
 	if l.syncer == nil {
 		l.syncer = NewSyncer(time.Second)
 	}
-	if err := l.prepareDirectory(); err != nil {
-		return nil, fmt.Errorf("open wal %s: %w", dir, err)
+	l.tail.syncer = l.syncer
+	// The lock comes before the directory: another process may be about to remove it.
+	if err := l.fs.MkdirAll(filepath.Dir(dir)); err != nil {
+		return nil, fmt.Errorf("open wal %s: %w", dir, explainReadOnly(err))
+	}
+	if isSystem(o.FS) {
+		if err := checkOwn(dir); err != nil {
+			return nil, fmt.Errorf("open wal %s: %w", dir, err)
+		}
 	}
 	if err := l.syncer.lock(dir); err != nil {
+		return nil, fmt.Errorf("open wal %s: %w", dir, err)
+	}
+	if err := l.prepareDirectory(); err != nil {
+		l.syncer.unlock(dir)
 		return nil, fmt.Errorf("open wal %s: %w", dir, err)
 	}
 	if err := l.recover(); err != nil {
@@ -140,8 +162,8 @@ func (o Options) withDefaults() Options {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	if o.SegmentBytes <= 0 {
-		o.SegmentBytes = DefaultSegmentBytes
+	if o.Book == nil {
+		o.Book = series.New()
 	}
 	return o
 }
@@ -149,21 +171,16 @@ func (o Options) withDefaults() Options {
 // SetRetention takes effect with the next commit, saved cursor or Prune.
 func (l *Log) SetRetention(r Retention) { l.keep.Store(&r) }
 
-// segmentBytes is the size at which a segment is complete: small enough that the cap on bytes drops a part of the log, not all.
-func (l *Log) segmentBytes() int64 {
-	if limit := l.keep.Load().MaxBytes; limit > 0 {
-		return min(l.o.SegmentBytes, max(limit/4, 1))
-	}
-	return l.o.SegmentBytes
-}
+// probeName is a file that Open makes and removes. A kill in between leaves it.
+const probeName = ".writable"
 
-// prepareDirectory creates the directory and finds out now, not at the first scrape, if it can't be written to. A full disk is no reason
-// to refuse: what is in the log can still be sent.
+// prepareDirectory creates the directory and finds out now, not at the first scrape, if it can't be
+// written to. A full disk is no reason to refuse: what is in the log can still be sent.
 func (l *Log) prepareDirectory() error {
 	if err := l.fs.MkdirAll(l.dir); err != nil {
 		return explainReadOnly(err)
 	}
-	probe := filepath.Join(l.dir, ".writable")
+	probe := filepath.Join(l.dir, probeName)
 	f, err := l.fs.OpenFile(probe, os.O_CREATE|os.O_WRONLY)
 	if err != nil {
 		if isReadOnly(err) {
@@ -177,7 +194,7 @@ func (l *Log) prepareDirectory() error {
 // AppenderV2 returns an appender for one commit. Any number may be open at once. The context is not used.
 func (l *Log) AppenderV2(context.Context) storage.AppenderV2 {
 	a := l.syncer.appender()
-	a.log = l
+	a.log, a.started = l, l.o.Now()
 	a.enc.reset()
 	return a
 }
@@ -188,24 +205,71 @@ func (l *Log) Begin() Position { return l.begin() }
 // End is the position behind the newest commit. End().Seq is the number of samples ever committed.
 func (l *Log) End() Position { return l.endPosition() }
 
+// Book has the series whose references the log takes and its readers deliver.
+func (l *Log) Book() *series.Book { return l.table.book }
+
 // Dir is the log's directory.
 func (l *Log) Dir() string { return l.dir }
 
-// Close makes everything durable, cursors included, and leaves the files. Open appenders fail to commit from now on, readers get ErrClosed.
+// Close makes everything durable, cursors included, and leaves the files. Open appenders fail to
+// commit from now on, readers get ErrClosed.
 func (l *Log) Close() error {
-	l.flushMu.Lock()
-	defer l.flushMu.Unlock()
-	l.writeMu.Lock()
-	closed := l.closed.Swap(true)
-	l.writeMu.Unlock()
+	closed, err := l.shut()
 	if closed {
 		return nil
 	}
-	l.syncer.forget(l)
-	err := l.flushLocked()
 	l.syncer.unlock(l.dir)
+	if err != nil {
+		return fmt.Errorf("close wal %s: %w", l.dir, err)
+	}
+	return nil
+}
+
+// shut ends everything but the lock on the directory. closed says that this was done before.
+func (l *Log) shut() (closed bool, err error) {
+	l.flushMu.Lock()
+	l.writeMu.Lock()
+	closed = l.closed.Swap(true)
+	l.writeMu.Unlock()
+	if closed {
+		l.flushMu.Unlock()
+		return true, nil
+	}
+	l.syncer.forget(l)
+	err = l.flushLocked()
+	l.flushMu.Unlock()
+	l.tail.drop()
+	l.seriesMu.Lock()
+	l.table.release()
+	l.seriesMu.Unlock()
 	if l.o.Syncer == nil {
 		l.syncer.Close()
+	}
+	return false, err
+}
+
+// Remove closes the log and deletes its directory, while nobody else can open it. Of a directory
+// that is a symbolic link, the link goes, and what it leads to keeps all that is not the log's.
+func (l *Log) Remove() error {
+	if closed, _ := l.shut(); closed { // what can't be made durable is about to go
+		if err := l.syncer.lock(l.dir); err != nil {
+			return fmt.Errorf("remove wal %s: %w", l.dir, err)
+		}
+	}
+	defer l.syncer.unlock(l.dir)
+	return l.delete()
+}
+
+// RemoveIf closes the log, and deletes its directory if unneeded says so, which is asked when nothing
+// can be committed any more.
+func (l *Log) RemoveIf(unneeded func() bool) error {
+	closed, err := l.shut()
+	if closed {
+		return nil
+	}
+	defer l.syncer.unlock(l.dir)
+	if unneeded() {
+		return l.delete()
 	}
 	if err != nil {
 		return fmt.Errorf("close wal %s: %w", l.dir, err)
@@ -213,15 +277,16 @@ func (l *Log) Close() error {
 	return nil
 }
 
-// Remove closes the log and deletes its directory.
-func (l *Log) Remove() error {
-	_ = l.Close() // what can't be made durable is about to go
+// delete needs the lock on the directory.
+func (l *Log) delete() error {
 	entries, err := l.fs.ReadDir(l.dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	for _, e := range entries {
-		err = errors.Join(err, l.fs.Remove(filepath.Join(l.dir, e.Name())))
+		if ours(e) {
+			err = errors.Join(err, l.fs.Remove(filepath.Join(l.dir, e.Name())))
+		}
 	}
 	if err = errors.Join(err, l.fs.Remove(l.dir)); err != nil {
 		return fmt.Errorf("remove wal %s: %w", l.dir, err)
@@ -229,20 +294,37 @@ func (l *Log) Remove() error {
 	return nil
 }
 
-// IsLog reports whether a directory is a log's: it holds a segment or a cursor, and nothing else. Whoever is about to remove a
-// directory that he only found should ask.
+// IsLog reports whether a directory is a log's: it is no symbolic link, holds a segment or a cursor,
+// and nothing that is not a log's. Whoever is about to remove a directory that he only found should
+// ask.
 func IsLog(dir string) (bool, error) {
+	info, err := os.Lstat(dir)
+	if err != nil {
+		return false, fmt.Errorf("look at wal directory: %w", err)
+	}
+	if !info.IsDir() {
+		return false, nil
+	}
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return false, fmt.Errorf("list wal directory: %w", err)
 	}
+	logs := 0
 	for _, e := range entries {
-		_, _, segment := parseSegmentName(e.Name())
-		if !e.Type().IsRegular() || !segment && !strings.HasSuffix(e.Name(), cursorSuffix) {
+		if !ours(e) {
 			return false, nil
 		}
+		if e.Name() != probeName {
+			logs++
+		}
 	}
-	return len(entries) > 0, nil
+	return logs > 0, nil
+}
+
+// ours says whether a file is one that a log makes.
+func ours(e fs.DirEntry) bool {
+	_, _, segment := parseSegmentName(e.Name())
+	return e.Type().IsRegular() && (segment || strings.HasSuffix(e.Name(), cursorSuffix) || e.Name() == probeName)
 }
 
 func newSalt() uint32 { return rand.Uint32() }

@@ -25,7 +25,7 @@ func TestWhatIsCommittedIsReadOnceAndInOrder(t *testing.T) {
 
 func TestAReaderAtTheEndSeesLaterCommits(t *testing.T) {
 	l := openLog(t, logDir(t), wal.Options{})
-	v := new(waltest.Recorder)
+	v := waltest.NewRecorder(l)
 	r := l.NewReader(l.Begin())
 	defer r.Close()
 	_, err := r.Next(v)
@@ -46,7 +46,8 @@ func TestAKilledProcessLosesNothingAndNeverAppendsToItsOldSegment(t *testing.T) 
 	dir := logDir(t)
 	var want []waltest.Sample
 	for generation := range 4 {
-		l := openLog(t, dir, wal.Options{MinAge: time.Hour})
+		l := openLog(t, dir, wal.Options{})
+		holdBack(t, l)
 		require.EqualValues(t, len(want), l.End().Seq)
 		want = append(want, commitFloats(t, l, 3, int64(generation+1)*1000)...)
 		require.Len(t, segments(t, dir), generation+1)
@@ -70,7 +71,7 @@ func TestAReaderThatStartsInsideASegmentKnowsItsSeries(t *testing.T) {
 	require.NoError(t, err)
 	require.True(t, known)
 	require.Equal(t, from, pos)
-	v := new(waltest.Recorder)
+	v := waltest.NewRecorder(l)
 	r := l.NewReader(pos)
 	defer r.Close()
 	n, lost := drain(t, r, v)
@@ -80,12 +81,13 @@ func TestAReaderThatStartsInsideASegmentKnowsItsSeries(t *testing.T) {
 }
 
 func TestSeekGoesBackAndDeliversAgain(t *testing.T) {
-	l := openLog(t, logDir(t), wal.Options{SegmentBytes: 300, MinAge: time.Hour})
+	l := openLog(t, logDir(t), wal.Options{SegmentBytes: 300})
+	holdBack(t, l)
 	var want []waltest.Sample
 	for ts := int64(1); ts <= 20; ts++ {
 		want = append(want, commitFloats(t, l, 2, ts)...)
 	}
-	v := new(waltest.Recorder)
+	v := waltest.NewRecorder(l)
 	r := l.NewReader(l.Begin())
 	defer r.Close()
 	drain(t, r, v)
@@ -112,6 +114,21 @@ func TestADirectoryHasOneLog(t *testing.T) {
 	require.NoError(t, openLog(t, dir, wal.Options{}).Close())
 }
 
+// The two names have the same FNV-1a: users choose names, and one must not be able to choose a neighbour's lock.
+func TestNamesThatWereChosenToCollideHaveLocksOfTheirOwn(t *testing.T) {
+	parent := t.TempDir()
+	s := wal.NewSyncer(time.Second)
+	defer s.Close()
+	for _, other := range []*wal.Syncer{s, nil} {
+		first, err := wal.Open(filepath.Join(parent, "3vhz2mxdrorx4xwp0gv4"), wal.Options{Syncer: s})
+		require.NoError(t, err)
+		second, err := wal.Open(filepath.Join(parent, "prod-billing"), wal.Options{Syncer: other})
+		require.NoError(t, err)
+		require.NoError(t, second.Close())
+		require.NoError(t, first.Close())
+	}
+}
+
 func TestAReadOnlyDirectoryIsRefusedWithAnExplanation(t *testing.T) {
 	fs := new(waltest.FS)
 	fs.Hook(func(c waltest.Call) waltest.Fault {
@@ -130,12 +147,12 @@ func TestAReadOnlyDirectoryIsRefusedWithAnExplanation(t *testing.T) {
 func TestAClosedLogSaysSo(t *testing.T) {
 	l := openLog(t, logDir(t), wal.Options{})
 	app := l.AppenderV2(t.Context())
-	_, err := app.Append(0, series(0), 0, 1, 1, nil, nil, noOptions)
+	_, err := app.Append(0, metric(0), 0, 1, 1, nil, nil, noOptions)
 	require.NoError(t, err)
 	r := l.NewReader(l.Begin())
 	require.NoError(t, l.Close())
 	require.ErrorIs(t, app.Commit(), wal.ErrClosed)
-	_, err = r.Next(new(waltest.Recorder))
+	_, err = r.Next(waltest.NewRecorder(l))
 	require.ErrorIs(t, err, wal.ErrClosed)
 	require.ErrorIs(t, l.SaveCursor("e", wal.Position{}), wal.ErrClosed)
 	require.NoError(t, l.Close())
@@ -158,7 +175,7 @@ func TestAnIdleLogHoldsNoFileOpen(t *testing.T) {
 	r := l.NewReader(l.Begin())
 	defer r.Close()
 	commitFloats(t, l, 1, 1)
-	v := new(waltest.Recorder)
+	v := waltest.NewRecorder(l)
 	drain(t, r, v)
 	require.NoError(t, l.SaveCursor("e", l.End()))
 	require.Eventually(t, func() bool { return openFilesIn(t, dir) == 0 }, 10*time.Second, time.Millisecond)
@@ -203,4 +220,40 @@ func TestStatsCount(t *testing.T) {
 	require.Equal(t, 1, s.Segments)
 	require.Equal(t, l.End().Offset, s.Bytes)
 	require.Zero(t, s.WriteErrors)
+}
+
+// What a neighbour or an administrator put under a log's name is not touched, nor what it leads to.
+func TestALogIsADirectoryOfTheAgentsOwn(t *testing.T) {
+	elsewhere := t.TempDir()
+	precious := filepath.Join(elsewhere, "precious")
+	require.NoError(t, os.WriteFile(precious, []byte("x"), 0o600))
+	parent := t.TempDir()
+	require.NoError(t, os.Symlink(elsewhere, filepath.Join(parent, "link")))
+	require.NoError(t, os.WriteFile(filepath.Join(parent, "file"), nil, 0o600))
+	_, err := wal.Open(filepath.Join(parent, "link"), wal.Options{})
+	require.ErrorContains(t, err, "symbolic link")
+	_, err = wal.Open(filepath.Join(parent, "file"), wal.Options{})
+	require.ErrorContains(t, err, "no directory")
+	if os.Geteuid() == 0 {
+		require.NoError(t, os.Mkdir(filepath.Join(parent, "theirs"), 0o700))
+		require.NoError(t, os.Chown(filepath.Join(parent, "theirs"), 12345, 12345))
+		_, err = wal.Open(filepath.Join(parent, "theirs"), wal.Options{})
+		require.ErrorContains(t, err, "belongs to the user 12345")
+	}
+	left, err := os.ReadDir(elsewhere)
+	require.NoError(t, err)
+	require.Len(t, left, 1)
+}
+
+func TestADirectoryOfLogsHasOneAgent(t *testing.T) {
+	parent := t.TempDir()
+	release, err := wal.Own(parent)
+	require.NoError(t, err)
+	_, err = wal.Own(parent)
+	require.ErrorIs(t, err, wal.ErrLocked)
+	require.NoError(t, openLog(t, filepath.Join(parent, "app"), wal.Options{}).Close(), "its logs are its own")
+	release()
+	release, err = wal.Own(parent)
+	require.NoError(t, err)
+	release()
 }

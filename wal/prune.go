@@ -7,17 +7,25 @@ import (
 	"go.uber.org/zap"
 )
 
-// Prune drops what retention allows to drop, and returns the number of segments. A segment goes when every cursor is past it
-// and its last write is older than MinAge, or when the log exceeds MaxBytes or the segment MaxAge; always the oldest first.
-// Commits and cursors call for it by themselves; it is needed only where neither happens, so that an idle log shrinks to the header of one segment.
+// Prune drops what retention allows to drop, and returns the number of segments. A segment goes when
+// every cursor is past it, or when the log exceeds MaxBytes or the segment MaxAge; always the oldest
+// first. Commits and cursors call for it by themselves; it is needed only where neither happens, so
+// that an idle log shrinks to the header of one segment and forgets its series.
 func (l *Log) Prune() int {
 	now := l.o.Now()
+	l.writeMu.Lock()
+	l.forgetSeries(now)
+	l.writeMu.Unlock()
 	l.retireActive(now)
-	return l.prune(now, false)
+	return l.prune(now)
 }
 
-// retireActive replaces the newest segment by an empty one if it is about to be dropped: the newest segment is never dropped,
-// because it says where Seq goes on.
+// retireAfter is how long nothing must have been written until an acknowledged segment is replaced
+// by an empty one. A log in use would define its series anew for nothing.
+const retireAfter = 10 * time.Minute
+
+// retireActive replaces the newest segment by an empty one if it is about to be dropped: the newest
+// segment is never dropped, because it says where Seq goes on.
 func (l *Log) retireActive(now time.Time) {
 	l.writeMu.Lock()
 	defer l.writeMu.Unlock()
@@ -26,8 +34,8 @@ func (l *Log) retireActive(now time.Time) {
 		return
 	}
 	age, keep := now.Sub(e.lastWrite), l.keep.Load()
-	acknowledged := !before(l.oldestCursor(), end) && age >= keep.MinAge
-	if !acknowledged && (keep.MaxAge == 0 || age < keep.MaxAge) {
+	acknowledged := !before(l.oldestCursor(), end) && age >= retireAfter
+	if !acknowledged && (keep.MaxAge == 0 || now.Sub(l.ageFrom(e.lastWrite)) < keep.MaxAge) {
 		return
 	}
 	l.complete()
@@ -39,11 +47,11 @@ func (l *Log) retireActive(now time.Time) {
 	l.syncer.mark(l)
 }
 
-// prune drops old segments. urgent means that space is needed: MinAge does not count.
-func (l *Log) prune(now time.Time, urgent bool) int {
+// prune drops old segments.
+func (l *Log) prune(now time.Time) int {
 	l.pruneMu.Lock()
 	defer l.pruneMu.Unlock()
-	n, _ := l.droppable(now, urgent)
+	n, _ := l.droppable(now)
 	if n == 0 {
 		return 0
 	}
@@ -52,7 +60,7 @@ func (l *Log) prune(now time.Time, urgent bool) int {
 		l.counts.failed(err)
 		l.o.Logger.Warn("cursors could not be written", zap.String("path", l.dir), zap.Error(err))
 	}
-	n, truncated := l.droppable(now, urgent)
+	n, truncated := l.droppable(now)
 	l.mu.Lock()
 	dropped := l.segments[:n:n]
 	l.segments = append([]segment(nil), l.segments[n:]...)
@@ -70,8 +78,9 @@ func (l *Log) prune(now time.Time, urgent bool) int {
 	return n
 }
 
-// droppable returns how many of the oldest segments may go, and how many samples in them were not acknowledged by every cursor.
-func (l *Log) droppable(now time.Time, urgent bool) (n int, truncated uint64) {
+// droppable returns how many of the oldest segments may go, and how many samples in them were not
+// acknowledged by every cursor.
+func (l *Log) droppable(now time.Time) (n int, truncated uint64) {
 	oldest, keep := l.oldestCursor(), l.keep.Load()
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -81,10 +90,10 @@ func (l *Log) droppable(now time.Time, urgent bool) (n int, truncated uint64) {
 	}
 	for n = 0; n+1 < len(l.segments); n++ {
 		s, next := l.segments[n], l.segments[n+1]
-		age := now.Sub(s.lastWrite)
+		age := now.Sub(l.ageFrom(s.lastWrite))
 		acknowledged := !before(oldest, Position{Segment: s.number, Offset: s.end})
 		capped := keep.MaxBytes > 0 && bytes > keep.MaxBytes || keep.MaxAge > 0 && age >= keep.MaxAge
-		if !capped && (!acknowledged || age < keep.MinAge && !urgent) {
+		if !capped && !acknowledged {
 			break
 		}
 		bytes -= s.end
@@ -93,6 +102,20 @@ func (l *Log) droppable(now time.Time, urgent bool) (n int, truncated uint64) {
 		}
 	}
 	return n, truncated
+}
+
+// graceAfterOpen is how long what an earlier process left is kept from the cap on age, so that there
+// is an attempt to send it.
+const graceAfterOpen = 15 * time.Minute
+
+// ageFrom is the time from which the age of data counts that was written at a time. Data that was
+// too old already when the log was opened gets graceAfterOpen.
+func (l *Log) ageFrom(written time.Time) time.Time {
+	maxAge := l.keep.Load().MaxAge
+	if grace := l.opened.Add(min(graceAfterOpen, maxAge) - maxAge); written.Before(grace) && written.Before(l.opened) {
+		return grace
+	}
+	return written
 }
 
 // oldestCursor is the position that retention waits for; without cursors the end of all time.

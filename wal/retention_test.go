@@ -3,6 +3,8 @@ package wal_test
 import (
 	"os"
 	"path/filepath"
+	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -12,9 +14,9 @@ import (
 	"github.com/ringmaster-agent/ringmaster/wal/waltest"
 )
 
-func TestASegmentGoesWhenAllCursorsArePastItAndItIsOldEnough(t *testing.T) {
+func TestASegmentGoesAtOnceWhenAllCursorsArePastIt(t *testing.T) {
 	c := newClock()
-	l := openLog(t, logDir(t), wal.Options{Now: c.Now, SegmentAge: time.Minute, MinAge: 5 * time.Minute})
+	l := openLog(t, logDir(t), wal.Options{Now: c.Now, SegmentAge: time.Minute})
 	require.NoError(t, l.SaveCursor("slow", l.Begin()))
 	require.NoError(t, l.SaveCursor("fast", l.Begin()))
 	for ts := int64(1); ts <= 20; ts++ {
@@ -24,7 +26,7 @@ func TestASegmentGoesWhenAllCursorsArePastItAndItIsOldEnough(t *testing.T) {
 	}
 	require.Equal(t, 20, l.Stats().Segments, "the slow endpoint needs them all")
 	require.NoError(t, l.SaveCursor("slow", l.End()))
-	require.Equal(t, 4, l.Stats().Segments, "what is younger than five minutes stays")
+	require.Equal(t, 1, l.Stats().Segments, "nobody needs the others")
 	require.NoError(t, l.RemoveCursor("slow"))
 	require.Zero(t, l.Stats().SamplesTruncated)
 }
@@ -38,19 +40,19 @@ func TestARemovedCursorIsNotWaitedFor(t *testing.T) {
 	many := l.Stats().Segments
 	require.Greater(t, many, 3)
 	require.NoError(t, l.RemoveCursor("gone"))
-	require.Equal(t, many, l.Prune())
-	require.Equal(t, 1, l.Stats().Segments, "a new, empty one")
+	require.Equal(t, many-1, l.Prune())
+	require.Equal(t, 1, l.Stats().Segments, "the newest")
 	require.Empty(t, l.Cursors())
 }
 
 func TestAnIdleLogShrinksToOneEmptySegmentAndKeepsItsSeq(t *testing.T) {
 	c := newClock()
 	dir := logDir(t)
-	l := openLog(t, dir, wal.Options{Now: c.Now, MinAge: time.Minute})
+	l := openLog(t, dir, wal.Options{Now: c.Now})
 	commitFloats(t, l, 10, 1)
 	require.NoError(t, l.SaveCursor("e", l.End()))
-	require.Zero(t, l.Prune(), "it is too young")
-	c.pass(time.Minute)
+	require.Zero(t, l.Prune(), "it may be in use")
+	c.pass(10 * time.Minute)
 	require.Equal(t, 1, l.Prune())
 	require.Zero(t, l.Prune())
 	require.Less(t, l.Stats().Bytes, int64(100))
@@ -62,7 +64,7 @@ func TestAnIdleLogShrinksToOneEmptySegmentAndKeepsItsSeq(t *testing.T) {
 	require.NoError(t, err)
 	require.EqualValues(t, 10, pos.Seq)
 	want := commitFloats(t, l, 1, 2)
-	v := new(waltest.Recorder)
+	v := waltest.NewRecorder(l)
 	r := l.NewReader(pos)
 	defer r.Close()
 	_, lost := drain(t, r, v)
@@ -81,7 +83,7 @@ func TestWhatACapDropsIsCountedExactly(t *testing.T) {
 			dir := logDir(t)
 			l := openLog(t, dir, o)
 			require.NoError(t, l.SaveCursor("e", l.Begin()))
-			v := new(waltest.Recorder)
+			v := waltest.NewRecorder(l)
 			r := l.NewReader(l.Begin())
 			defer r.Close()
 			for ts := int64(1); ts <= 5; ts++ {
@@ -106,7 +108,7 @@ func TestWhatACapDropsIsCountedExactly(t *testing.T) {
 			require.NoError(t, err)
 			r2 := again.NewReader(pos)
 			defer r2.Close()
-			n, more = drain(t, r2, new(waltest.Recorder))
+			n, more = drain(t, r2, waltest.NewRecorder(l))
 			require.EqualValues(t, 300, uint64(n)+more.Truncated)
 		})
 	}
@@ -121,7 +123,7 @@ func TestTheAgeCapHoldsInAnIdleLogToo(t *testing.T) {
 	defer r.Close()
 	c.pass(time.Hour)
 	require.Equal(t, 1, l.Prune())
-	n, lost := drain(t, r, new(waltest.Recorder))
+	n, lost := drain(t, r, waltest.NewRecorder(l))
 	require.Zero(t, n)
 	require.Equal(t, wal.Lost{Truncated: 3}, lost)
 }
@@ -196,4 +198,45 @@ func TestRetentionCanBeChangedWhileTheLogIsOpen(t *testing.T) {
 	l.SetRetention(wal.Retention{MaxAge: time.Hour})
 	require.Equal(t, 1, l.Prune())
 	require.EqualValues(t, 3, l.Stats().SamplesTruncated)
+}
+
+func TestTheProgressOfACursorSurvivesAKill(t *testing.T) {
+	dir := logDir(t)
+	syncer := wal.NewSyncer(time.Hour)
+	t.Cleanup(syncer.Close)
+	l := openLog(t, dir, wal.Options{Syncer: syncer})
+	commitFloats(t, l, 1, 1)
+	require.NoError(t, l.SaveCursor("a", l.Begin()))
+	require.NoError(t, l.SaveProgress("a", l.End(), []byte("half")))
+	require.NoError(t, l.SaveProgress("a", l.End(), []byte("all")))
+	require.Error(t, l.SaveProgress("a", l.End(), make([]byte, wal.MaxProgress+1)))
+	end := l.End()
+	again := openLog(t, crash(t, dir), wal.Options{})
+	pos, known, err := again.Cursor("a")
+	require.NoError(t, err)
+	require.True(t, known)
+	require.Equal(t, end, pos)
+	require.Equal(t, []byte("all"), again.Progress("a"))
+	require.NoError(t, again.SaveCursor("a", end))
+	require.Empty(t, again.Progress("a"), "a plain cursor has none")
+}
+
+func TestAProgressThatCouldNotBeWrittenIsWrittenWhenItIsSavedAgain(t *testing.T) {
+	fs, dir := new(waltest.FS), logDir(t)
+	syncer := wal.NewSyncer(time.Hour)
+	t.Cleanup(syncer.Close)
+	l := openLog(t, dir, wal.Options{FS: fs, Syncer: syncer})
+	commitFloats(t, l, 1, 1)
+	require.NoError(t, l.SaveCursor("a", l.Begin()))
+	fs.Hook(func(c waltest.Call) waltest.Fault {
+		if strings.HasSuffix(c.Name, ".cursor") {
+			return waltest.Fault{Err: syscall.EMFILE}
+		}
+		return waltest.Fault{}
+	})
+	require.Error(t, l.SaveProgress("a", l.Begin(), []byte("begun")))
+	fs.Hook(nil)
+	require.NoError(t, l.SaveProgress("a", l.Begin(), []byte("begun")))
+	again := openLog(t, crash(t, dir), wal.Options{})
+	require.Equal(t, []byte("begun"), again.Progress("a"))
 }

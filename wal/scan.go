@@ -13,18 +13,19 @@ const readAhead = 64 << 10
 // maxPooled is the capacity up to which buffers are kept for the next user.
 const maxPooled = 1 << 20
 
-// maxGuesses bounds the search for a record in a segment without header. A guess can cost a checksum over the whole file.
+// maxGuesses bounds the search for a record in a segment without header. A guess can cost a
+// checksum over the whole file.
 const maxGuesses = 1000
 
 // window reads a file through one buffer.
 type window struct {
-	f   File
+	f   io.ReaderAt
 	buf []byte // its length is what is valid
 	off int64  // place of buf[0] in the file
 }
 
-// at returns the n bytes at off. It never reads at or behind limit. It returns io.ErrUnexpectedEOF if the file or the limit is
-// closer than that. The result is valid until the next call.
+// at returns the n bytes at off. It never reads at or behind limit. It returns io.ErrUnexpectedEOF
+// if the file or the limit is closer than that. The result is valid until the next call.
 func (w *window) at(off int64, n int, limit int64) ([]byte, error) {
 	if off < w.off || off+int64(n) > w.off+int64(len(w.buf)) {
 		if off+int64(n) > limit {
@@ -52,6 +53,10 @@ func (w *window) fill(off int64, n int, limit int64) error {
 	}
 	w.off = off
 	got, err := w.f.ReadAt(w.buf[:size], off)
+	if got < n && size > n && err != nil && !errors.Is(err, io.EOF) {
+		// A bad sector may lie behind what was asked for.
+		got, err = w.f.ReadAt(w.buf[:n], off)
+	}
 	w.buf = w.buf[:got]
 	if got >= n {
 		return nil // an error behind what was asked for is somebody else's
@@ -65,7 +70,8 @@ func (w *window) fill(off int64, n int, limit int64) error {
 // forget empties the window, because the file was closed.
 func (w *window) forget() { w.f, w.buf, w.off = nil, w.buf[:0], 0 }
 
-// scanner goes over the records of one segment from one verified header to the next and looks for the next one where there is none.
+// scanner goes over the records of one segment from one verified header to the next and looks for
+// the next one where there is none.
 type scanner struct {
 	*window
 	salt  uint32
@@ -76,8 +82,8 @@ type scanner struct {
 	maxSeq uint64
 }
 
-// next returns the next record header and its place, and stays before it. Only damage lies between off and that place. io.EOF means that no
-// record follows; other errors come from the file.
+// next returns the next record header and its place, and stays before it. Only damage lies between
+// off and that place. io.EOF means that no record follows; other errors come from the file.
 func (s *scanner) next() (h recordHeader, at int64, err error) {
 	for at = s.off; ; at++ {
 		b, err := s.at(at, recordHeaderSize, s.limit)
@@ -125,36 +131,36 @@ func (s *scanner) payload(h recordHeader, at int64) (b []byte, ok bool, err erro
 	return b, err == nil && checksum(b) == h.checksum, err
 }
 
-// identify reads the header of a segment. If it is damaged, the salt comes from the first record whose payload verifies, and
-// the incarnation is the segment's own number, which is no other's. ok is false if nothing in the file can be read.
-func (s *scanner) identify(number uint64) (incarnation uint64, ok bool, err error) {
+// identify finds the salt of a segment: in its header, or, if that is damaged, from the first record
+// whose payload verifies. ok is false if nothing in the file can be read.
+func (s *scanner) identify(number uint64) (ok bool, err error) {
 	b, err := s.at(0, segmentHeaderSize, s.limit)
 	if err != nil {
-		return 0, false, ignoreEnd(err)
+		return false, ignoreEnd(err)
 	}
 	if h, ok := parseSegmentHeader(b); ok && h.number == number {
 		s.salt = h.salt
-		return h.incarnation, true, nil
+		return true, nil
 	}
 	at := int64(segmentHeaderSize)
 	for range maxGuesses {
 		if at, err = s.find(at); err != nil {
-			return 0, false, ignoreEnd(err)
+			return false, ignoreEnd(err)
 		}
 		b, err := s.at(at, recordHeaderSize, s.limit)
 		if err != nil {
-			return 0, false, ignoreEnd(err)
+			return false, ignoreEnd(err)
 		}
 		h, salt, ok := parseRecordHeader(b)
 		if ok && s.believes(h, at) {
 			if _, ok, err = s.payload(h, at); ok || err != nil {
 				s.salt = salt
-				return number, ok, err
+				return ok, err
 			}
 		}
 		at++
 	}
-	return 0, false, nil
+	return false, nil
 }
 
 func endOfData(err error) error {

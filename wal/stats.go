@@ -8,18 +8,26 @@ import (
 type Stats struct {
 	// ActiveSeries is the number of series in the table.
 	ActiveSeries int
+	// SeriesCreated and SeriesRemoved count series that the log got to know and has forgotten since it was opened.
+	SeriesCreated, SeriesRemoved uint64
+	// SamplesOutOfOrder were refused because a newer one of their series was there.
+	SamplesOutOfOrder uint64
+	// Segment is the number of the one that is written to.
+	Segment uint64
 	// Bytes and Segments are what is on the disk now.
 	Bytes    int64
 	Segments int
 
 	// SamplesAppended, ExemplarsAppended, RecordsWritten and BytesWritten count what was committed.
 	SamplesAppended, ExemplarsAppended, RecordsWritten, BytesWritten uint64
-	// SamplesOvertaken were appended without error and not written, because another appender committed a newer sample of the series first.
+	// SamplesOvertaken were appended without error and not written, because another appender
+	// committed a newer sample of the series first.
 	SamplesOvertaken uint64
-	// SamplesDamaged and SamplesTruncated were lost: the first as met by readers, each reader for itself; the second by retention at its
-	// cap, before the slowest cursor got to them.
+	// SamplesDamaged and SamplesTruncated were lost: the first as met by readers, each reader for
+	// itself; the second by retention at its cap, before the slowest cursor got to them.
 	SamplesDamaged, SamplesTruncated uint64
-	// WriteErrors counts failed writes, syncs and removals, also those that a second attempt made good. LastError is the newest of them, "" if none.
+	// WriteErrors counts failed writes, syncs and removals, also those that a second attempt made
+	// good. LastError is the newest of them, "" if none.
 	WriteErrors uint64
 	LastError   string
 }
@@ -62,8 +70,10 @@ func (l *Log) Stats() Stats {
 		s.LastError = *text
 	}
 	s.Bytes, s.Segments = l.size()
+	s.Segment = l.End().Segment
 	l.seriesMu.Lock()
-	s.ActiveSeries = len(l.table.byRef)
+	s.ActiveSeries = l.table.known
+	s.SeriesCreated, s.SeriesRemoved, s.SamplesOutOfOrder = l.table.created, l.table.removed, l.table.disordered
 	l.seriesMu.Unlock()
 	return s
 }

@@ -61,7 +61,7 @@ func TestTheLogLivesAsItsTwinInMemory(t *testing.T) {
 
 func (w *twin) open() {
 	var err error
-	w.log, err = wal.Open(w.dir, wal.Options{Now: w.clock.Now, Sync: wal.SyncNever, SegmentBytes: 400 + w.rnd.Int64N(2000), SegmentAge: 10 * time.Minute, MinAge: time.Minute, MaxBytes: 12_000})
+	w.log, err = wal.Open(w.dir, wal.Options{Now: w.clock.Now, Sync: wal.SyncNever, SegmentBytes: 400 + w.rnd.Int64N(2000), SegmentAge: 10 * time.Minute, MaxBytes: 12_000})
 	require.NoError(w.t, err)
 	require.EqualValues(w.t, len(w.committed), w.log.End().Seq)
 	for _, id := range []string{"a", "b"} {
@@ -72,7 +72,7 @@ func (w *twin) open() {
 		if old == nil {
 			require.NoError(w.t, w.log.SaveCursor(id, pos))
 		}
-		w.readers[id] = &twinReader{reader: w.log.NewReader(pos), recorder: new(waltest.Recorder), pos: pos, saved: pos}
+		w.readers[id] = &twinReader{reader: w.log.NewReader(pos), recorder: waltest.NewRecorder(w.log), pos: pos, saved: pos}
 	}
 }
 
@@ -138,20 +138,20 @@ func (w *twin) append() {
 	for range w.rnd.IntN(20) {
 		w.time++
 		i := w.rnd.IntN(30)
-		name, st := series(i).String(), int64(w.rnd.IntN(2))*w.time/2
+		name, st := metric(i).String(), int64(w.rnd.IntN(2))*w.time/2
 		var err error
 		switch w.rnd.IntN(5) {
 		case 0:
 			h := tsdbutil.GenerateTestHistogram(int64(w.rnd.IntN(100)))
-			_, err = app.Append(0, series(i), st, w.time, 0, h, nil, noOptions)
+			_, err = app.Append(0, metric(i), st, w.time, 0, h, nil, noOptions)
 			batch = append(batch, waltest.HistogramSample(name, st, w.time, h))
 		case 1:
 			h := tsdbutil.GenerateTestCustomBucketsFloatHistogram(int64(w.rnd.IntN(100)))
-			_, err = app.Append(0, series(i), st, w.time, 0, nil, h, noOptions)
+			_, err = app.Append(0, metric(i), st, w.time, 0, nil, h, noOptions)
 			batch = append(batch, waltest.FloatHistogramSample(name, st, w.time, h))
 		default:
 			v := float64(w.rnd.IntN(1000)) / float64(1+w.rnd.IntN(3))
-			_, err = app.Append(0, series(i), st, w.time, v, nil, nil, storage.AOptions{Exemplars: []exemplar.Exemplar{{Labels: labels.FromStrings("trace", name), Value: v, Ts: w.time}}})
+			_, err = app.Append(0, metric(i), st, w.time, v, nil, nil, storage.AOptions{Exemplars: []exemplar.Exemplar{{Labels: labels.FromStrings("trace", name), Value: v, Ts: w.time}}})
 			batch = append(batch, waltest.FloatSample(name, st, w.time, v))
 		}
 		require.NoError(w.t, err)

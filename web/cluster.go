@@ -29,6 +29,8 @@ type clusterJSON struct {
 	Configs   int                 `json:"configs"`
 	Units     int                 `json:"units"`
 	Unowned   int                 `json:"unowned"`
+	Held      []Standing          `json:"held"`
+	Cordons   []Standing          `json:"cordons"`
 	Moves     []Move              `json:"moves"`
 }
 
@@ -36,6 +38,7 @@ type clusterMemberJSON struct {
 	Node    string    `json:"node"`
 	State   string    `json:"state"`
 	Alive   *bool     `json:"alive,omitempty"`
+	Skew    float64   `json:"clock_skew_seconds,omitempty"`
 	Address string    `json:"address"`
 	Scheme  string    `json:"scheme"`
 	Zone    string    `json:"zone"`
@@ -46,6 +49,9 @@ type clusterMemberJSON struct {
 	// Claimed is how many units the member runs.
 	Claimed int    `json:"claimed"`
 	Problem string `json:"problem,omitempty"`
+	// Unfit says why the member can't run anything at the moment, or may not since it is drained.
+	Unfit  string    `json:"unfit,omitempty"`
+	Cordon *Standing `json:"cordon,omitempty"`
 }
 
 // showCluster answers what this node knows of the cluster as a whole.
@@ -72,13 +78,14 @@ func (s *Server) describeCluster(state ClusterState, moves int) clusterJSON {
 	out := clusterJSON{
 		Node: s.opts.Node, Session: state.Session, Settled: state.Settled, Permitted: state.Permitted, Problem: state.Problem,
 		Members: make([]clusterMemberJSON, 0, len(state.Members)),
-		Configs: len(configs), Units: len(state.Units), Unowned: state.Unowned,
-		Moves: append([]Move{}, state.Moves[:min(moves, len(state.Moves))]...),
+		Configs: len(configs), Units: len(state.Units), Unowned: state.Unowned, Held: append([]Standing{}, state.Held...),
+		Cordons: append([]Standing{}, state.Cordons...),
+		Moves:   append([]Move{}, state.Moves[:min(moves, len(state.Moves))]...),
 	}
 	for _, m := range sortMembers(state.Members) {
 		out.Members = append(out.Members, clusterMemberJSON{
-			Node: m.ID, State: m.State, Alive: m.Alive, Address: m.Address, Scheme: m.scheme(), Zone: m.Zone, Version: m.Version,
-			Since: m.Registered, Tokens: len(m.Tokens), Share: m.Share, Claimed: claimed[m.ID], Problem: m.Problem,
+			Node: m.ID, State: m.State, Alive: m.Alive, Skew: m.ClockAhead.Seconds(), Address: m.Address, Scheme: m.scheme(), Zone: m.Zone, Version: m.Version,
+			Since: m.Registered, Tokens: len(m.Tokens), Share: m.Share, Claimed: claimed[m.ID], Problem: m.Problem, Unfit: m.Unfit, Cordon: m.Cordon,
 		})
 	}
 	return out

@@ -8,7 +8,10 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"slices"
+	"strings"
+	"unicode/utf8"
 
 	"go.uber.org/zap"
 
@@ -34,6 +37,16 @@ type configList struct {
 	// Digests and Revisions, ours, come with ?digests=true. A config whose stored value can't be decoded has no digest.
 	Digests   map[string]string `json:"digests,omitzero"`
 	Revisions map[string]int64  `json:"revisions,omitzero"`
+	// Escaped has the configs whose names are not UTF-8. JSON can't hold these: Configs shows them with U+FFFD, and
+	// Digests and Revisions lack them.
+	Escaped []escapedConfig `json:"escaped,omitzero"`
+}
+
+type escapedConfig struct {
+	// Name is how the name stands in a URL.
+	Name     string `json:"name"`
+	Digest   string `json:"digest,omitempty"`
+	Revision int64  `json:"revision"`
 }
 
 // listConfigs answers the names of all configs. With ?digests=true also the SHA-256 of each config's text and its
@@ -41,31 +54,45 @@ type configList struct {
 func (s *Server) listConfigs(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := s.storeContext(r)
 	defer cancel()
-	configs, revision, err := s.opts.Configs.List(ctx)
+	configs, at, err := s.opts.Configs.List(ctx)
 	if err != nil {
 		s.storeFailed(ctx, w, "list configs", err)
 		return
 	}
-	if !readAllowed(w, r, revision) {
+	if !readAllowed(w, r, at.Revision) {
 		return
 	}
 	list := configList{Configs: make([]string, 0, len(configs))}
-	for _, c := range configs {
-		list.Configs = append(list.Configs, c.Name)
-	}
 	if r.URL.Query().Get("digests") == "true" {
 		list.Digests = make(map[string]string, len(configs))
 		list.Revisions = make(map[string]int64, len(configs))
-		for _, c := range configs {
-			list.Revisions[c.Name] = c.Revision
-			if c.Err == nil {
-				sum := sha256.Sum256([]byte(c.Text))
-				list.Digests[c.Name] = hex.EncodeToString(sum[:])
-			}
-		}
+	}
+	for _, c := range configs {
+		list.add(c)
 	}
 	slices.Sort(list.Configs)
 	succeed(w, http.StatusOK, list)
+}
+
+func (l *configList) add(c cluster.StoredConfig) {
+	digest, valid := "", utf8.ValidString(c.Name)
+	if c.Err == nil && (l.Revisions != nil || !valid) {
+		sum := sha256.Sum256([]byte(c.Text))
+		digest = hex.EncodeToString(sum[:])
+	}
+	if !valid {
+		l.Configs = append(l.Configs, strings.ToValidUTF8(c.Name, "\uFFFD"))
+		l.Escaped = append(l.Escaped, escapedConfig{url.PathEscape(c.Name), digest, c.Revision})
+		return
+	}
+	l.Configs = append(l.Configs, c.Name)
+	if l.Revisions == nil {
+		return
+	}
+	l.Revisions[c.Name] = c.Revision
+	if digest != "" {
+		l.Digests[c.Name] = digest
+	}
 }
 
 // getConfig answers one config's text with its secrets masked.
@@ -109,39 +136,91 @@ func (s *Server) putConfig(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	cond, ok := condition(w, r)
-	if !ok {
+	if !ok || !s.mayUpload(w, r) {
 		return
 	}
 	text, ok := s.configBody(w, r)
+	s.uploads.spend(clientOf(r), len(text))
 	if !ok {
 		return
 	}
-	opts := s.opts.InstanceOptions()
-	opts.Origin = name
-	if _, err := config.ParseInstance(name, text, opts); err != nil {
-		failAPI(w, http.StatusBadRequest, configProblem(err))
+	document, failed := s.checkConfig(name, text)
+	if failed != nil {
+		failed.answer(w)
 		return
 	}
-	ctx, cancel := s.storeContext(r)
-	defer cancel()
-	res, err := s.opts.Configs.Put(ctx, name, text, cond)
-	if err != nil {
-		s.storeFailed(ctx, w, "put config", err)
+	res, failed := s.storeConfig(r, name, document, cond)
+	if failed != nil {
+		failed.answer(w)
 		return
 	}
-	status, counter, msg := http.StatusOK, s.metrics.updated, "config replaced"
+	status := http.StatusOK
 	if res.Created {
-		status, counter, msg = http.StatusCreated, s.metrics.created, "config created"
+		status = http.StatusCreated
 	}
-	counter.Inc()
-	s.log.Info(msg, zap.String("instance", name), zap.Int64("revision", res.Revision))
 	w.Header().Set("ETag", entityTag(res.Revision))
 	succeed(w, status, nil)
 }
 
+// failure is a problem with its status.
+type failure struct {
+	problem
+	status int
+}
+
+func (f *failure) answer(w http.ResponseWriter) { failAPI(w, f.status, f.problem) }
+
+// checkConfig is the check of every upload, whichever way it comes.
+func (s *Server) checkConfig(name, text string) (document cluster.Document, failed *failure) {
+	opts := s.opts.InstanceOptions(name)
+	opts.Origin = name
+	if _, err := config.ParseInstance(name, text, opts); err != nil {
+		return document, &failure{configProblem(err), http.StatusBadRequest}
+	}
+	line, at, err := config.NameLine(opts.Origin, name, text)
+	if err != nil {
+		return document, &failure{configProblem(err), http.StatusBadRequest}
+	}
+	return cluster.Document{Text: text, Insert: line, At: at}, nil
+}
+
+// storeConfig stores what was checked, and keeps what it replaced.
+func (s *Server) storeConfig(r *http.Request, name string, document cluster.Document, cond cluster.Condition) (res cluster.PutResult, failed *failure) {
+	ctx, cancel := s.storeContext(r)
+	defer cancel()
+	s.keepReplaced(ctx, name)
+	res, err := s.opts.Configs.PutDocument(ctx, name, document, cond)
+	var tooLarge *cluster.TooLargeError
+	if errors.As(err, &tooLarge) {
+		return res, &failure{problem{Error: tooLongFor(tooLarge, len(document.Text))}, http.StatusRequestEntityTooLarge}
+	}
+	if err != nil {
+		return res, s.storeFailure(ctx, "put config", err)
+	}
+	s.revisions.keep(keptRevision{name: name, text: document.Text, revision: res.Revision, at: s.opts.Now()})
+	counter, msg := s.metrics.updated, "config replaced"
+	if res.Created {
+		counter, msg = s.metrics.created, "config created"
+	}
+	counter.Inc()
+	s.log.Info(msg, zap.String("instance", name), zap.Int64("revision", res.Revision))
+	return res, nil
+}
+
+// tooLongFor says by how much a config of so many bytes is too long for the store, which keeps it compressed.
+func tooLongFor(e *cluster.TooLargeError, size int) string {
+	limit := "more than " + e.Store + " accepts"
+	if e.Limit > 0 {
+		limit = fmt.Sprintf("and %s accepts %d", e.Store, e.Limit)
+	}
+	return fmt.Sprintf("the config is too long for the store: its %d bytes are %d when compressed, %s", size, e.Size, limit)
+}
+
+// deleteConfig takes any name: whatever was written into the store by other means has to be deletable.
 func (s *Server) deleteConfig(w http.ResponseWriter, r *http.Request) {
-	name, ok := configName(w, r)
-	if !ok {
+	name := r.PathValue("name")
+	if name == "" {
+		failAPI(w, http.StatusBadRequest, problem{Error: "the name is empty"})
 		return
 	}
 	cond, ok := condition(w, r)
@@ -154,6 +233,7 @@ func (s *Server) deleteConfig(w http.ResponseWriter, r *http.Request) {
 		s.storeFailed(ctx, w, "delete config", err)
 		return
 	}
+	s.revisions.forget(name)
 	s.metrics.deleted.Inc()
 	s.log.Info("config deleted", zap.String("instance", name))
 	succeed(w, http.StatusOK, nil)
@@ -231,19 +311,31 @@ func configProblem(err error) problem {
 	return p
 }
 
-// storeFailed answers an error of the repository. What is neither absence nor conflict is the store's failure: 500, and
-// a log line, since the operator of the agent has to act and not the client.
+func full(err error) bool {
+	var full *cluster.FullError
+	return errors.As(err, &full)
+}
+
+// storeFailed answers an error of the repository.
 func (s *Server) storeFailed(ctx context.Context, w http.ResponseWriter, doing string, err error) {
+	s.storeFailure(ctx, doing, err).answer(w)
+}
+
+// storeFailure is what an error of the repository is answered with. What is neither absence nor
+// conflict is the store's failure: 500, and a log line, since the operator of the agent has to act
+// and not the client.
+func (s *Server) storeFailure(ctx context.Context, doing string, err error) *failure {
 	switch {
 	case errors.Is(err, cluster.ErrNotFound):
-		failAPI(w, http.StatusNotFound, problem{Error: "there is no config of this name"})
+		return &failure{problem{Error: "there is no config of this name"}, http.StatusNotFound}
 	case errors.Is(err, cluster.ErrConflict):
-		failAPI(w, http.StatusPreconditionFailed, problem{Error: "precondition failed: the config was changed by someone else, or exists already, or doesn't exist"})
-	default:
-		if errors.Is(context.Cause(ctx), errStoreTimeout) {
-			err = fmt.Errorf("%w (%s): %w", errStoreTimeout, s.opts.StoreTimeout, err)
-		}
-		s.log.Warn("store call", zap.String("reason", doing), zap.Error(err))
-		failAPI(w, http.StatusInternalServerError, problem{Error: doing + ": " + err.Error()})
+		return &failure{problem{Error: "precondition failed: the config was changed by someone else, or exists already, or doesn't exist"}, http.StatusPreconditionFailed}
+	case full(err):
+		return &failure{problem{Error: doing + ": " + err.Error() + "; delete configs, or raise kvstore.embedded.max_size"}, http.StatusInsufficientStorage}
 	}
+	if errors.Is(context.Cause(ctx), errStoreTimeout) {
+		err = fmt.Errorf("%w (%s): %w", errStoreTimeout, s.opts.StoreTimeout, err)
+	}
+	s.log.Warn("store call", zap.String("reason", doing), zap.Error(err))
+	return &failure{problem{Error: doing + ": " + err.Error()}, http.StatusInternalServerError}
 }

@@ -5,7 +5,9 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -60,6 +62,7 @@ func TestStatusOfConfigsAPI(t *testing.T) {
 		{"delete", "DELETE", oneOf + "a", "", nil, 200},
 		{"delete what is not there", "DELETE", oneOf + "nope", "", nil, 404},
 		{"delete nothing", "DELETE", oneOf, "", nil, 400},
+		{"delete a name that no upload may have", "DELETE", oneOf + "%FF%2F..", "", nil, 404},
 		{"replace the revision one knows", "PUT", oneOf + "a", aConfig, []string{"If-Match", `"1"`}, 200},
 		{"replace another revision", "PUT", oneOf + "a", aConfig, []string{"If-Match", `"2"`}, 412},
 		{"replace by a weak tag", "PUT", oneOf + "a", aConfig, []string{"If-Match", `W/"1"`}, 412},
@@ -160,7 +163,7 @@ agent_metrics_ha_configs_deleted_total 1
 # HELP agent_metrics_ha_configs_updated_total Configs updated through this node's API.
 # TYPE agent_metrics_ha_configs_updated_total counter
 agent_metrics_ha_configs_updated_total 1
-`)))
+`), "agent_metrics_ha_configs_created_total", "agent_metrics_ha_configs_deleted_total", "agent_metrics_ha_configs_updated_total"))
 }
 
 func TestARefusedConfigNamesEveryProblemWithItsLine(t *testing.T) {
@@ -188,7 +191,7 @@ func TestARefusedConfigNamesEveryProblemWithItsLine(t *testing.T) {
 
 func TestFilesMayBeReadWhenThePolicyAllowsIt(t *testing.T) {
 	allow := false
-	s := web.New(web.Options{Configs: newFakeConfigs(nil), InstanceOptions: func() config.InstanceOptions {
+	s := web.New(web.Options{Configs: newFakeConfigs(nil), InstanceOptions: func(string) config.InstanceOptions {
 		return config.InstanceOptions{AllowFiles: allow}
 	}})
 	text := "scrape_configs:\n  - job_name: a\n    bearer_token_file: /etc/token\n"
@@ -230,6 +233,22 @@ func TestAStoreThatFailsIsA500WithItsReason(t *testing.T) {
 	}
 }
 
+func TestAConfigThatIsTooLongForTheStoreIsA413WithBothFiguresAndTheLimit(t *testing.T) {
+	repo := newFakeConfigs(nil)
+	repo.fault = fmt.Errorf("put: %w", &cluster.TooLargeError{Key: "a", Size: 400_000, Limit: 385_024, Store: "Consul"})
+	r := call(t, web.New(web.Options{Configs: repo}), "PUT", oneOf+"a", aConfig)
+	require.Equal(t, 413, r.StatusCode)
+	require.Contains(t, errorOf(t, r), fmt.Sprintf("its %d bytes are 400000 when compressed, and Consul accepts 385024", len(aConfig)))
+}
+
+func TestAFullStoreIsA507WithTheWayOut(t *testing.T) {
+	repo := newFakeConfigs(nil)
+	repo.fault = fmt.Errorf("put: %w", &cluster.FullError{Reason: "the store is full: 9 of 10 MiB"})
+	r := call(t, web.New(web.Options{Configs: repo}), "PUT", oneOf+"a", aConfig)
+	require.Equal(t, 507, r.StatusCode)
+	require.Contains(t, errorOf(t, r), "the store is full: 9 of 10 MiB; delete configs, or raise kvstore.embedded.max_size")
+}
+
 func TestAStoreThatHangsIsA500InBoundedTime(t *testing.T) {
 	repo := newFakeConfigs(nil)
 	repo.hang = true
@@ -246,4 +265,63 @@ func TestAnUndecodableStoredConfigIsA500ForItself(t *testing.T) {
 	require.Contains(t, errorOf(t, call(t, s, "GET", configs+"/bad", "")), "not gzip")
 	require.Equal(t, 200, call(t, s, "GET", configs+"/good", "").StatusCode)
 	require.Contains(t, bodyOf(t, call(t, s, "GET", configs, "")), `["bad","good"]`)
+}
+
+func TestWhateverIsInTheStoreCanBeListedAndDeleted(t *testing.T) {
+	store := newFakeConfigs(nil)
+	var names []string
+	for revision, name := range []string{
+		"../up", "\x00", "not UTF-8 \xff", "not UTF-8 \xfe", "not UTF-8 \uFFFD", "\xff", strings.Repeat("long", 100), "a\u200bb", ".", "a+b", "%41", "a/b?c#d",
+	} {
+		store.configs[name] = cluster.StoredConfig{Name: name, Text: aConfig, Revision: int64(revision)}
+		names = append(names, name)
+	}
+	s := web.New(web.Options{Configs: store})
+	var listed struct {
+		Data struct {
+			Configs   []string
+			Revisions map[string]int64
+			Escaped   []struct {
+				Name, Digest string
+				Revision     int64
+			}
+		}
+	}
+	require.NoError(t, json.Unmarshal([]byte(bodyOf(t, call(t, s, "GET", configs+"?digests=true", ""))), &listed))
+	require.Len(t, listed.Data.Configs, len(names))
+	var all []string
+	for name, revision := range listed.Data.Revisions {
+		require.Equal(t, store.configs[name].Revision, revision)
+		all = append(all, name)
+	}
+	for _, c := range listed.Data.Escaped {
+		name, err := url.PathUnescape(c.Name)
+		require.NoError(t, err)
+		require.Equal(t, store.configs[name].Revision, c.Revision)
+		require.Len(t, c.Digest, 64)
+		require.Contains(t, listed.Data.Configs, strings.ToValidUTF8(name, "\uFFFD"))
+		all = append(all, name)
+	}
+	require.ElementsMatch(t, names, all)
+	for _, name := range all {
+		escaped := url.PathEscape(name)
+		if name == "." {
+			escaped = "%2E"
+		}
+		require.Equal(t, 200, call(t, s, "DELETE", oneOf+escaped, "").StatusCode, "%q", name)
+	}
+	require.Empty(t, store.configs)
+}
+
+func TestAStoredConfigSaysItsName(t *testing.T) {
+	store := newFakeConfigs(nil)
+	s := web.New(web.Options{Configs: store})
+	require.Equal(t, 201, call(t, s, "PUT", oneOf+"a", aConfig).StatusCode)
+	require.Equal(t, aConfig, store.documents["a"].Text)
+	require.Contains(t, store.documents["a"].Insert, `name: "a"`)
+	require.Equal(t, 200, call(t, s, "PUT", oneOf+"a", "name: a\n"+aConfig).StatusCode)
+	require.Empty(t, store.documents["a"].Insert)
+	res := call(t, s, "PUT", oneOf+"a", "name: b\n"+aConfig)
+	require.Equal(t, 400, res.StatusCode)
+	require.Contains(t, errorOf(t, res), "uploaded as")
 }

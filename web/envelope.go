@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+
+	"github.com/ringmaster-agent/ringmaster/redact"
 )
 
 // envelope is the shape of every answer of the API.
@@ -33,6 +35,10 @@ func succeed(w http.ResponseWriter, status int, data any) {
 }
 
 func failAPI(w http.ResponseWriter, status int, p problem) {
+	p.Error = redact.Text(p.Error)
+	for i := range p.Errors {
+		p.Errors[i].Problem, p.Errors[i].Hint = redact.Text(p.Errors[i].Problem), redact.Text(p.Errors[i].Hint)
+	}
 	writeJSON(w, status, envelope{Status: "error", Data: p})
 }
 
@@ -55,11 +61,12 @@ func writeJSON(w http.ResponseWriter, status int, v any) {
 		writeText(w, http.StatusInternalServerError, "encode answer: "+err.Error())
 		return
 	}
+	w.Header().Set("Cache-Control", "no-store") // it is of this moment, and for who asked
 	writeBody(w, status, "application/json", buf.Bytes())
 }
 
 func writeText(w http.ResponseWriter, status int, text string) {
-	writeBody(w, status, "text/plain; charset=utf-8", []byte(text+"\n"))
+	writeBody(w, status, "text/plain; charset=utf-8", []byte(redact.Text(text)+"\n"))
 }
 
 func writeBody(w http.ResponseWriter, status int, contentType string, body []byte) {

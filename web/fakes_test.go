@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"sort"
 	"strings"
 	"sync"
@@ -38,16 +39,18 @@ func clock() time.Time { return now }
 
 // fakeConfigs is a repository in a map, with the faults a store can have.
 type fakeConfigs struct {
-	mu       sync.Mutex
-	configs  map[string]cluster.StoredConfig
-	revision int64
-	fault    error // answered to everything
-	hang     bool  // wait for the context's end
-	panicky  bool
+	mu      sync.Mutex
+	configs map[string]cluster.StoredConfig
+	// documents are what was put.
+	documents map[string]cluster.Document
+	revision  int64
+	fault     error // answered to everything
+	hang      bool  // wait for the context's end
+	panicky   bool
 }
 
 func newFakeConfigs(texts map[string]string) *fakeConfigs {
-	f := &fakeConfigs{configs: map[string]cluster.StoredConfig{}}
+	f := &fakeConfigs{configs: map[string]cluster.StoredConfig{}, documents: map[string]cluster.Document{}}
 	for _, name := range sortedKeys(texts) {
 		f.revision++
 		f.configs[name] = cluster.StoredConfig{Name: name, Text: texts[name], Revision: f.revision}
@@ -88,20 +91,20 @@ func (f *fakeConfigs) Get(ctx context.Context, name string) (cluster.StoredConfi
 	return c, nil
 }
 
-func (f *fakeConfigs) List(ctx context.Context) ([]cluster.StoredConfig, int64, error) {
+func (f *fakeConfigs) List(ctx context.Context) ([]cluster.StoredConfig, cluster.Point, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if err := f.trouble(ctx); err != nil {
-		return nil, 0, err
+		return nil, cluster.Point{}, err
 	}
 	var all []cluster.StoredConfig
 	for _, c := range f.configs {
 		all = append(all, c)
 	}
-	return all, f.revision, nil
+	return all, cluster.Point{Revision: f.revision}, nil
 }
 
-func (f *fakeConfigs) Put(ctx context.Context, name, text string, cond cluster.Condition) (cluster.PutResult, error) {
+func (f *fakeConfigs) PutDocument(ctx context.Context, name string, d cluster.Document, cond cluster.Condition) (cluster.PutResult, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if err := f.check(ctx, name, cond); err != nil {
@@ -109,7 +112,8 @@ func (f *fakeConfigs) Put(ctx context.Context, name, text string, cond cluster.C
 	}
 	_, existed := f.configs[name]
 	f.revision++
-	f.configs[name] = cluster.StoredConfig{Name: name, Text: text, Revision: f.revision}
+	f.documents[name] = d
+	f.configs[name] = cluster.StoredConfig{Name: name, Text: d.Text, Revision: f.revision}
 	return cluster.PutResult{Revision: f.revision, Created: !existed}, nil
 }
 
@@ -150,6 +154,33 @@ func (f fakeInstances) Targets(context.Context) ([]web.Target, error)     { retu
 func (f fakeInstances) Appendable(name string) (storage.AppendableV2, bool) {
 	a, ok := f.appendable[name]
 	return a, ok
+}
+
+// fakeInspector knows what it was told.
+type fakeInspector struct {
+	answer     web.Answer
+	discovered []web.DiscoveredJob
+	err        error
+}
+
+func (f fakeInspector) Scrape(context.Context, web.Target) (web.Answer, error) {
+	answer := f.answer
+	answer.Headers = slices.Clone(answer.Headers)
+	return answer, f.err
+}
+
+func (f fakeInspector) Discovered(_ context.Context, config string) ([]web.DiscoveredJob, error) {
+	var jobs []web.DiscoveredJob
+	for _, job := range f.discovered {
+		if config != "" && job.Config != config {
+			continue
+		}
+		if job.Targets = slices.Clone(job.Targets); config == "" {
+			job.Targets = nil
+		}
+		jobs = append(jobs, job)
+	}
+	return jobs, f.err
 }
 
 type fakeRing struct {
@@ -214,6 +245,12 @@ type fakeCluster struct {
 	known   bool // Retry finds something
 	planned []web.Change
 	retried []string
+	ordered []web.Order
+}
+
+func (f *fakeCluster) Order(_ context.Context, o web.Order) error {
+	f.ordered = append(f.ordered, o)
+	return f.err
 }
 
 func (f *fakeCluster) State(context.Context) (web.ClusterState, error) { return f.state, f.err }

@@ -7,12 +7,13 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"slices"
+	"strings"
 
 	"github.com/prometheus/prometheus/model/labels"
 )
 
-// clusterInstance is an item of GET /agent/api/v1/cluster/instances, clusterTarget one of GET /agent/api/v1/cluster/targets.
+// clusterInstance is an item of GET /agent/api/v1/cluster/instances, clusterTarget one of GET
+// /agent/api/v1/cluster/targets.
 type (
 	clusterInstance struct {
 		Node string `json:"node"`
@@ -20,6 +21,8 @@ type (
 	}
 	clusterTarget struct {
 		Node string `json:"node"`
+		// ID tells a config's targets apart. It is the same on all nodes.
+		ID string `json:"id"`
 		Target
 	}
 )
@@ -27,105 +30,220 @@ type (
 // gatheredListing is a page of what all nodes have.
 type gatheredListing[T any] struct {
 	listing[T]
+	// Counts are how many items there are of each kind, whichever kind is asked for. Nil: there are no kinds.
+	Counts map[string]int `json:"counts,omitempty"`
 	// Unreachable are the nodes whose part is missing. Never nil.
 	Unreachable []unreachable `json:"unreachable"`
 }
 
-// gathering is one kind of item that each node has some of.
+// gathering is one sort of item that each node has some of.
 type gathering[T any] struct {
 	// what is its plural, path where it is asked for.
 	what, path string
 	keyLength  int
 	key        func(T) []string
-	// filter reads what of the query picks items.
+	// sorts are what ?sort= may name; their text comes before the key. usual is what it is without.
+	sorts map[string]func(T) string
+	usual string
+	// kind says of which kind an item is, by ?state=, and kinds are all there are. Nil: there are no kinds.
+	kind  func(T) string
+	kinds []string
+	// filter reads what else of the query picks items.
 	filter func(query url.Values) (wanted func(T) bool, err error)
 	// local returns the items of this node.
-	local func(ctx context.Context) ([]T, error)
+	local func(r *http.Request) ([]T, error)
+	// orphans returns items that no node answers for, given those that did not answer. Nil: there are none.
+	orphans func(r *http.Request, silent []unreachable) ([]T, error)
 }
 
-func (s *Server) instancesOfAll() http.HandlerFunc {
-	return gather(s, gathering[clusterInstance]{
+// read reads the query: which page, in which order, of which items and of which kind.
+func (g gathering[T]) read(query url.Values) (p pageRequest, key func(T) []string, wanted, ofKind func(T) bool, err error) {
+	name := query.Get("sort")
+	if name == "" {
+		name = g.usual
+	}
+	key, length := g.key, g.keyLength
+	if name != "" {
+		rank, known := g.sorts[strings.TrimPrefix(name, "-")]
+		if !known {
+			return p, nil, nil, nil, fmt.Errorf("sort: nothing sorts by %q", name)
+		}
+		length++
+		turned := strings.HasPrefix(name, "-")
+		key = func(item T) []string {
+			first := rank(item)
+			if turned {
+				first = reversed(first)
+			}
+			return append([]string{first}, g.key(item)...)
+		}
+	}
+	p, pageErr := readPage(query, length)
+	wanted, filterErr := g.filter(query)
+	kind := query.Get("state")
+	ofKind = func(item T) bool { return kind == "" || g.kind(item) == kind }
+	if g.kind == nil {
+		return p, key, wanted, func(T) bool { return true }, errors.Join(pageErr, filterErr)
+	}
+	return p, key, wanted, ofKind, errors.Join(pageErr, filterErr, oneOf("state", kind, g.kinds...))
+}
+
+func (s *Server) instances() gathering[clusterInstance] {
+	return gathering[clusterInstance]{
 		what: "instances", path: clusterAPI + "/instances", keyLength: 3,
 		key: func(i clusterInstance) []string { return []string{i.Name, i.Unit, i.Node} },
 		filter: func(query url.Values) (func(clusterInstance) bool, error) {
 			wanted, err := instanceFilter(query.Get("quarantined"))
 			return func(i clusterInstance) bool { return wanted(i.Instance) }, err
 		},
-		local: func(ctx context.Context) ([]clusterInstance, error) {
-			all, err := s.opts.Instances.Instances(ctx)
+		local: func(r *http.Request) ([]clusterInstance, error) {
+			all, err := s.opts.Instances.Instances(r.Context())
 			items := make([]clusterInstance, 0, len(all))
 			for _, i := range all {
 				items = append(items, clusterInstance{s.opts.Node, i})
 			}
 			return items, err
 		},
-	})
+	}
 }
 
-func (s *Server) targetsOfAll() http.HandlerFunc {
-	return gather(s, gathering[clusterTarget]{
+func (s *Server) targets() gathering[clusterTarget] {
+	return gathering[clusterTarget]{
 		what: "targets", path: clusterAPI + "/targets", keyLength: 5,
-		key: func(t clusterTarget) []string {
-			// Two targets of one URL differ in their labels. The hash is the same on all nodes.
-			return []string{t.Instance, t.TargetGroup, t.Endpoint, fmt.Sprintf("%016x", labels.StableHash(t.Labels)), t.Node}
-		},
-		filter: func(query url.Values) (func(clusterTarget) bool, error) {
-			wanted, err := targetFilter(query.Get("state"), query.Get("instance"), query.Get("job"))
-			return func(t clusterTarget) bool { return wanted(t.Target) }, err
-		},
-		local: func(ctx context.Context) ([]clusterTarget, error) {
-			all, err := s.opts.Instances.Targets(ctx)
-			items := make([]clusterTarget, 0, len(all))
-			for _, t := range all {
-				items = append(items, clusterTarget{s.opts.Node, t})
-			}
-			return items, err
-		},
-	})
+		// Two targets of one URL differ in their labels.
+		key:    func(t clusterTarget) []string { return []string{t.Instance, t.TargetGroup, t.Endpoint, t.ID, t.Node} },
+		kind:   func(t clusterTarget) string { return t.State },
+		kinds:  targetStates,
+		sorts:  targetSorts,
+		filter: targetFilter,
+		local:  func(r *http.Request) ([]clusterTarget, error) { return s.ownTargets(r.Context()) },
+	}
 }
 
-// gather answers a page of what all nodes have. Each node answers its own part of the page, so however much there is, no node sends or
-// holds more than a page of any other. A node that does not answer is named, and its part is missing.
+// ownTargets are this node's targets.
+func (s *Server) ownTargets(ctx context.Context) ([]clusterTarget, error) {
+	all, err := s.opts.Instances.Targets(ctx)
+	items := make([]clusterTarget, len(all))
+	for i, t := range all {
+		items[i] = clusterTarget{s.opts.Node, targetID(&t), t}
+	}
+	return items, err
+}
+
+// targetID is made of what may be shown, so it reveals nothing.
+func targetID(t *Target) string {
+	const digits = "0123456789abcdef"
+	hash := labels.StableHash(t.Labels)
+	var text [16]byte
+	for i := range text {
+		text[len(text)-1-i] = digits[hash&15]
+		hash >>= 4
+	}
+	return string(text[:])
+}
+
+// gather answers a page of what all nodes have.
 func gather[T any](s *Server, g gathering[T]) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		query := r.URL.Query()
-		page, err := readPage(query, g.keyLength)
-		wanted, filterErr := g.filter(query)
-		if err := errors.Join(err, filterErr); err != nil {
-			failAPI(w, http.StatusBadRequest, problem{Error: err.Error()})
-			return
-		}
-		items, err := g.local(r.Context())
+		out, err := collect(s, r, g)
 		if err != nil {
-			failAPI(w, http.StatusInternalServerError, problem{Error: "list " + g.what + ": " + err.Error()})
+			err.answer(w)
 			return
-		}
-		items = slices.DeleteFunc(items, func(item T) bool { return !wanted(item) })
-		out := gatheredListing[T]{Unreachable: []unreachable{}}
-		out.Node, out.Total = s.opts.Node, len(items)
-		out.Items, out.Next = pageOf(items, g.key, page)
-		if !askedByPeer(r) {
-			if err := addPeers(s, r, g, page, &out); err != nil {
-				failAPI(w, http.StatusInternalServerError, problem{Error: "describe cluster: " + err.Error()})
-				return
-			}
 		}
 		succeed(w, http.StatusOK, out)
 	}
 }
 
+// refusal is an error with its status.
+type refusal struct {
+	status int
+	text   string
+}
+
+func (f *refusal) answer(w http.ResponseWriter) {
+	f.count(w)
+	failAPI(w, f.status, problem{Error: f.text})
+}
+
+func (f *refusal) count(w http.ResponseWriter) {
+	if f.status == http.StatusTooManyRequests {
+		because(w, refusedBusy)
+	}
+}
+
+func refuseWith(status int, doing string, err error) *refusal {
+	if doing != "" {
+		doing += ": "
+	}
+	return &refusal{status, doing + err.Error()}
+}
+
+// collect gives a page of what all nodes have. Each node answers its own part of the page, so
+// however much there is, no node sends or holds more than a page of any other. A node that does not
+// answer is named, and its part is missing.
+func collect[T any](s *Server, r *http.Request, g gathering[T]) (out gatheredListing[T], failed *refusal) {
+	page, key, wanted, ofKind, err := g.read(r.URL.Query())
+	if err != nil {
+		return out, refuseWith(http.StatusBadRequest, "", err)
+	}
+	items, err := g.local(r)
+	if err != nil {
+		return out, refuseWith(http.StatusInternalServerError, "list "+g.what, err)
+	}
+	out.Node, out.Unreachable = s.opts.Node, []unreachable{}
+	add := func(items []T) {
+		kept := items[:0]
+		for _, item := range items {
+			if !wanted(item) {
+				continue
+			}
+			if g.kind != nil {
+				if out.Counts == nil {
+					out.Counts = map[string]int{}
+				}
+				out.Counts[g.kind(item)]++
+			}
+			if ofKind(item) {
+				kept = append(kept, item)
+			}
+		}
+		out.Total += len(kept)
+		out.Items = append(out.Items, kept...)
+	}
+	add(items)
+	out.Items, out.Next = pageOf(out.Items, key, page)
+	if askedByPeer(r) {
+		return out, nil
+	}
+	if err := addPeers(s, r, g, &out); err != nil {
+		return out, refuseWith(http.StatusInternalServerError, "describe cluster", err)
+	}
+	if g.orphans != nil {
+		orphans, err := g.orphans(r, out.Unreachable)
+		if err != nil {
+			return out, refuseWith(http.StatusInternalServerError, "describe cluster", err)
+		}
+		add(orphans)
+	}
+	more := out.Next != ""
+	out.Items, out.Next = pageOf(out.Items, key, page)
+	// Whoever has more sent a full page, so this one is full, too.
+	if more && out.Next == "" && len(out.Items) > 0 {
+		out.Next = encodeCursor(key(out.Items[len(out.Items)-1]))
+	}
+	return out, nil
+}
+
 // addPeers adds the other nodes' parts of the page to this one's.
-func addPeers[T any](s *Server, r *http.Request, g gathering[T], page pageRequest, out *gatheredListing[T]) error {
+func addPeers[T any](s *Server, r *http.Request, g gathering[T], out *gatheredListing[T]) error {
+	if s.opts.Cluster == nil {
+		return nil
+	}
 	state, err := s.opts.Cluster.State(r.Context())
 	if err != nil {
 		return err
 	}
-	target := g.path
-	if r.URL.RawQuery != "" {
-		target += "?" + r.URL.RawQuery
-	}
-	more := out.Next != ""
-	for _, answer := range s.ask(r.Context(), s.others(state.Members), question{http.MethodGet, target, r}) {
+	for _, answer := range s.ask(r.Context(), s.others(state.Members), question{method: http.MethodGet, target: asked(g.path, r.URL.RawQuery), cause: r}) {
 		part, err := readPart[T](answer)
 		if err != nil {
 			out.Unreachable = append(out.Unreachable, unreachable{answer.Node, err.Error()})
@@ -133,18 +251,30 @@ func addPeers[T any](s *Server, r *http.Request, g gathering[T], page pageReques
 		}
 		out.Items = append(out.Items, part.Items...)
 		out.Total += part.Total
-		more = more || part.Next != ""
-	}
-	out.Items, out.Next = pageOf(out.Items, g.key, page)
-	// Whoever has more sent a full page, so this one is full, too.
-	if more && out.Next == "" && len(out.Items) > 0 {
-		out.Next = encodeCursor(g.key(out.Items[len(out.Items)-1]))
+		for kind, n := range part.Counts {
+			if out.Counts == nil {
+				out.Counts = map[string]int{}
+			}
+			out.Counts[kind] += n
+		}
+		if part.Next != "" {
+			out.Next = part.Next
+		}
 	}
 	return nil
 }
 
-// readPart refuses the answer of a node that is not the one that was meant: its address is wrong, and its items would be there twice.
-func readPart[T any](answer peerAnswer) (part listing[T], err error) {
+// asked is a path with a query that need not be there.
+func asked(path, query string) string {
+	if query == "" {
+		return path
+	}
+	return path + "?" + query
+}
+
+// readPart refuses the answer of a node that is not the one that was meant: its address is wrong,
+// and its items would be there twice.
+func readPart[T any](answer peerAnswer) (part gatheredListing[T], err error) {
 	if answer.Err != nil {
 		return part, answer.Err
 	}
@@ -155,4 +285,32 @@ func readPart[T any](answer peerAnswer) (part listing[T], err error) {
 		return part, fmt.Errorf("node %q answers at its address", part.Node)
 	}
 	return part, nil
+}
+
+// askAll asks every other node for its part, unless a node asks: an answer of one that is not who was meant is none.
+func askAll[T any](s *Server, r *http.Request, target string, who func(T) string) (parts []T, silent []unreachable, err error) {
+	silent = []unreachable{}
+	if s.opts.Cluster == nil || askedByPeer(r) {
+		return nil, silent, nil
+	}
+	state, err := s.opts.Cluster.State(r.Context())
+	if err != nil {
+		return nil, silent, err
+	}
+	for _, answer := range s.ask(r.Context(), s.others(state.Members), question{method: http.MethodGet, target: target, cause: r}) {
+		var part T
+		err := answer.Err
+		if err == nil {
+			err = json.Unmarshal(answer.Data, &part)
+		}
+		if err == nil && who(part) != answer.Node {
+			err = fmt.Errorf("node %q answers at its address", who(part))
+		}
+		if err != nil {
+			silent = append(silent, unreachable{answer.Node, err.Error()})
+			continue
+		}
+		parts = append(parts, part)
+	}
+	return parts, silent, nil
 }

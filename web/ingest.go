@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"slices"
+	"strconv"
 	"time"
 
 	remoteapi "github.com/prometheus/client_golang/exp/api/remote"
@@ -15,8 +17,6 @@ import (
 	"github.com/prometheus/prometheus/model/histogram"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/model/metadata"
-	"github.com/prometheus/prometheus/prompb"
-	writev2 "github.com/prometheus/prometheus/prompb/io/prometheus/write/v2"
 	"github.com/prometheus/prometheus/storage"
 	"go.uber.org/zap"
 )
@@ -28,12 +28,13 @@ const (
 	maxNamedErrors = 10
 )
 
-// ingest appends the requests of one remote-write request to an instance's log. Prometheus' own receiver does it through the
-// older Appender interface, which our log does not have: it would lose start timestamps and metadata.
+// ingest appends the requests of one remote-write request to an instance's log. Prometheus' own
+// receiver does it through the older Appender interface, which our log does not have: it would lose
+// start timestamps and metadata.
 //
-// A request is one transaction. What is refused because of itself (bad labels, out of order) is left out, counted and
-// named with 400, which tells the sender not to retry; the rest is written. Any other error rolls all of it back with 500,
-// and the sender tries again.
+// A request is one transaction. What is refused because of itself (bad labels, out of order) is
+// left out, counted and named with 400, which tells the sender not to retry; the rest is written.
+// Any other error rolls all of it back with 500, and the sender tries again.
 type ingest struct {
 	appendable storage.AppendableV2
 	log        *zap.Logger
@@ -64,7 +65,12 @@ func (in *ingest) Store(r *http.Request, msgType remoteapi.WriteMessageType) (*r
 	if err != nil {
 		return res, fmt.Errorf("read request: %w", err)
 	}
+	if err := checkDecoded(body, msgType); err != nil {
+		res.SetStatusCode(http.StatusRequestEntityTooLarge)
+		return res, err
+	}
 	b := &batch{
+		version: msgType,
 		app:     in.appendable.AppenderV2(r.Context()),
 		maxTime: in.now().Add(maxAhead).UnixMilli(),
 	}
@@ -82,6 +88,18 @@ func (in *ingest) Store(r *http.Request, msgType remoteapi.WriteMessageType) (*r
 	if err == nil {
 		err = b.commit()
 	}
+	var later interface{ RetryAfter() time.Duration }
+	if errors.As(err, &later) { // the instance is at one of its limits, and says so by itself
+		res.SetStatusCode(http.StatusTooManyRequests)
+		res.SetExtraHeader("Retry-After", strconv.Itoa(int(later.RetryAfter().Seconds())))
+		return res, err
+	}
+	if errors.Is(err, fs.ErrClosed) {
+		// The instance has stopped since it was found: here it starts again, or another node has it.
+		res.SetStatusCode(http.StatusServiceUnavailable)
+		res.SetExtraHeader("Retry-After", retryAfter)
+		return res, fmt.Errorf("instance %q does not take samples at the moment: %w", in.instance, err)
+	}
 	if err != nil {
 		in.log.Warn("append remote write", zap.String("instance", in.instance), zap.Error(err))
 		res.SetStatusCode(http.StatusInternalServerError)
@@ -95,10 +113,14 @@ func (in *ingest) Store(r *http.Request, msgType remoteapi.WriteMessageType) (*r
 	return res, nil
 }
 
-var errMalformed = errors.New("decode remote write request")
+// exemplarAppender is an appender that takes exemplars without a sample.
+type exemplarAppender interface {
+	AppendExemplars(ref storage.SeriesRef, ls labels.Labels, exemplars []exemplar.Exemplar) (storage.SeriesRef, error)
+}
 
 // batch is one request on its way into the log.
 type batch struct {
+	version remoteapi.WriteMessageType
 	app     storage.AppenderV2
 	done    bool
 	maxTime int64
@@ -107,82 +129,17 @@ type batch struct {
 	named   []error
 }
 
-func (b *batch) appendV1(body []byte) error {
-	var req prompb.WriteRequest
-	if err := req.Unmarshal(body); err != nil {
-		return fmt.Errorf("%w: %w", errMalformed, err)
-	}
-	scratch := labels.NewScratchBuilder(0)
-	for _, ts := range req.Timeseries {
-		one := series{labels: ts.ToLabels(&scratch, nil)}
-		for _, s := range ts.Samples {
-			one.samples = append(one.samples, sample{t: s.Timestamp, v: s.Value})
-		}
-		for _, h := range ts.Histograms {
-			s := sample{t: h.Timestamp}
-			if h.IsFloatHistogram() {
-				s.fh = h.ToFloatHistogram()
-			} else {
-				s.h = h.ToIntHistogram()
-			}
-			one.samples = append(one.samples, s)
-		}
-		for _, e := range ts.Exemplars {
-			one.exemplars = append(one.exemplars, e.ToExemplar(&scratch, nil))
-		}
+// appendAll appends a request. Senders (Prometheus, vmagent, this agent in protocol 1.0) send an
+// exemplar as a series entry of its own behind the sample that it belongs to; here it joins that
+// sample. One without a sample in the request is stored for itself.
+func (b *batch) appendAll(all []series) error {
+	joinExemplars(all)
+	for _, one := range all {
 		if err := b.append(one); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-func (b *batch) appendV2(body []byte) error {
-	var req writev2.Request
-	if err := req.Unmarshal(body); err != nil {
-		return fmt.Errorf("%w: %w", errMalformed, err)
-	}
-	scratch := labels.NewScratchBuilder(0)
-	for _, ts := range req.Timeseries {
-		one, err := decodeV2(ts, req.Symbols, &scratch)
-		if err != nil {
-			b.refuse(len(ts.Samples)+len(ts.Histograms)+len(ts.Exemplars), err)
-			continue
-		}
-		if err := b.append(one); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func decodeV2(ts writev2.TimeSeries, symbols []string, scratch *labels.ScratchBuilder) (one series, err error) {
-	if one.labels, err = ts.ToLabels(scratch, symbols); err != nil {
-		return one, err
-	}
-	if one.meta, err = ts.ToMetadata(symbols); err != nil {
-		return one, fmt.Errorf("series %s: %w", one.labels, err)
-	}
-	for _, s := range ts.Samples {
-		one.samples = append(one.samples, sample{start: s.StartTimestamp, t: s.Timestamp, v: s.Value})
-	}
-	for _, h := range ts.Histograms {
-		s := sample{start: h.StartTimestamp, t: h.Timestamp}
-		if h.IsFloatHistogram() {
-			s.fh = h.ToFloatHistogram()
-		} else {
-			s.h = h.ToIntHistogram()
-		}
-		one.samples = append(one.samples, s)
-	}
-	for _, e := range ts.Exemplars {
-		ex, err := e.ToExemplar(scratch, symbols)
-		if err != nil {
-			return one, fmt.Errorf("exemplar of series %s: %w", one.labels, err)
-		}
-		one.exemplars = append(one.exemplars, ex)
-	}
-	return one, nil
 }
 
 // append adds one series; its error is not the series' own fault and ends the request.
@@ -191,11 +148,10 @@ func (b *batch) append(one series) error {
 		b.refuse(len(one.samples)+len(one.exemplars), err)
 		return nil
 	}
-	if len(one.samples) == 0 {
-		b.refuse(len(one.exemplars), fmt.Errorf("series %s has no sample", one.labels))
-		return nil
-	}
 	slices.SortStableFunc(one.exemplars, func(x, y exemplar.Exemplar) int { return cmp.Compare(x.Ts, y.Ts) })
+	if len(one.samples) == 0 {
+		return b.appendExemplars(one)
+	}
 	var ref storage.SeriesRef
 	for i, s := range one.samples {
 		opts := storage.AOptions{Metadata: one.meta, RejectOutOfOrder: true}
@@ -215,6 +171,37 @@ func (b *batch) append(one series) error {
 	return nil
 }
 
+// appendExemplars adds exemplars that came without a sample.
+func (b *batch) appendExemplars(one series) error {
+	app, ok := b.app.(exemplarAppender)
+	if !ok || len(one.exemplars) == 0 {
+		return nil
+	}
+	_, err := app.AppendExemplars(0, one.labels, one.exemplars)
+	if errors.Is(err, errors.ErrUnsupported) {
+		return nil
+	}
+	var partial *storage.AppendPartialError
+	if err != nil && !errors.As(err, &partial) {
+		return fmt.Errorf("append exemplars of series %s: %w", one.labels, err)
+	}
+	b.stats.Exemplars += b.storedExemplars(one.labels, len(one.exemplars), partial)
+	return nil
+}
+
+// storedExemplars is how many of n exemplars were stored. In protocol 1.0 the others are no reason
+// to refuse anything: Prometheus passes over them too.
+func (b *batch) storedExemplars(ls labels.Labels, n int, partial *storage.AppendPartialError) int {
+	if partial == nil {
+		return n
+	}
+	refused := len(partial.ExemplarErrors)
+	if b.version == remoteapi.WriteV2MessageType {
+		b.refuse(refused, fmt.Errorf("exemplars of series %s: %w", ls, partial))
+	}
+	return max(0, n-refused)
+}
+
 func (b *batch) appendSample(ref storage.SeriesRef, ls labels.Labels, s sample, opts storage.AOptions) (storage.SeriesRef, error) {
 	if s.t > b.maxTime {
 		return ref, fmt.Errorf("%w: more than %s in the future", storage.ErrOutOfBounds, maxAhead)
@@ -223,18 +210,14 @@ func (b *batch) appendSample(ref storage.SeriesRef, ls labels.Labels, s sample, 
 		return ref, err
 	}
 	ref, err := b.app.Append(ref, ls, s.start, s.t, s.v, s.h, s.fh, opts)
-	exemplars := len(opts.Exemplars)
 	var partial *storage.AppendPartialError
 	if errors.As(err, &partial) {
-		// The sample is in; some of its exemplars are not.
-		exemplars = max(0, exemplars-len(partial.ExemplarErrors))
-		b.refuse(len(partial.ExemplarErrors), fmt.Errorf("exemplars of series %s: %w", ls, partial))
-		err = nil
+		err = nil // the sample is in; some of its exemplars are not
 	}
 	if err != nil {
 		return ref, err
 	}
-	b.stats.Exemplars += exemplars
+	b.stats.Exemplars += b.storedExemplars(ls, len(opts.Exemplars), partial)
 	if s.h != nil || s.fh != nil {
 		b.stats.Histograms++
 	} else {

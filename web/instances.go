@@ -3,6 +3,7 @@ package web
 import (
 	"cmp"
 	"context"
+	"errors"
 	"net/http"
 	"slices"
 
@@ -85,3 +86,12 @@ type noInstances struct{}
 func (noInstances) Instances(context.Context) ([]Instance, error)       { return nil, nil }
 func (noInstances) Targets(context.Context) ([]Target, error)           { return nil, nil }
 func (noInstances) Appendable(string) (a storage.AppendableV2, ok bool) { return nil, false }
+
+// noInspector is for a process in which nothing runs.
+type noInspector struct{}
+
+func (noInspector) Scrape(context.Context, Target) (Answer, error) {
+	return Answer{}, errors.New("nothing runs in this process")
+}
+
+func (noInspector) Discovered(context.Context, string) ([]DiscoveredJob, error) { return nil, nil }

@@ -7,6 +7,8 @@ import (
 
 // Errors of Ring and Cluster that have a status of their own.
 var (
+	// ErrMemberStays says that a member can't be forgotten, since it may be alive.
+	ErrMemberStays = errors.New("only a dead member can be forgotten")
 	// ErrForgetSelf says that a node was asked to forget itself.
 	ErrForgetSelf = errors.New("a node can't forget itself: stop it instead")
 	// ErrUnsettled says that the ring is not known yet.
@@ -36,8 +38,15 @@ type Member struct {
 	Share float64
 	// Alive is what gossip says. Nil: it says nothing.
 	Alive *bool
+	// ClockAhead is how far the node's clock is ahead of this node's. 0: not far, or not known.
+	ClockAhead time.Duration
 	// Problem says why the member's record can't be read. Empty: it can.
 	Problem string
+	// Unfit says why the member can't run anything at the moment, or may not since it is drained, so
+	// that others do. Empty: it runs its part.
+	Unfit string
+	// Cordon is that it is cordoned or drained. Nil: it is not.
+	Cordon *Standing
 }
 
 // ClusterState is what a node knows of its cluster.
@@ -52,13 +61,18 @@ type ClusterState struct {
 	Members []Member
 	// Units is every unit that somebody should run or runs, in any order.
 	Units []Unit
-	// Unowned is how many of them nobody runs.
+	// Held are the configs that people hold, by name.
+	Held []Standing
+	// Cordons are the nodes that are cordoned or drained, by name, whether they are members or not.
+	Cordons []Standing
+	// Unowned is how many of them nobody runs, and nobody holds.
 	Unowned int
 	// Moves are the newest ones, newest first.
 	Moves []Move
 }
 
-// Unit is a config, or a slice or a replica of one, and who runs it. Its JSON is an item of GET /agent/api/v1/cluster/units.
+// Unit is a config, or a slice or a replica of one, and who runs it. Its JSON is an item of GET
+// /agent/api/v1/cluster/units.
 type Unit struct {
 	Config string `json:"config"`
 	// Name tells the slice and the replica, for people. Empty: the config's first, and mostly only, unit.
@@ -73,6 +87,8 @@ type Unit struct {
 	ClaimedBy    string    `json:"claimed_by"`
 	ClaimedSince time.Time `json:"since,omitzero"`
 	Epoch        int64     `json:"epoch,omitempty"`
+	// Held: a person holds its config.
+	Held bool `json:"-"`
 	// Local: the unit is of a config that only this node has.
 	Local bool `json:"-"`
 	// Phase and Hold are those on this node.
@@ -88,14 +104,21 @@ const (
 	UnitMoving = "moving"
 	// UnitUnclaimed: nobody runs it.
 	UnitUnclaimed = "unclaimed"
+	// UnitHeld: nobody runs it, since a person holds its config.
+	UnitHeld = "held"
 	// UnitLocal: it is of this node's own file, and not shared.
 	UnitLocal = "local"
 )
+
+// isUnclaimed says that the store has no claim for it.
+func (u Unit) isUnclaimed() bool { return !u.Local && u.ClaimedBy == "" && u.Epoch == 0 }
 
 func (u Unit) state() string {
 	switch {
 	case u.Local:
 		return UnitLocal
+	case u.ClaimedBy == "" && u.Epoch == 0 && u.Held:
+		return UnitHeld
 	case u.ClaimedBy == "" && u.Epoch == 0:
 		return UnitUnclaimed
 	case u.Owner == "" || u.Owner == u.ClaimedBy:
@@ -132,8 +155,8 @@ type Change struct {
 type Plan struct {
 	// Units is how many units there are; Moved how many of them would get another owner, for a join on average over Draws.
 	Units, Moved int
-	// Draws is how often tokens were drawn for members that are not there yet; the result is an estimate, between Least and Most in all
-	// of these draws. 0: the result is exact.
+	// Draws is how often tokens were drawn for members that are not there yet; the result is an
+	// estimate, between Least and Most in all of these draws. 0: the result is exact.
 	Draws, Least, Most int
 	// Nodes are the members before and after, by name.
 	Nodes []PlannedNode

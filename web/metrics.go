@@ -2,7 +2,7 @@ package web
 
 import "github.com/prometheus/client_golang/prometheus"
 
-// metrics count what was changed through this node. Their names are those of the retired service.
+// metrics count what was changed through this node. Their names are those of Grafana Agent.
 type metrics struct {
 	created, updated, deleted prometheus.Counter
 }

@@ -17,6 +17,7 @@ func (s *Server) observe(next http.Handler) http.Handler {
 		w.Header().Set("X-Content-Type-Options", "nosniff")
 		defer func() {
 			s.recovered(rec, r, recover())
+			s.opts.Refusals.count(rec)
 			s.log.Debug("request", zap.String("method", r.Method), zap.String("path", r.URL.EscapedPath()),
 				zap.Int("status", rec.status), zap.Duration("duration", time.Since(began)))
 		}()
@@ -44,7 +45,8 @@ func (s *Server) recovered(rec *recorder, r *http.Request, reason any) {
 // recorder remembers the status of an answer; 0 is none yet.
 type recorder struct {
 	http.ResponseWriter
-	status int
+	status  int
+	refused string // why
 }
 
 func (r *recorder) WriteHeader(status int) {

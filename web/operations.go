@@ -17,7 +17,11 @@ func (s *Server) ready(w http.ResponseWriter, _ *http.Request) {
 		writeText(w, http.StatusServiceUnavailable, "Agent is not Ready.\n- "+strings.Join(waiting, "\n- "))
 		return
 	}
-	writeText(w, http.StatusOK, "Agent is Ready.")
+	text := "Agent is Ready."
+	if late := s.opts.Late(); len(late) > 0 {
+		text += "\nLate:\n- " + strings.Join(late, "\n- ")
+	}
+	writeText(w, http.StatusOK, text)
 }
 
 // agentConfig answers the running agent config. It needs the read API, as the contents of configs do.

@@ -19,7 +19,8 @@ const (
 // keySeparator parts the strings of a cursor. It is in no name, URL or label that can be stored.
 const keySeparator = "\x00"
 
-// pageRequest says which part of a listing is asked for. A listing is ordered by a key for each item, a list of strings of one length.
+// pageRequest says which part of a listing is asked for. A listing is ordered by a key for each
+// item, a list of strings of one length.
 type pageRequest struct {
 	limit int
 	// after is the key of the last item of the page before; nil for the first page.
@@ -77,29 +78,58 @@ func decodeCursor(text string, keyLength int) ([]string, error) {
 	return key, nil
 }
 
-// pageOf sorts the items by their keys and returns those of the page, and the cursor of the next page if there is one. What it returns is never nil.
+// pageOf returns those of the items that are on the page, in the order of their keys, and the
+// cursor of the next page if there is one. What it returns is never nil. It keeps no more than some
+// pages' worth at a time, however many items there are.
 func pageOf[T any](items []T, key func(T) []string, p pageRequest) (page []T, next string) {
 	type keyed struct {
 		key  []string
 		item T
 	}
-	var rest []keyed
-	for _, item := range items {
-		if k := key(item); p.after == nil || slices.Compare(k, p.after) > 0 {
-			rest = append(rest, keyed{k, item})
+	wanted := p.limit + 1
+	best := make([]keyed, 0, min(len(items), 2*wanted))
+	var worst []string // nothing from here on can be on the page
+	shorten := func() {
+		slices.SortStableFunc(best, func(a, b keyed) int { return slices.Compare(a.key, b.key) })
+		if len(best) > wanted {
+			clear(best[wanted:])
+			best = best[:wanted]
+			worst = best[wanted-1].key
 		}
 	}
-	slices.SortStableFunc(rest, func(a, b keyed) int { return slices.Compare(a.key, b.key) })
-	if len(rest) > p.limit {
-		next = encodeCursor(rest[p.limit-1].key)
-		rest = rest[:p.limit]
+	for _, item := range items {
+		k := key(item)
+		if p.after != nil && slices.Compare(k, p.after) <= 0 || worst != nil && slices.Compare(k, worst) >= 0 {
+			continue
+		}
+		if best = append(best, keyed{k, item}); len(best) >= 2*wanted {
+			shorten()
+		}
 	}
-	page = make([]T, 0, len(rest))
-	for _, k := range rest {
+	shorten()
+	if len(best) > p.limit {
+		next = encodeCursor(best[p.limit-1].key)
+		best = best[:p.limit]
+	}
+	page = make([]T, 0, len(best))
+	for _, k := range best {
 		page = append(page, k.item)
 	}
 	return page, next
 }
 
+// reversed turns the order of texts round.
+func reversed(text string) string {
+	turned := make([]byte, len(text)+1)
+	for i := range len(text) {
+		turned[i] = ^text[i]
+	}
+	turned[len(text)] = 0xff
+	return string(turned)
+}
+
 // ordinal is a number as part of a key, so that 10 comes after 9.
 func ordinal(n int) string { return fmt.Sprintf("%08d", n) }
+
+// quantity is a number as part of a key, of any size.
+func quantity(n uint64) string { return fmt.Sprintf("%020d", n) }

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -8,14 +9,15 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
 )
 
 const (
-	// askedByHeader names the node that passes a request on. Whoever is asked with it answers for itself and asks nobody, so that
-	// no request goes round.
+	// askedByHeader names the node that passes a request on. Whoever is asked with it answers for
+	// itself and asks nobody, so that no request goes round.
 	askedByHeader = "Ringmaster-Asked-By"
 	// maxConcurrentPeers bounds how many nodes one request asks at a time.
 	maxConcurrentPeers = 16
@@ -45,6 +47,8 @@ type question struct {
 	method string
 	// target is path and query, escaped.
 	target string
+	// body is what is sent along, as JSON; nil: nothing is.
+	body []byte
 	// cause is the request that made us ask.
 	cause *http.Request
 }
@@ -63,8 +67,8 @@ func (s *Server) others(members []Member) []Member {
 	return others
 }
 
-// ask asks the members, several at a time, and returns their answers in the same order when all have come or the time is up. Its goroutines have
-// ended when it returns.
+// ask asks the members, several at a time, and returns their answers in the same order when all
+// have come or the time is up. Its goroutines have ended when it returns.
 func (s *Server) ask(ctx context.Context, members []Member, q question) []peerAnswer {
 	ctx, cancel := context.WithTimeoutCause(ctx, s.opts.PeerTimeout, errPeerTimeout)
 	defer cancel()
@@ -97,6 +101,10 @@ func (s *Server) exchange(ctx context.Context, m Member, q question) (status int
 	if err != nil {
 		return 0, nil, err
 	}
+	if q.body != nil {
+		request.Body, request.ContentLength = io.NopCloser(bytes.NewReader(q.body)), int64(len(q.body))
+		request.Header.Set("Content-Type", "application/json")
+	}
 	response, err := s.peers.Do(request)
 	if err != nil {
 		return 0, nil, err
@@ -126,6 +134,9 @@ func (s *Server) peerRequest(ctx context.Context, m Member, q question) (*http.R
 	}
 	if m.scheme() != "http" && m.scheme() != "https" {
 		return nil, fmt.Errorf("its record has the scheme %q", m.Scheme)
+	}
+	if s.opts.Secured && m.scheme() != "https" {
+		return nil, errors.New("it is reached without TLS, and this node, which has TLS, believes nobody who is")
 	}
 	host, port, err := net.SplitHostPort(m.Address)
 	if err == nil {
@@ -165,4 +176,31 @@ func newPeerClient(given *http.Client) *http.Client {
 	}
 	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	return &client
+}
+
+// askNode passes a request on to the node that can answer it.
+func askNode[T any](s *Server, r *http.Request, node, target string) (part T, failed *refusal) {
+	if s.opts.Cluster == nil {
+		return part, &refusal{http.StatusNotFound, "there is no other node"}
+	}
+	state, err := s.opts.Cluster.State(r.Context())
+	if err != nil {
+		return part, refuseWith(http.StatusInternalServerError, "describe cluster", err)
+	}
+	i := slices.IndexFunc(state.Members, func(m Member) bool { return m.ID == node })
+	if i < 0 {
+		return part, &refusal{http.StatusNotFound, fmt.Sprintf("there is no node %q", node)}
+	}
+	answer := s.ask(r.Context(), state.Members[i:i+1], question{method: r.Method, target: target, cause: r})[0]
+	if answer.Err == nil {
+		answer.Err = json.Unmarshal(answer.Data, &part)
+	}
+	if answer.Err != nil {
+		status := http.StatusBadGateway
+		if answer.Status == http.StatusNotFound || answer.Status == http.StatusTooManyRequests {
+			status = answer.Status
+		}
+		return part, &refusal{status, fmt.Sprintf("node %q: %v", node, answer.Err)}
+	}
+	return part, nil
 }

@@ -58,17 +58,22 @@ func (s *Server) planChange(w http.ResponseWriter, r *http.Request) {
 		failAPI(w, http.StatusInternalServerError, problem{Error: "plan change: " + err.Error()})
 		return
 	}
-	out := planJSON{Leave: change.Leave, Join: change.Join, Units: plan.Units, Moved: plan.Moved, Nodes: append([]PlannedNode{}, plan.Nodes...)}
-	slices.SortFunc(out.Nodes, func(a, b PlannedNode) int { return strings.Compare(a.Node, b.Node) })
-	if plan.Draws > 0 {
-		out.Estimate = &estimateJSON{Draws: plan.Draws, Seed: change.Seed, Least: plan.Least, Most: plan.Most}
-	}
+	out := describePlan(plan, change)
 	if names {
 		out.Items, out.Next = pageOf(plan.Moves, func(m PlannedMove) []string {
 			return []string{m.Config, ordinal(m.Slice), ordinal(m.Replica)}
 		}, page)
 	}
 	succeed(w, http.StatusOK, out)
+}
+
+func describePlan(plan Plan, change Change) planJSON {
+	out := planJSON{Leave: change.Leave, Join: change.Join, Units: plan.Units, Moved: plan.Moved, Nodes: append([]PlannedNode{}, plan.Nodes...)}
+	slices.SortFunc(out.Nodes, func(a, b PlannedNode) int { return strings.Compare(a.Node, b.Node) })
+	if plan.Draws > 0 {
+		out.Estimate = &estimateJSON{Draws: plan.Draws, Seed: change.Seed, Least: plan.Least, Most: plan.Most}
+	}
+	return out
 }
 
 func readChange(query url.Values) (Change, error) {

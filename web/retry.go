@@ -16,36 +16,44 @@ type retryJSON struct {
 	Unreachable []unreachable `json:"unreachable"`
 }
 
-// retryInstance lifts the backoff or the quarantine of a config's instances, here and on the nodes that run them or should.
+// retryInstance lifts the backoff or the quarantine of a config's instances, here and on the nodes
+// that run them or should.
 func (s *Server) retryInstance(w http.ResponseWriter, r *http.Request) {
 	name, ok := configName(w, r)
 	if !ok {
 		return
 	}
-	known, err := s.opts.Cluster.Retry(r.Context(), name)
+	out, err := s.retry(r, name)
 	if err != nil {
-		failAPI(w, http.StatusInternalServerError, problem{Error: "retry instance: " + err.Error()})
+		err.answer(w)
 		return
 	}
-	out := retryJSON{Retried: []string{}, Unreachable: []unreachable{}}
+	succeed(w, http.StatusOK, out)
+}
+
+func (s *Server) retry(r *http.Request, name string) (out retryJSON, failed *refusal) {
+	known, err := s.opts.Cluster.Retry(r.Context(), name)
+	if err != nil {
+		return out, refuseWith(http.StatusInternalServerError, "retry instance", err)
+	}
+	out = retryJSON{Retried: []string{}, Unreachable: []unreachable{}}
 	if known {
 		s.log.Info("instance is retried", zap.String("instance", name))
 		out.Retried = append(out.Retried, s.opts.Node)
 	}
 	if !askedByPeer(r) {
 		if err := s.retryElsewhere(r, name, &out); err != nil {
-			failAPI(w, http.StatusInternalServerError, problem{Error: "describe cluster: " + err.Error()})
-			return
+			return out, refuseWith(http.StatusInternalServerError, "describe cluster", err)
 		}
 	}
 	switch {
 	case len(out.Retried) > 0:
-		succeed(w, http.StatusOK, out)
+		return out, nil
 	case len(out.Unreachable) > 0:
 		first := out.Unreachable[0]
-		failAPI(w, http.StatusBadGateway, problem{Error: fmt.Sprintf("instance %q is on node %q: %s", name, first.Node, first.Error)})
+		return out, &refusal{http.StatusBadGateway, fmt.Sprintf("instance %q is on node %q: %s", name, first.Node, first.Error)}
 	default:
-		failAPI(w, http.StatusNotFound, problem{Error: fmt.Sprintf("no node has an instance %q", name)})
+		return out, &refusal{http.StatusNotFound, fmt.Sprintf("no node has an instance %q", name)}
 	}
 }
 
@@ -63,7 +71,7 @@ func (s *Server) retryElsewhere(r *http.Request, name string, out *retryJSON) er
 	}
 	others := slices.DeleteFunc(s.others(state.Members), func(m Member) bool { return !concerned[m.ID] })
 	target := instanceAPI + "/" + url.PathEscape(name) + "/retry"
-	for _, answer := range s.ask(r.Context(), others, question{http.MethodPost, target, r}) {
+	for _, answer := range s.ask(r.Context(), others, question{method: http.MethodPost, target: target, cause: r}) {
 		switch {
 		case answer.Err == nil:
 			out.Retried = append(out.Retried, answer.Node)

@@ -16,7 +16,7 @@ import (
 // maxFormBytes caps the form that forgets a member.
 const maxFormBytes = 64 << 10
 
-// ringJSON is what /debug/ring answers to Accept: application/json; names and order are the retired service's.
+// ringJSON is what /debug/ring answers to Accept: application/json; names and order are Grafana Agent's.
 type ringJSON struct {
 	Shards []memberJSON `json:"shards"`
 	Now    time.Time    `json:"now"`
@@ -49,7 +49,7 @@ func (s *Server) showRing(w http.ResponseWriter, r *http.Request) {
 		writeJSON(w, http.StatusOK, describeRing(members, s.opts.Now()))
 		return
 	}
-	s.page(w, "ring.html", ringPage(members, s.opts.Now()))
+	http.Redirect(w, r, "/cluster", http.StatusFound)
 }
 
 // forgetMember removes a member's record; the form's field is forget.
@@ -74,14 +74,14 @@ func (s *Server) forgetMember(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case errors.Is(err, cluster.ErrNotFound):
 		writeText(w, http.StatusNotFound, "there is no member of this name")
-	case errors.Is(err, ErrForgetSelf):
+	case errors.Is(err, ErrForgetSelf), errors.Is(err, ErrMemberStays):
 		writeText(w, http.StatusConflict, err.Error())
 	case err != nil:
 		s.log.Warn("forget member", zap.String("node", id), zap.Error(err))
 		writeText(w, http.StatusInternalServerError, "forget member: "+err.Error())
 	default:
 		s.log.Info("member forgotten", zap.String("node", id))
-		http.Redirect(w, r, "/debug/ring", http.StatusFound)
+		http.Redirect(w, r, "/cluster?forgotten=yes", http.StatusFound)
 	}
 }
 

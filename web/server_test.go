@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/prometheus/model/labels"
@@ -51,7 +52,10 @@ func someInstances() fakeInstances {
 	}
 	return fakeInstances{
 		instances: []web.Instance{
-			{Name: "web", Phase: "running", Since: now, Revision: 7, Generation: 1, Pending: &pending},
+			{Name: "web", Phase: "running", Since: now, Revision: 7, Generation: 1, Pending: &pending, Limits: []web.Limit{
+				{Name: "series", Count: 3, Last: now, Message: "series exceeded: the config has 9 on this node, 9 are allowed"},
+				{Name: "label_bytes", Count: 1, Last: now.Add(-time.Hour), Message: "label_bytes exceeded, an hour ago"},
+			}},
 			{Name: "api", Unit: "slice 2 of 2", Phase: "running", Since: now, Revision: 3, Generation: 4},
 			{Name: "api", Unit: "slice 1 of 2", Phase: "running", Since: now, Revision: 3, Generation: 4},
 			{Name: `<script>alert("x")</script>`, Phase: "quarantined", LastError: `open wal: "permission denied" & more`, Generation: 9},
@@ -116,20 +120,6 @@ func TestWhatCannotBeListedIsA500(t *testing.T) {
 	require.Contains(t, bodyOf(t, r), "supervisor does not answer")
 }
 
-func TestFrontPage(t *testing.T) {
-	s := web.New(web.Options{
-		Node: "node-1", Version: "1.2.3", Instances: someInstances(), Configs: newFakeConfigs(nil), Ring: &fakeRing{},
-		Ready: func() []string { return []string{"the first listing of configs"} }, Gatherer: prometheus.NewRegistry(),
-	})
-	r := call(t, s, "GET", "/", "")
-	require.Equal(t, "text/html; charset=utf-8", r.Header.Get("Content-Type"))
-	require.Contains(t, r.Header.Get("Content-Security-Policy"), "default-src 'none'")
-	body := bodyOf(t, r)
-	require.NotContains(t, body, "<script>", "names are escaped")
-	golden(t, "front.html", body)
-	golden(t, "front_empty.html", bodyOf(t, call(t, web.New(web.Options{}), "GET", "/", "")))
-}
-
 func aRing() *fakeRing {
 	return &fakeRing{members: []web.Member{
 		{ID: "node-2", State: "UNHEALTHY", Address: "10.0.0.2:12345", Zone: "b", Seen: now, Tokens: []uint32{3 << 30}, Share: 0.25},
@@ -140,8 +130,7 @@ func aRing() *fakeRing {
 func TestRingPageAndJSON(t *testing.T) {
 	s := web.New(web.Options{Ring: aRing(), Now: clock})
 	r := call(t, s, "GET", "/debug/ring", "")
-	require.Equal(t, "text/html; charset=utf-8", r.Header.Get("Content-Type"))
-	golden(t, "ring.html", bodyOf(t, r))
+	require.Equal(t, "/cluster", r.Header.Get("Location"), "the page is part of the cluster's")
 	r = call(t, s, "GET", "/debug/ring", "", "Accept", "application/json")
 	require.Equal(t, "application/json", r.Header.Get("Content-Type"))
 	golden(t, "ring.json", bodyOf(t, r))
@@ -172,7 +161,7 @@ func TestMembersCanBeForgotten(t *testing.T) {
 			r := call(t, s, "POST", "/debug/ring", tc.body, tc.headers...)
 			require.Equal(t, tc.want, r.StatusCode)
 			if tc.want == 302 {
-				require.Equal(t, "/debug/ring", r.Header.Get("Location"))
+				require.Equal(t, "/cluster?forgotten=yes", r.Header.Get("Location"))
 				require.Equal(t, []string{"node-2"}, tc.ring.forgotten)
 			} else {
 				require.Empty(t, tc.ring.forgotten)
@@ -186,7 +175,7 @@ func TestMembersCanBeForgotten(t *testing.T) {
 	sick.err = errors.New("no leader")
 	s := web.New(web.Options{Ring: sick})
 	require.Equal(t, 500, call(t, s, "POST", "/debug/ring", "forget=node-2", form...).StatusCode)
-	require.Equal(t, 500, call(t, s, "GET", "/debug/ring", "").StatusCode)
+	require.Equal(t, 500, call(t, s, "GET", "/debug/ring", "", "Accept", "application/json").StatusCode)
 	require.Equal(t, 404, call(t, web.New(web.Options{}), "GET", "/debug/ring", "").StatusCode)
 	require.Equal(t, 404, call(t, web.New(web.Options{}), "POST", "/debug/ring", "forget=x", form...).StatusCode)
 }
@@ -337,4 +326,13 @@ func TestAMemberOfTheStoreIsReplacedWhereThereAreSeveral(t *testing.T) {
 	require.Contains(t, answer.Body.String(), "agent-1 is running")
 	require.Equal(t, []string{"agent-1", "agent-1"}, asked)
 	require.Equal(t, http.StatusNotFound, post(web.New(web.Options{})).Code)
+}
+
+func TestEveryPageShowsTheWarnings(t *testing.T) {
+	s := web.New(web.Options{
+		Ring: &fakeRing{}, Cluster: aCluster(), Warnings: func() []string { return []string{"two agents <scrape> twice"} },
+	})
+	for _, page := range []string{"/", "/configs", "/cluster", "/status"} {
+		require.Contains(t, bodyOf(t, call(t, s, "GET", page, "")), "two agents &lt;scrape&gt; twice", page)
+	}
 }

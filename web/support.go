@@ -13,6 +13,8 @@ import (
 
 	"github.com/prometheus/common/expfmt"
 	"go.uber.org/zap"
+
+	"github.com/ringmaster-agent/ringmaster/redact"
 )
 
 // part is one file of the support bundle.
@@ -21,11 +23,13 @@ type part struct {
 	write func(ctx context.Context, w io.Writer) error
 }
 
-// supportBundle answers a zip with what a person needs who helps from afar. It holds no secrets, and no configs unless
-// the read API is on. A part that can't be had is replaced by <name>.error.txt, so that a sick agent still gives the rest.
+// supportBundle answers a zip with what a person needs who helps from afar. It holds no secrets,
+// and no configs unless the read API is on. A part that can't be had is replaced by
+// <name>.error.txt, so that a sick agent still gives the rest.
 func (s *Server) supportBundle(w http.ResponseWriter, r *http.Request) {
 	if !s.bundling.TryLock() {
 		w.Header().Set("Retry-After", "5")
+		because(w, refusedBusy)
 		writeText(w, http.StatusServiceUnavailable, "another support bundle is being made")
 		return
 	}
@@ -65,7 +69,7 @@ func addPart(ctx context.Context, archive *zip.Writer, p part) error {
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintln(f, failed)
+	_, err = fmt.Fprintln(f, redact.Text(failed.Error()))
 	return err
 }
 

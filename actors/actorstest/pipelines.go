@@ -132,8 +132,8 @@ func (p *Pipelines) Open() int {
 	return n
 }
 
-// Violations is every breach of the contract of actors.Pipeline: overlapping calls, calls after Close, two pipelines of one
-// unit at a time. A test ends by finding none.
+// Violations is every breach of the contract of actors.Pipeline: overlapping calls, calls after
+// Close, two pipelines of one unit at a time. A test ends by finding none.
 func (p *Pipelines) Violations() []string {
 	p.mu.Lock()
 	defer p.mu.Unlock()

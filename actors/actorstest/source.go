@@ -15,6 +15,7 @@ import (
 type Source struct {
 	mu       sync.Mutex
 	revision int64
+	era      cluster.Era
 	configs  map[string]cluster.StoredConfig
 	streams  map[*stream]bool
 	listing  Script
@@ -94,6 +95,16 @@ func (s *Source) OnList(script Script) {
 	s.listing = script
 }
 
+// Empty makes it another store: it has nothing, and counts its revisions from the given one.
+func (s *Source) Empty(revision int64) {
+	s.mu.Lock()
+	clear(s.configs)
+	s.revision = revision
+	s.era.Rewinds++
+	s.mu.Unlock()
+	s.BreakStreams()
+}
+
 // Listings is how often the source was listed.
 func (s *Source) Listings() int {
 	s.mu.Lock()
@@ -102,14 +113,14 @@ func (s *Source) Listings() int {
 }
 
 // List implements actors.ConfigSource.
-func (s *Source) List(ctx context.Context) ([]cluster.StoredConfig, int64, error) {
+func (s *Source) List(ctx context.Context) ([]cluster.StoredConfig, cluster.Point, error) {
 	s.mu.Lock()
 	s.listed++
 	script := s.listing
 	s.mu.Unlock()
 	if script != nil {
 		if err := script(ctx); err != nil {
-			return nil, 0, err
+			return nil, cluster.Point{}, err
 		}
 	}
 	s.mu.Lock()
@@ -119,7 +130,7 @@ func (s *Source) List(ctx context.Context) ([]cluster.StoredConfig, int64, error
 		configs = append(configs, c)
 	}
 	slices.SortFunc(configs, func(a, b cluster.StoredConfig) int { return strings.Compare(a.Name, b.Name) })
-	return configs, s.revision, nil
+	return configs, cluster.Point{Revision: s.revision, Era: s.era}, nil
 }
 
 // Watch implements actors.ConfigSource. Changes between the revision and now are not delivered if the source was deaf.

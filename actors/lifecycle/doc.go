@@ -1,5 +1,6 @@
-// Package lifecycle decides what an instance does next. It is pure: it takes values and returns values; it has no clock, no
-// goroutine, no log, and never touches a pipeline. Package actors performs what it decides.
+// Package lifecycle decides what an instance does next. It is pure: it takes values and returns
+// values; it has no clock, no goroutine, no log, and never touches a pipeline. Package actors
+// performs what it decides.
 //
 // It holds two deciders:
 //
@@ -10,6 +11,6 @@
 //   - [Failures.Add] is a unit's memory of failed generations: how long the next attempt has to wait, and when
 //     there are to be no more of them until something changes.
 //
-// At most one operation on the pipeline is under way at any time, so that a pipeline need not be safe for concurrent calls.
-// The tests walk every reachable state with every input.
+// At most one operation on the pipeline is under way at any time, so that a pipeline need not be
+// safe for concurrent calls. The tests walk every reachable state with every input.
 package lifecycle

@@ -34,7 +34,7 @@ func TestTheWaitDoublesUpToItsCapAndThenTheUnitIsQuarantined(t *testing.T) {
 		5 * time.Minute, 5 * time.Minute, 5 * time.Minute,
 	}, waits)
 	require.Equal(t, 10, f.Count)
-	require.Zero(t, f.NotBefore, "a quarantined unit has no next attempt")
+	require.Equal(t, now.Add(time.Hour), f.NotBefore, "then there is an attempt an hour")
 }
 
 func TestJitterSpreadsTheNextAttemptOverTheSecondHalfOfTheWait(t *testing.T) {
@@ -55,10 +55,10 @@ func TestTheCountStartsAgain(t *testing.T) {
 		require.Equal(t, 1, failed.Add(policy, two, epoch, 0).Count)
 	})
 	t.Run("after a quiet time", func(t *testing.T) {
-		require.Equal(t, 1, failed.Add(policy, one, epoch.Add(policy.Quiet+1), 0).Count)
+		require.Equal(t, 1, failed.Add(policy, one, epoch.Add(policy.Reset+1), 0).Count)
 	})
 	t.Run("but not within it", func(t *testing.T) {
-		require.True(t, failed.Add(policy, one, epoch.Add(policy.Quiet), 0).Quarantined)
+		require.True(t, failed.Add(policy, one, epoch.Add(policy.Reset), 0).Quarantined)
 	})
 }
 
@@ -68,11 +68,28 @@ func TestAUnitThatFailsAtOnceNeverOutlivesItsBudget(t *testing.T) {
 		f, now := Failures{}, epoch
 		for range policy.Budget {
 			f = f.Add(policy, one, now, 1)
-			require.LessOrEqual(t, f.NotBefore.Sub(now), policy.Longest)
 			if !f.Quarantined {
+				require.LessOrEqual(t, f.NotBefore.Sub(now), policy.Longest)
 				now = f.NotBefore
 			}
 		}
 		require.True(t, f.Quarantined, "first wait %v", first)
 	}
+}
+
+func TestAnAttemptInQuarantineThatFailsAtOnceIsFollowedByAnotherAnHourLater(t *testing.T) {
+	policy := DefaultPolicy(5 * time.Second)
+	f, now := Failures{}, epoch
+	for range policy.Budget {
+		f = f.Add(policy, one, now, 1)
+		now = f.NotBefore
+	}
+	for range 5 {
+		now = f.NotBefore.Add(time.Second)
+		f = f.Add(policy, one, now, 1)
+		require.True(t, f.Quarantined)
+		require.Equal(t, now.Add(policy.Lift), f.NotBefore)
+	}
+	recovered := f.NotBefore.Add(policy.Reset + 1)
+	require.Equal(t, 1, f.Add(policy, one, recovered, 1).Count, "an attempt that ran for long enough ends the quarantine")
 }

@@ -147,8 +147,9 @@ type step struct {
 	effects []Effect
 }
 
-// Step says what one input makes of the state. An input that means nothing in a phase is ignored: the state
-// stays as it is and there is nothing to do. It panics only if it would itself break the table of legal moves, which is a bug.
+// Step says what one input makes of the state. An input that means nothing in a phase is ignored:
+// the state stays as it is and there is nothing to do. It panics only if it would itself break the
+// table of legal moves, which is a bug.
 func (s State) Step(in Input) (State, []Effect) {
 	m := step{State: s}
 	switch s.Phase {
@@ -185,7 +186,7 @@ func (m *step) begin(op Op) {
 		m.Scraping = false
 	case Close:
 		// The log goes only when the unit does not live here any longer and everything in it has been sent.
-		gone := m.Reason == messages.Deleted || m.Reason == messages.Moved || m.Reason == messages.Fenced
+		gone := m.Reason != messages.NotStopping && m.Reason != messages.Shutdown
 		effect.Remove = gone && m.Drained && !m.Broken
 	}
 	m.effects = append(m.effects, effect)

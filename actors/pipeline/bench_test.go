@@ -19,9 +19,10 @@ import (
 	"github.com/ringmaster-agent/ringmaster/messages"
 )
 
-// BenchmarkDataPath commits records into a real log on disk and has the real queue send them to a receiver that only reads the
-// bodies, in the same process: append, commit, write, read back, encode, compress, POST. It reports the CPU time of the whole
-// process, receiver included, and the log's bytes per sample.
+// BenchmarkDataPath commits records into a real log on disk and has the real queue send them to a
+// receiver that only reads the bodies, in the same process: append, commit, write, read back,
+// encode, compress, POST. It reports the CPU time of the whole process, receiver included, and the
+// log's bytes per sample.
 func BenchmarkDataPath(b *testing.B) {
 	for _, series := range []int{100, 1000, 5000} {
 		b.Run(fmt.Sprintf("series=%d", series), func(b *testing.B) { benchmarkDataPath(b, series) })

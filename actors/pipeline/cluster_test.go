@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -58,10 +59,13 @@ func parse(t *testing.T, name, text string) *config.Instance {
 
 func TestAUnitThatMovesBetweenNodesTakesEachTickOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex // two targets are scraped at once
 		scraped := map[string][]time.Time{}
 		network := scrapetest.NewNetwork()
 		defer network.Serve(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			mu.Lock()
 			scraped[r.Host] = append(scraped[r.Host], time.Now())
+			mu.Unlock()
 			w.Header().Set("Content-Type", "text/plain; version=0.0.4")
 			fmt.Fprint(w, "metric 1\n")
 		}))()
@@ -85,6 +89,8 @@ func TestAUnitThatMovesBetweenNodesTakesEachTickOnce(t *testing.T) {
 		}
 		<-time.After(2 * time.Second)
 		require.NoError(t, owner.Close(false))
+		mu.Lock()
+		defer mu.Unlock()
 		require.Len(t, scraped, 2)
 		for host, times := range scraped {
 			require.Greater(t, len(times), 40)

@@ -5,17 +5,23 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/prometheus/model/labels"
 	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 
 	"github.com/ringmaster-agent/ringmaster/actors"
+	"github.com/ringmaster-agent/ringmaster/actors/fault"
+	"github.com/ringmaster-agent/ringmaster/actors/fault/around"
 	"github.com/ringmaster-agent/ringmaster/config"
 	"github.com/ringmaster-agent/ringmaster/messages"
+	"github.com/ringmaster-agent/ringmaster/redact"
 	"github.com/ringmaster-agent/ringmaster/remotewrite"
 	"github.com/ringmaster-agent/ringmaster/scrape"
 	"github.com/ringmaster-agent/ringmaster/wal"
@@ -36,21 +42,35 @@ type Options struct {
 	FS wal.FS
 	// Host is this host's name for host_filter.
 	Host string
-	// Seed is part of when in its interval a target is scraped. All nodes of a cluster have the same, or ticks are missed and
-	// taken twice when a unit moves.
+	// Seed is part of when in its interval a target is scraped. All nodes of a cluster have the
+	// same, or ticks are missed and taken twice when a unit moves.
 	Seed uint64
-	// ReplicaLabels returns the labels that a replica, counted from 0, adds to everything it sends: the external ones of its config,
-	// and those by which receivers tell replicas apart. nil: the external ones.
+	// ReplicaLabels returns the labels that a replica, counted from 0, adds to everything it sends:
+	// the external ones of its config, and those by which receivers tell replicas apart. nil: the
+	// external ones.
 	ReplicaLabels func(external labels.Labels, replica int) labels.Labels
 	// HTTPDisableKeepAlives and HTTPIdleConnTimeout are about the connections to targets.
 	HTTPDisableKeepAlives bool
 	HTTPIdleConnTimeout   time.Duration
 	// DialContext connects to targets. nil: the operating system's network.
 	DialContext func(ctx context.Context, network, address string) (net.Conn, error)
-	// ParseStartTimestamps and TypeAndUnitLabels are Prometheus' features of these names.
-	ParseStartTimestamps, TypeAndUnitLabels bool
+	// WrapReceivers is put around the transport of requests to receivers. nil: nothing is.
+	WrapReceivers func(http.RoundTripper) http.RoundTripper
+	// Faults break disk, scrapes, discovery and remote write on purpose. nil: nothing does.
+	Faults *fault.Registry
+	// Features are those of all scrapes.
+	Features scrape.Features
+	// UserAgent is what targets and receivers are told. Empty: what Prometheus says to targets, and
+	// Ringmaster to receivers.
+	UserAgent string
+	// MemoryLimit is how many bytes the process may use. Near it, the scrapes of the heaviest
+	// instances are skipped. 0: not known.
+	MemoryLimit int64
 	// Logger gets what pipelines have to say. nil: nothing is logged.
 	Logger *zap.Logger
+	// FullMetrics exposes everything that Prometheus has about each job and endpoint, some 50
+	// series for a config instead of 20.
+	FullMetrics bool
 	// Registerer gets the metrics of all pipelines. nil: there are none.
 	Registerer prometheus.Registerer
 }
@@ -64,7 +84,11 @@ type Factory struct {
 	scrapes *scrape.Metrics
 	scraped *scrape.Shared
 	logs    *liveLogs
-	// looking is held while a log is opened only to see what is in it, and for reading while a pipeline opens one, which must not find it in use.
+	cleaner *cleanerMetrics
+	// live is how many pipelines are being opened, are open, or are being closed.
+	live atomic.Int32
+	// looking is held while a log is opened only to see what is in it, and for reading while a
+	// pipeline opens one, which must not find it in use.
 	looking sync.RWMutex
 }
 
@@ -79,54 +103,102 @@ func NewFactory(o Options) (*Factory, error) {
 	if o.OrphanAge <= 0 {
 		o.OrphanAge = DefaultOrphanAge
 	}
-	scrapes, err := scrape.NewMetrics()
+	scrapes, err := scrape.NewMetrics(scrape.MetricsDetail(o.FullMetrics))
 	if err != nil {
 		return nil, fmt.Errorf("create pipelines: %w", err)
 	}
+	syncer := wal.NewSyncer(syncInterval)
+	clients := remotewrite.NewClients()
+	scraped := scrape.NewSharedWithin(scrape.Memory{Limit: o.MemoryLimit, Logger: o.Logger})
+	clients.Wrap = wrapAll(o.WrapReceivers, around.Receivers(o.Faults))
+	scraped.Intercept(around.Discovery(o.Faults))
 	f := &Factory{
 		options: o,
-		syncer:  wal.NewSyncer(syncInterval),
-		clients: remotewrite.NewClients(),
-		sending: remotewrite.NewMetrics(),
+		syncer:  syncer,
+		clients: clients,
+		sending: remotewrite.NewMetrics(remotewrite.MetricsDetail(o.FullMetrics)),
 		scrapes: scrapes,
-		scraped: scrape.NewShared(),
-		logs:    newLiveLogs(),
+		scraped: scraped,
+		logs:    newLiveLogs(syncer, o.FullMetrics),
+		cleaner: newCleanerMetrics(),
 	}
+	f.clients.UserAgent = o.UserAgent
 	if o.Registerer == nil {
 		return f, nil
 	}
-	if err := errors.Join(o.Registerer.Register(f.sending), o.Registerer.Register(f.scrapes), o.Registerer.Register(f.logs)); err != nil {
+	var problems []error
+	for _, c := range f.collectors() {
+		problems = append(problems, o.Registerer.Register(c))
+	}
+	if err := errors.Join(problems...); err != nil {
 		f.Close()
 		return nil, fmt.Errorf("create pipelines: %w", err)
 	}
 	return f, nil
 }
 
+// collectors are the metrics of all pipelines.
+func (f *Factory) collectors() []prometheus.Collector {
+	return append(f.cleaner.all(), f.sending, f.scrapes, f.logs, f.clients.Latency())
+}
+
+// wrapAll puts one wrapper around what another has wrapped; nil if there are none.
+func wrapAll(inner, outer func(http.RoundTripper) http.RoundTripper) func(http.RoundTripper) http.RoundTripper {
+	if inner == nil || outer == nil {
+		if inner == nil {
+			return outer
+		}
+		return inner
+	}
+	return func(t http.RoundTripper) http.RoundTripper { return outer(inner(t)) }
+}
+
+// AwaitIdle returns true once no pipeline is open, and false if some still are after so long.
+func (f *Factory) AwaitIdle(patience time.Duration) bool {
+	deadline := time.NewTimer(patience)
+	defer deadline.Stop()
+	look := time.NewTicker(10 * time.Millisecond)
+	defer look.Stop()
+	for f.live.Load() > 0 {
+		select {
+		case <-deadline.C:
+			return false
+		case <-look.C:
+		}
+	}
+	return true
+}
+
 // Close ends what the pipelines shared and takes the metrics away.
 func (f *Factory) Close() {
 	f.syncer.Close()
 	if r := f.options.Registerer; r != nil {
-		r.Unregister(f.sending)
-		r.Unregister(f.scrapes)
-		r.Unregister(f.logs)
+		for _, c := range f.collectors() {
+			r.Unregister(c)
+		}
 	}
 }
 
-// New opens a pipeline: its log, its endpoints, its discoveries, which it gives some seconds to find the targets. It scrapes nothing
-// yet, but sends what an earlier process left in the log. It is an actors.NewPipeline.
+// New opens a pipeline: its log, its endpoints, its discoveries, which it gives some seconds to
+// find the targets if another node scrapes meanwhile. It scrapes nothing yet, but sends what an
+// earlier process left in the log. It is an actors.NewPipeline.
 func (f *Factory) New(ctx context.Context, spec actors.PipelineSpec) (actors.Pipeline, error) {
+	f.live.Add(1)
 	p := &Pipeline{
 		factory: f,
-		unit:    spec.Unit,
-		name:    spec.Unit.Key(),
+		given:   given{unit: spec.Unit, name: spec.Unit.Key(), permit: spec.Permit},
 		config:  spec.Config,
-		failed:  spec.Failed,
-		permit:  spec.Permit,
-		logger:  f.options.Logger.With(zap.String("instance", spec.Unit.Key())),
 	}
-	p.haste.send = func(ctx context.Context) { _, _ = p.queue.Drain(ctx) } // what it could not send is sent later
-	if err := p.open(ctx); err != nil {
-		return nil, errors.Join(fmt.Errorf("open pipeline: %w", err), p.Close(false))
+	p.scrub.use(p.config)
+	if spec.Failed != nil {
+		p.failed = func(err error) { spec.Failed(p.scrub.error(err)) }
+	}
+	p.logger = f.options.Logger.With(zap.String("instance", p.name)).WithOptions(zap.WrapCore(func(core zapcore.Core) zapcore.Core {
+		return redact.Core(core, p.scrub.text)
+	}))
+	p.flusher.send = func(ctx context.Context) { _, _ = p.queue.Drain(ctx) } // what it could not send is sent later
+	if err := p.open(ctx, spec.Warm); err != nil {
+		return nil, p.scrub.error(errors.Join(fmt.Errorf("open pipeline: %w", err), p.Close(false)))
 	}
 	f.logs.add(p)
 	return p, nil
@@ -139,10 +211,9 @@ func (f *Factory) directory(unit string) string {
 func (f *Factory) logOptions(p *Pipeline) wal.Options {
 	keep := f.retention(p.config)
 	return wal.Options{
-		FS:         f.options.FS,
+		FS:         around.Disk(f.options.FS, f.options.Faults, p.unit.String()),
 		Syncer:     f.syncer,
 		SegmentAge: keep.SegmentAge,
-		MinAge:     keep.MinAge,
 		MaxAge:     keep.MaxAge,
 		MaxBytes:   keep.MaxBytes,
 		Logger:     p.logger,
@@ -151,29 +222,51 @@ func (f *Factory) logOptions(p *Pipeline) wal.Options {
 }
 
 func (f *Factory) retention(c *config.Instance) wal.Retention {
-	return wal.Retention{SegmentAge: c.WALTruncateFrequency, MinAge: c.MinWALTime, MaxAge: c.MaxWALTime, MaxBytes: f.options.WALMaxBytes}
+	most := f.options.WALMaxBytes
+	if c.WALMaxSize > 0 && (most == 0 || most > c.WALMaxSize) {
+		most = c.WALMaxSize
+	}
+	return wal.Retention{SegmentAge: c.WALTruncateFrequency, MaxAge: c.MaxWALTime, MaxBytes: most}
 }
 
 func (f *Factory) scrapeOptions(p *Pipeline) scrape.Options {
 	return scrape.Options{
 		Logger:                p.logger,
+		Instance:              p.name,
 		Metrics:               f.scrapes,
 		Shared:                f.scraped,
 		Seed:                  f.options.Seed,
 		Permit:                p.permit,
 		Appendable:            p.log,
+		Book:                  p.log.Book(),
 		OnPanic:               p.failed,
-		OnLeft:                p.haste.make,
+		OnLeft:                p.flusher.flush,
 		DialContext:           f.options.DialContext,
+		Wrap:                  around.Targets(f.options.Faults, p.unit.String()),
+		LocalSockets:          p.config.Ambient,
+		MinInterval:           p.config.MinInterval(),
 		HTTPDisableKeepAlives: f.options.HTTPDisableKeepAlives,
 		HTTPIdleConnTimeout:   f.options.HTTPIdleConnTimeout,
-		ParseStartTimestamps:  f.options.ParseStartTimestamps,
-		TypeAndUnitLabels:     f.options.TypeAndUnitLabels,
+		UserAgent:             f.options.UserAgent,
+		Features:              f.options.Features,
+	}
+}
+
+func budgetOf(c *config.Instance) scrape.Budget {
+	l := c.Limits()
+	return scrape.Budget{
+		SamplesPerSecond: l.SamplesPerSecond,
+		Series:           l.Series,
+		LabelBytes:       int64(l.LabelBytes),
+		BodyBytes:        int64(l.BodyBytesInFlight),
+		DiscoveryBytes:   int64(l.DiscoveryBytes),
+		CPU:              l.CPU,
 	}
 }
 
 func (f *Factory) scrapeConfig(u messages.Unit, c *config.Instance) *scrape.Config {
-	applied := &scrape.Config{Jobs: c.ScrapeConfigs, Slice: u.Slice, Slices: c.Slices, Origin: c.Name}
+	applied := &scrape.Config{Jobs: c.ScrapeConfigs, Slice: u.Slice, Slices: c.Slices, Origin: c.Name,
+		LabelsAsWritten: c.Compatibility == config.AgentSeries, Budget: budgetOf(c)}
 	for _, d := range c.Earlier {
 		applied.Earlier = append(applied.Earlier, scrape.Division(d))
 	}

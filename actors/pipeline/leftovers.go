@@ -12,10 +12,13 @@ import (
 	"github.com/ringmaster-agent/ringmaster/wal"
 )
 
-// Leftovers returns those of the units that have a log here in which something was not sent, and that is not open. To send it, open
-// the unit's pipeline, drain it without starting it, and close it. The log of one of the units in which everything was sent is removed: ask about units that
-// run elsewhere only. It lists the WAL directory once, and looks into nothing but the logs of these units.
-func (f *Factory) Leftovers(units []messages.Unit) []messages.Unit {
+// Leftovers returns those of the units that have a log here in which something was not sent, and
+// that is not open. To send it, open the unit's pipeline, drain it without starting it, and close
+// it. The log of one of the units in which everything was sent is removed: ask about units that run
+// elsewhere only. slices is how many slices each config has: slices beyond that, which the config
+// once had, are looked for too, except for names that are too long for a directory. It lists the
+// WAL directory once, and looks into nothing but the logs of these units.
+func (f *Factory) Leftovers(units []messages.Unit, slices map[string]int) []messages.Unit {
 	entries, err := os.ReadDir(f.options.WALDirectory)
 	if err != nil {
 		if !errors.Is(err, os.ErrNotExist) {
@@ -29,7 +32,12 @@ func (f *Factory) Leftovers(units []messages.Unit) []messages.Unit {
 	}
 	open := f.logs.names()
 	var found []messages.Unit
-	for _, unit := range units {
+	asked := map[messages.Unit]bool{}
+	for _, unit := range append(surplus(directories, slices), units...) {
+		if asked[unit] {
+			continue
+		}
+		asked[unit] = true
 		if key := unit.Key(); open[key] || !directories[config.DirectoryName(key)] {
 			continue
 		}
@@ -44,8 +52,23 @@ func (f *Factory) Leftovers(units []messages.Unit) []messages.Unit {
 	return found
 }
 
-// settleLog reports whether there is something to send in a log that nobody has open; if there is nothing, it is removed. A directory that is no log, or
-// is not ours, stays as it is.
+// surplus are the units that have a directory and whose config has not so many slices.
+func surplus(directories map[string]bool, slices map[string]int) (units []messages.Unit) {
+	for name, isDirectory := range directories {
+		key, ok := config.NameOfDirectory(name)
+		if !ok || !isDirectory {
+			continue
+		}
+		unit, ok := messages.ParseUnit(key)
+		if n, known := slices[unit.Config]; ok && known && unit.Slice >= n {
+			units = append(units, unit)
+		}
+	}
+	return units
+}
+
+// settleLog reports whether there is something to send in a log that nobody has open; if there is
+// nothing, it is removed. A directory that is no log, or is not ours, stays as it is.
 func (f *Factory) settleLog(directory string) (unsent bool, err error) {
 	f.looking.Lock()
 	defer f.looking.Unlock()

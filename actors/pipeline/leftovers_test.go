@@ -15,7 +15,7 @@ import (
 func TestWhatAUnitLeftBehindWhenItMovedIsFoundAndSent(t *testing.T) {
 	w := newWorld(t)
 	unit, elsewhere := messages.Unit{Config: "one", Replica: 1}, messages.WholeConfig("elsewhere")
-	require.Empty(t, w.factory.Leftovers([]messages.Unit{unit}), "there is not even a directory")
+	require.Empty(t, w.factory.Leftovers([]messages.Unit{unit}, nil), "there is not even a directory")
 	n := &node{t: t, factory: w.factory}
 	n.permit.Store(true)
 	w.receiver.status.Store(http.StatusServiceUnavailable)
@@ -25,12 +25,12 @@ func TestWhatAUnitLeftBehindWhenItMovedIsFoundAndSent(t *testing.T) {
 	_, err := p.StopScraping(t.Context(), messages.Moved)
 	require.NoError(t, err)
 	committed := p.log.End().Seq
-	require.Empty(t, w.factory.Leftovers([]messages.Unit{unit}), "it is open")
+	require.Empty(t, w.factory.Leftovers([]messages.Unit{unit}, nil), "it is open")
 	require.NoError(t, p.Close(true))
 	require.DirExists(t, w.factory.directory(unit.Key()))
 
-	require.Equal(t, []messages.Unit{unit}, w.factory.Leftovers([]messages.Unit{elsewhere, unit}))
-	require.Equal(t, []messages.Unit{unit}, w.factory.Leftovers([]messages.Unit{unit}), "until it was sent")
+	require.Equal(t, []messages.Unit{unit}, w.factory.Leftovers([]messages.Unit{elsewhere, unit}, nil))
+	require.Equal(t, []messages.Unit{unit}, w.factory.Leftovers([]messages.Unit{unit}, nil), "until it was sent")
 	w.receiver.status.Store(0)
 	p = n.open(unit, w.instance(""))
 	pending, err := p.Drain(t.Context())
@@ -39,7 +39,7 @@ func TestWhatAUnitLeftBehindWhenItMovedIsFoundAndSent(t *testing.T) {
 	require.NoError(t, p.Close(true))
 	require.Equal(t, int64(committed), w.receiver.samples.Load())
 	require.NoDirExists(t, w.factory.directory(unit.Key()))
-	require.Empty(t, w.factory.Leftovers([]messages.Unit{elsewhere, unit}))
+	require.Empty(t, w.factory.Leftovers([]messages.Unit{elsewhere, unit}, nil))
 }
 
 func TestALogInWhichEverythingWasSentIsNotLeftBehind(t *testing.T) {
@@ -57,7 +57,7 @@ func TestALogInWhichEverythingWasSentIsNotLeftBehind(t *testing.T) {
 	foreign := filepath.Join(w.factory.options.WALDirectory, "foreign")
 	require.NoError(t, os.Mkdir(foreign, 0o700))
 	require.NoError(t, os.WriteFile(filepath.Join(foreign, "precious"), []byte("x"), 0o600))
-	require.Empty(t, w.factory.Leftovers([]messages.Unit{messages.WholeConfig("foreign"), messages.WholeConfig("one")}))
+	require.Empty(t, w.factory.Leftovers([]messages.Unit{messages.WholeConfig("foreign"), messages.WholeConfig("one")}, nil))
 	require.NoDirExists(t, w.factory.directory("one"))
 	require.FileExists(t, filepath.Join(foreign, "precious"), "what is no log is not ours")
 }
@@ -73,7 +73,7 @@ func TestALogThatIsLookedAtCanBeOpenedAllTheSame(t *testing.T) {
 	go func() {
 		defer close(looked)
 		for range 50 {
-			w.factory.Leftovers([]messages.Unit{messages.WholeConfig("one")})
+			w.factory.Leftovers([]messages.Unit{messages.WholeConfig("one")}, nil)
 		}
 	}()
 	for range 50 {
@@ -82,4 +82,21 @@ func TestALogThatIsLookedAtCanBeOpenedAllTheSame(t *testing.T) {
 		require.NoError(t, opened.Close(false))
 	}
 	<-looked
+}
+
+func TestWhatSlicesOfBeforeHaveLeftBehindIsFoundByTheirDirectories(t *testing.T) {
+	w := newWorld(t)
+	w.receiver.status.Store(http.StatusServiceUnavailable)
+	surplus := messages.Unit{Config: "One.and-only", Slice: 2, Replica: 1}
+	n := &node{t: t, factory: w.factory}
+	n.permit.Store(true)
+	for _, unit := range []messages.Unit{surplus, {Config: "One.and-only", Slice: 1}, {Config: "gone", Slice: 7}} {
+		p := n.open(unit, w.instance(""))
+		put(t, p, 0, 20)
+		require.NoError(t, p.Close(false))
+	}
+	require.Empty(t, w.factory.Leftovers(nil, nil))
+	require.Empty(t, w.factory.Leftovers(nil, map[string]int{"One.and-only": 3}))
+	require.Equal(t, []messages.Unit{surplus}, w.factory.Leftovers(nil, map[string]int{"One.and-only": 2}))
+	require.Equal(t, []messages.Unit{surplus}, w.factory.Leftovers([]messages.Unit{surplus}, map[string]int{"One.and-only": 2}))
 }

@@ -37,6 +37,7 @@ func newHost(t *testing.T, name string, network *scrapetest.Network) *host {
 	require.NoError(t, err)
 	h := &host{t: t, factory: factory, system: actors.NewSystem(zap.NewNop()), directory: actors.NewDirectory()}
 	h.pid = h.system.Root.Spawn(actors.Props(actors.Options{
+		Runtime:     actors.Runtime{SinceBoot: func() time.Duration { return 0 }}, // the machine's clock does not know this time
 		NewPipeline: factory.New, Directory: h.directory,
 		Parse: func(d messages.Document) (*config.Instance, error) {
 			return config.ParseInstance(d.Name, string(d.Text), config.InstanceOptions{})

@@ -4,7 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/prometheus/storage"
@@ -13,6 +14,7 @@ import (
 	"github.com/ringmaster-agent/ringmaster/actors"
 	"github.com/ringmaster-agent/ringmaster/config"
 	"github.com/ringmaster-agent/ringmaster/messages"
+	"github.com/ringmaster-agent/ringmaster/redact"
 	"github.com/ringmaster-agent/ringmaster/remotewrite"
 	"github.com/ringmaster-agent/ringmaster/scrape"
 	"github.com/ringmaster-agent/ringmaster/wal"
@@ -20,28 +22,39 @@ import (
 
 var _ actors.Pipeline = (*Pipeline)(nil)
 
-// warmTime bounds how long a new pipeline waits for discoveries. Some never report, because they find nothing.
+// warmTime bounds how long a new pipeline waits for discoveries while another node scrapes. Some
+// never report, because they find nothing.
 const warmTime = 5 * time.Second
 
 // Pipeline is the data path of one instance.
 type Pipeline struct {
 	factory *Factory
-	unit    messages.Unit
-	name    string // the unit's key
-	config  *config.Instance
-	failed  func(error)
-	permit  func() bool
-	logger  *zap.Logger
+	given
+	config *config.Instance
+	logger *zap.Logger
+	scrub  scrubber
 
 	log     *wal.Log
 	queue   *remotewrite.Queue
 	scraper *scrape.Scraper
-	haste   haste
+	flusher flusher
+	cursors cursors
+	ended   sync.Once
+	agent   atomic.Bool // its series are those of Grafana Agent
 }
 
-// open opens the log first, then the endpoints, so that every endpoint has its cursor before the first sample is committed. The
-// scraper is made before the endpoints, which ask it for metadata, and given its config after them.
-func (p *Pipeline) open(ctx context.Context) (err error) {
+// given is what the actors say of the instance, once.
+type given struct {
+	unit   messages.Unit
+	name   string // the unit's key
+	failed func(error)
+	permit func() bool
+}
+
+// open opens the log first, then the endpoints, so that every endpoint has its cursor before the
+// first sample is committed. The scraper is made before the endpoints, which ask it for metadata,
+// and given its config after them.
+func (p *Pipeline) open(ctx context.Context, warm bool) (err error) {
 	p.queue = remotewrite.New(remotewrite.Options{
 		Instance: p.name,
 		Logger:   p.logger,
@@ -53,19 +66,20 @@ func (p *Pipeline) open(ctx context.Context) (err error) {
 	if p.log, err = p.openLog(); err != nil {
 		return err
 	}
+	p.cursors.opened = time.Now()
 	if p.scraper, err = scrape.New(p.factory.scrapeOptions(p)); err != nil {
 		return err
 	}
 	if err := p.applyEndpoints(p.config); err != nil {
 		return err
 	}
-	if err := p.forgetOtherCursors(p.config); err != nil {
-		return err
-	}
 	if err := p.scraper.Apply(ctx, p.factory.scrapeConfig(p.unit, p.config)); err != nil {
 		return err
 	}
-	p.warm(ctx)
+	p.agent.Store(p.config.Compatibility == config.AgentSeries)
+	if warm {
+		p.warm(ctx)
+	}
 	return nil
 }
 
@@ -97,33 +111,32 @@ func (p *Pipeline) metadata() []remotewrite.Metadata {
 	return converted
 }
 
+// cursorIDs are the identities of the endpoints that have a place in the log.
+func (p *Pipeline) cursorIDs() (ids []string) {
+	for _, c := range p.log.Cursors() {
+		ids = append(ids, c.ID)
+	}
+	return ids
+}
+
 // applyEndpoints makes the queue serve just the endpoints of c.
 func (p *Pipeline) applyEndpoints(c *config.Instance) error {
+	p.cursors.mu.Lock()
+	defer p.cursors.mu.Unlock()
 	ids := remotewrite.CursorIDs(c.Name, c.RemoteWrite)
+	p.cursors.configured = ids
+	former := remotewrite.Inherit(c.Name, c.RemoteWrite, p.cursorIDs())
 	endpoints := make([]remotewrite.EndpointConfig, len(ids))
 	for i, id := range ids {
 		endpoints[i] = remotewrite.EndpointConfig{
 			Config:         c.RemoteWrite[i],
+			StrictSpec:     c.Endpoints[i].StrictSpec,
 			ExternalLabels: p.factory.options.ReplicaLabels(c.ExternalLabels, p.unit.Replica),
 			CursorID:       id,
-			Open:           func() (remotewrite.Source, remotewrite.Position, error) { return openSource(p.log, id) },
+			Open:           func() (remotewrite.Source, remotewrite.Place, error) { return openSource(p.log, id, former[id]) },
 		}
 	}
 	return p.queue.Apply(endpoints)
-}
-
-// forgetOtherCursors lets the log go on without the endpoints that c lacks: what only they had not sent yet is given up with them.
-func (p *Pipeline) forgetOtherCursors(c *config.Instance) error {
-	ids := remotewrite.CursorIDs(c.Name, c.RemoteWrite)
-	for _, cursor := range p.log.Cursors() {
-		if slices.Contains(ids, cursor.ID) {
-			continue
-		}
-		if err := p.log.RemoveCursor(cursor.ID); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // Start implements actors.Pipeline.
@@ -134,19 +147,23 @@ func (p *Pipeline) Start(_ context.Context, resume messages.Handover) error {
 	return p.scraper.Start()
 }
 
-// Reload implements actors.Pipeline. Endpoints go first: if the new config adds one, it gets the samples of the new jobs too.
+// Reload implements actors.Pipeline. Endpoints go first: if the new config adds one, it gets the
+// samples of the new jobs too.
 func (p *Pipeline) Reload(ctx context.Context, c *config.Instance) error {
+	p.scrub.use(c)
 	err := p.applyEndpoints(c)
 	if err == nil {
 		err = p.scraper.Apply(ctx, p.factory.scrapeConfig(p.unit, c))
 	}
 	if err != nil {
 		// The cursors of endpoints that only c has would hold data back for nobody.
-		return errors.Join(fmt.Errorf("reload pipeline: %w", err), p.applyEndpoints(p.config), p.forgetOtherCursors(p.config))
+		return p.scrub.error(errors.Join(fmt.Errorf("reload pipeline: %w", err), p.applyEndpoints(p.config), p.forgetCursors(c, p.config)))
 	}
+	before := p.config
 	p.config = c
+	p.agent.Store(c.Compatibility == config.AgentSeries)
 	p.log.SetRetention(p.factory.retention(c))
-	if err := p.forgetOtherCursors(c); err != nil {
+	if err := p.forgetCursors(before, c); err != nil {
 		p.logger.Warn("cursor of a removed endpoint stays and holds its data back until the log's cap", zap.Error(err))
 	}
 	return nil
@@ -164,15 +181,16 @@ func (p *Pipeline) stopMode(reason messages.StopReason) scrape.StopMode {
 		return scrape.HandOver
 	case reason == messages.Fenced:
 		return scrape.Fence
-	case reason == messages.Deleted, reason == messages.Shutdown && p.config.WriteStaleOnShutdown:
+	case reason == messages.Deleted, reason == messages.Held, reason == messages.Shutdown && p.config.WriteStaleOnShutdown:
 		return scrape.EndSeries
 	default:
 		return scrape.KeepSeries
 	}
 }
 
-// NextTick returns when the next tick of any target is due; after StopScraping, when the first one that was not taken is, which is for
-// the next node. The zero time: there are no targets. Any goroutine may call it.
+// NextTick returns when the next tick of any target is due; after StopScraping, when the first one
+// that was not taken is, which is for the next node. The zero time: there are no targets. Any
+// goroutine may call it.
 func (p *Pipeline) NextTick() time.Time { return p.scraper.NextTick() }
 
 // Drain implements actors.Pipeline.
@@ -180,21 +198,30 @@ func (p *Pipeline) Drain(ctx context.Context) (uint64, error) { return p.queue.D
 
 // Close implements actors.Pipeline. A log that still has unsent samples is kept whatever remove says.
 func (p *Pipeline) Close(remove bool) error {
+	defer p.ended.Do(func() { p.factory.live.Add(-1) })
 	p.factory.logs.remove(p)
 	var err error
 	if p.scraper != nil {
 		err = p.scraper.Stop(alreadyOver(), scrape.KeepSeries)
 	}
-	p.haste.end()
-	pending := p.queue.Pending()
+	p.flusher.end()
 	p.queue.Close()
 	if p.log == nil {
 		return err
 	}
-	if remove && pending == 0 {
-		return errors.Join(err, p.log.Remove())
+	return errors.Join(err, p.log.RemoveIf(func() bool { return remove && p.everythingSent() }))
+}
+
+// everythingSent says whether every endpoint is at the end of the log.
+func (p *Pipeline) everythingSent() bool {
+	p.cursors.mu.Lock()
+	defer p.cursors.mu.Unlock()
+	for _, id := range p.cursors.configured {
+		if at, known, err := p.log.Cursor(id); err != nil || known && at.Seq < p.log.End().Seq {
+			return false
+		}
 	}
-	return errors.Join(err, p.log.Close())
+	return true
 }
 
 // alreadyOver is a context that grants no time.
@@ -205,10 +232,58 @@ func alreadyOver() context.Context {
 }
 
 // Targets are the targets that the instance has found. Any goroutine may call it.
-func (p *Pipeline) Targets() []scrape.Target { return p.scraper.Targets() }
+func (p *Pipeline) Targets() []scrape.Target {
+	targets := p.scraper.Targets()
+	for i := range targets {
+		targets[i].LastError = p.scrub.text(targets[i].LastError)
+		targets[i].Refused = p.scrub.text(targets[i].Refused)
+	}
+	return targets
+}
 
 // Appendable is the way into the instance's log for samples that were not scraped. Any goroutine may call it.
-func (p *Pipeline) Appendable() storage.AppendableV2 { return p.log }
+func (p *Pipeline) Appendable() storage.AppendableV2 { return p.scraper.Pushed() }
+
+// Compatibility is whose series those of the instance are. Any goroutine may call it.
+func (p *Pipeline) Compatibility() config.Compatibility {
+	if p.agent.Load() {
+		return config.AgentSeries
+	}
+	return config.PrometheusSeries
+}
+
+// Refusals are the limits that the instance has met. Any goroutine may call it.
+func (p *Pipeline) Refusals() []scrape.Refusal { return p.scraper.Refusals() }
 
 // Endpoints describes the remote_write endpoints. Any goroutine may call it.
-func (p *Pipeline) Endpoints() []remotewrite.EndpointStatus { return p.queue.Endpoints() }
+func (p *Pipeline) Endpoints() []remotewrite.EndpointStatus {
+	endpoints := p.queue.Endpoints()
+	for i := range endpoints {
+		endpoints[i].LastError, endpoints[i].URL = p.scrub.text(endpoints[i].LastError), redact.URLText(endpoints[i].URL)
+	}
+	return endpoints
+}
+
+// Discovered tells what the instance's discoveries have found, in detail with each target and the
+// rule that dropped it. Any goroutine may call it.
+func (p *Pipeline) Discovered(detail bool) []scrape.FoundJob {
+	jobs := p.scraper.Discovered(detail)
+	for _, job := range jobs {
+		for i := range job.Targets {
+			job.Targets[i].Err = p.scrub.error(job.Targets[i].Err)
+		}
+	}
+	return jobs
+}
+
+// Glance asks one of the targets, and stores nothing of its answer. Any goroutine may call it.
+func (p *Pipeline) Glance(ctx context.Context, job string, id uint64, most int) (scrape.Glance, error) {
+	g, err := p.scraper.Glance(ctx, job, id, most)
+	g.Err, g.Body = p.scrub.error(g.Err), []byte(p.scrub.text(string(g.Body)))
+	for _, values := range g.Header {
+		for i := range values {
+			values[i] = p.scrub.text(values[i])
+		}
+	}
+	return g, err
+}

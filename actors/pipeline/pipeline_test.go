@@ -83,6 +83,11 @@ type world struct {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
+	return newWorldOf(t, func(*Options) {})
+}
+
+func newWorldOf(t *testing.T, adjust func(*Options)) *world {
+	t.Helper()
 	w := &world{t: t, registry: prometheus.NewRegistry(), receiver: &receiver{users: make(chan string, 1)}}
 	w.remote = httptest.NewServer(w.receiver)
 	t.Cleanup(w.remote.Close)
@@ -90,7 +95,9 @@ func newWorld(t *testing.T) *world {
 		fmt.Fprint(out, "# TYPE a gauge\na 1\nb 2\n")
 	}))
 	t.Cleanup(w.target.Close)
-	factory, err := NewFactory(Options{WALDirectory: filepath.Join(t.TempDir(), "wal"), Registerer: w.registry})
+	o := Options{WALDirectory: filepath.Join(t.TempDir(), "wal"), Registerer: w.registry}
+	adjust(&o)
+	factory, err := NewFactory(o)
 	require.NoError(t, err)
 	t.Cleanup(factory.Close)
 	w.factory = factory
@@ -99,9 +106,17 @@ func newWorld(t *testing.T) *world {
 
 // instance is a valid config; credentials go into the endpoint.
 func (w *world) instance(credentials string) *config.Instance {
+	return w.every("100ms", credentials)
+}
+
+// patient is an instance whose scrapes may take their time on a busy machine: one that takes too
+// long would end its series with markers.
+func (w *world) patient() *config.Instance { return w.every("2s", "") }
+
+func (w *world) every(interval, credentials string) *config.Instance {
 	w.t.Helper()
-	text := fmt.Sprintf("scrape_configs:\n- job_name: j\n  scrape_interval: 100ms\n  scrape_timeout: 100ms\n  static_configs: [{targets: [%q]}]\nremote_write:\n- url: %s\n%s  queue_config: {batch_send_deadline: 50ms, max_backoff: 100ms}\n",
-		w.target.Listener.Addr(), w.remote.URL, credentials)
+	text := fmt.Sprintf("scrape_configs:\n- job_name: j\n  scrape_interval: %s\n  scrape_timeout: %s\n  static_configs: [{targets: [%q]}]\nremote_write:\n- url: %s\n%s  queue_config: {batch_send_deadline: 50ms, max_backoff: 100ms}\n",
+		interval, interval, w.target.Listener.Addr(), w.remote.URL, credentials)
 	return w.parse(text)
 }
 
@@ -131,11 +146,11 @@ func (w *world) eventually(condition func() bool, message string) {
 
 func TestNothingIsScrapedBeforeStartAndNothingAfterStop(t *testing.T) {
 	w := newWorld(t)
-	p := w.open(w.instance(""))
+	p := w.open(w.patient())
 	require.Len(t, p.Targets(), 1, "discovery is warm")
 	require.Zero(t, p.log.Stats().SamplesAppended)
 	require.NoError(t, p.Start(t.Context(), ""))
-	w.eventually(func() bool { return w.receiver.samples.Load() > 20 }, "samples arrive")
+	w.eventually(func() bool { return w.receiver.samples.Load() > 0 }, "samples arrive")
 
 	stopScraping(t, p, messages.Moved)
 	pending, err := p.Drain(t.Context())
@@ -149,7 +164,7 @@ func TestNothingIsScrapedBeforeStartAndNothingAfterStop(t *testing.T) {
 
 func TestADeletedInstanceEndsItsSeries(t *testing.T) {
 	w := newWorld(t)
-	p := w.open(w.instance(""))
+	p := w.open(w.patient())
 	require.NoError(t, p.Start(t.Context(), ""))
 	w.eventually(func() bool { return w.receiver.samples.Load() > 0 }, "samples arrive")
 	stopScraping(t, p, messages.Deleted)
@@ -192,7 +207,8 @@ func TestARefusedReloadLeavesTheConfigBeforeInForce(t *testing.T) {
 	w := newWorld(t)
 	p := w.open(w.instance(""))
 	require.NoError(t, p.Start(t.Context(), ""))
-	unsupported := w.parse(fmt.Sprintf("scrape_configs: [{job_name: k}]\nremote_write: [{url: %q, protobuf_message: io.prometheus.write.v2.Request}]", w.remote.URL))
+	unsupported := w.parse(fmt.Sprintf("scrape_configs: [{job_name: k}]\nremote_write: [{url: %q}]", w.remote.URL))
+	unsupported.RemoteWrite[0].ProtobufMessage = "another" // which no upload can have
 	require.ErrorContains(t, p.Reload(t.Context(), unsupported), "not supported")
 
 	before := w.receiver.samples.Load()

@@ -1,7 +1,10 @@
 package pipeline
 
 import (
+	"errors"
+
 	"github.com/ringmaster-agent/ringmaster/remotewrite"
+	"github.com/ringmaster-agent/ringmaster/series"
 	"github.com/ringmaster-agent/ringmaster/wal"
 )
 
@@ -12,21 +15,39 @@ type source struct {
 	cursor string
 }
 
-// openSource opens the log at the endpoint's cursor. An endpoint that was never seen before starts at the log's end:
-// what was scraped before it was configured was not meant for it.
-func openSource(log *wal.Log, cursor string) (remotewrite.Source, remotewrite.Position, error) {
+// openSource opens the log at the endpoint's cursor. An endpoint that was never seen before starts
+// at the log's end: what was scraped before it was configured was not meant for it. One that a
+// person has repaired goes on from the place of the one that it replaces, whose cursor is former's;
+// "" is none.
+func openSource(log *wal.Log, cursor, former string) (remotewrite.Source, remotewrite.Place, error) {
 	position, known, err := log.Cursor(cursor)
 	if err != nil {
-		return nil, remotewrite.Position{}, err
+		return nil, remotewrite.Place{}, err
 	}
 	if !known {
-		position = log.End()
-		if err := log.SaveCursor(cursor, position); err != nil {
-			return nil, remotewrite.Position{}, err
+		if position, err = begin(log, cursor, former); err != nil {
+			return nil, remotewrite.Place{}, err
 		}
 	}
-	return &source{log: log, reader: log.NewReader(position), cursor: cursor}, remotewrite.Position(position), nil
+	s := &source{log: log, reader: log.NewReader(position), cursor: cursor}
+	return s, remotewrite.Place{Position: remotewrite.Position(position), Progress: log.Progress(cursor)}, nil
 }
+
+// begin makes a cursor for an endpoint that has none.
+func begin(log *wal.Log, cursor, former string) (wal.Position, error) {
+	position, known, err := log.Cursor(former)
+	if err != nil || former == "" || !known {
+		return log.End(), errors.Join(err, log.SaveCursor(cursor, log.End()))
+	}
+	// The new one first: a kill in between costs nothing.
+	if err := log.SaveProgress(cursor, position, log.Progress(former)); err != nil {
+		return position, err
+	}
+	return position, log.RemoveCursor(former)
+}
+
+// Book implements remotewrite.Source.
+func (s *source) Book() *series.Book { return s.log.Book() }
 
 func (s *source) Next(v remotewrite.Visitor) (remotewrite.Record, error) {
 	record, err := s.reader.Next(v)
@@ -41,8 +62,10 @@ func (s *source) Seek(p remotewrite.Position) { s.reader.Seek(wal.Position(p)) }
 
 func (s *source) Pending(p remotewrite.Position) uint64 { return s.log.End().Seq - p.Seq }
 
-func (s *source) SaveCursor(p remotewrite.Position) error {
-	return s.log.SaveCursor(s.cursor, wal.Position(p))
+func (s *source) End() remotewrite.Position { return remotewrite.Position(s.log.End()) }
+
+func (s *source) Save(p remotewrite.Place) error {
+	return s.log.SaveProgress(s.cursor, wal.Position(p.Position), p.Progress)
 }
 
 // Close gives back what the reader holds.

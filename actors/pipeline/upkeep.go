@@ -18,13 +18,14 @@ import (
 const (
 	// pruneInterval is how late the cap on age may be in a log into which nothing is committed.
 	pruneInterval = time.Minute
-	// DefaultOrphanAge is how long a log without a config is kept. It is the retired service's wal_cleanup_age.
+	// DefaultOrphanAge is how long a log without a config is kept. It is wal_cleanup_age of Grafana Agent.
 	DefaultOrphanAge = 12 * time.Hour
 )
 
-// Upkeep keeps the logs within their caps also where nothing is committed or sent, and removes orphans: logs whose config is gone,
-// after they were left alone for OrphanAge. wanted says whether a config of that name is known; unknown is an error, and
-// then nothing is removed. It returns when ctx is over.
+// Upkeep keeps the logs within their caps also where nothing is committed or sent, and removes
+// orphans: logs whose config is gone, after they were left alone for OrphanAge. wanted says whether
+// a config of that name is known; unknown is an error, and then nothing is removed. It returns when
+// ctx is over.
 func (f *Factory) Upkeep(ctx context.Context, wanted func(ctx context.Context) (names map[string]bool, err error)) {
 	ticker := time.NewTicker(pruneInterval)
 	defer ticker.Stop()
@@ -34,7 +35,12 @@ func (f *Factory) Upkeep(ctx context.Context, wanted func(ctx context.Context) (
 			return
 		case <-ticker.C:
 			f.logs.prune()
-			if err := f.removeOrphans(ctx, wanted); err != nil {
+			began := time.Now()
+			err := f.removeOrphans(ctx, wanted)
+			f.cleaner.managed.Set(float64(len(f.logs.names())))
+			f.cleaner.seconds.Observe(time.Since(began).Seconds())
+			if err != nil {
+				f.cleaner.errors.Inc()
 				f.options.Logger.Warn("orphaned logs were not looked at", zap.Error(err))
 			}
 		}
@@ -54,6 +60,7 @@ func (f *Factory) removeOrphans(ctx context.Context, wanted func(context.Context
 		}
 	}
 	if len(candidates) == 0 {
+		f.cleaner.abandoned.Set(0)
 		return nil
 	}
 	names, err := wanted(ctx)
@@ -65,16 +72,20 @@ func (f *Factory) removeOrphans(ctx context.Context, wanted func(context.Context
 		kept[config.DirectoryName(name)] = true
 	}
 	var problems []error
+	abandoned := 0
 	for _, candidate := range candidates {
 		if !kept[candidate] {
+			abandoned++
 			problems = append(problems, f.removeOrphan(filepath.Join(f.options.WALDirectory, candidate)))
 		}
 	}
+	f.cleaner.abandoned.Set(float64(abandoned))
 	return errors.Join(problems...)
 }
 
-// leftAlone reports whether a directory is a log in which nothing was written for OrphanAge. What else there may be below the WAL
-// directory, such as the logs of the retired service, is not ours to remove.
+// leftAlone reports whether a directory is a log in which nothing was written for OrphanAge. What
+// else there may be below the WAL directory, such as the logs of Grafana Agent, is not ours to
+// remove.
 func (f *Factory) leftAlone(directory string) bool {
 	if ours, err := wal.IsLog(directory); err != nil || !ours {
 		return false
@@ -106,5 +117,9 @@ func (f *Factory) removeOrphan(directory string) error {
 	}
 	f.options.Logger.Warn("log of a config that is gone was removed", zap.String("directory", directory),
 		zap.Uint64("samples_lost", unsentIn(log)), zap.Duration("age", f.options.OrphanAge))
-	return log.Remove()
+	if err := log.Remove(); err != nil {
+		return err
+	}
+	f.cleaner.removed.Inc()
+	return nil
 }

@@ -15,7 +15,7 @@ var (
 	prepared = Instance{Generation: 1, Phase: messages.PhasePreparing, Prepared: true, Ordered: one.Digest}
 	running  = Instance{Generation: 1, Phase: messages.PhaseRunning, Prepared: true, Ordered: one.Digest, Epoch: 7}
 	draining = Instance{Generation: 1, Phase: messages.PhaseDraining, Prepared: true, Ordered: one.Digest, Epoch: 7, Asked: messages.Moved}
-	quiet    = with(draining, func(i *Instance) { i.Quiet, i.Handover = true, "ticks" })
+	quiet    = with(draining, func(i *Instance) { i.Quiet, i.Handover, i.HandoverOf = true, "ticks", 7 })
 
 	mine       = messages.Claim{Unit: app, Node: "me", Session: "now", Revision: 7}
 	formerly   = messages.Claim{Unit: app, Node: "me", Session: "before", Revision: 7}
@@ -53,7 +53,7 @@ type scene struct {
 func (s scene) view() View {
 	v := View{
 		Now: now, Owners: s.owner, Complete: true, Documents: map[string]Document{"app": {Valid: one}}, Instances: map[messages.Unit]Instance{},
-		Cluster: &Cluster{Node: "me", Session: "now", Known: true, Claims: map[messages.Unit]messages.Claim{}, Intents: map[messages.Unit]messages.Intent{}},
+		Cluster: &Cluster{Node: "me", Session: "now", Known: true, Answers: true, Claims: map[messages.Unit]messages.Claim{}, Intents: map[messages.Unit]messages.Intent{}},
 	}
 	if s.instance.Generation != 0 {
 		v.Instances[app] = s.instance
@@ -80,7 +80,10 @@ func plan(parts ...part) (p Plan) {
 	return p
 }
 
-func starts(p *Plan)  { p.Start = append(p.Start, Start{Unit: app, Version: one, Hold: true}) }
+func starts(p *Plan) { p.Start = append(p.Start, Start{Unit: app, Version: one, Hold: true}) }
+func warms(p *Plan) {
+	p.Start = append(p.Start, Start{Unit: app, Version: one, Hold: true, Warm: true})
+}
 func reloads(p *Plan) { p.Reload = append(p.Reload, Reload{Unit: app, Version: two}) }
 func stops(r messages.StopReason) part {
 	return func(p *Plan) { p.Stop = append(p.Stop, Stop{Unit: app, Reason: r}) }
@@ -103,6 +106,21 @@ func wakes(after time.Duration) part {
 	return func(p *Plan) { p.Wake = map[messages.Unit]time.Time{app: now.Add(after)} }
 }
 
+// asks is that the store is asked, and looked at again later.
+func asks(p *Plan) {
+	p.Ask = append(p.Ask, app)
+	wakes(time.Second)(p)
+}
+
+// silent is a store that was not asked lately, away one that has not answered.
+func silent(v *View) { v.Cluster.Answers = false }
+func away(v *View) {
+	silent(v)
+	v.Cluster.Away = true
+}
+
+var ended = with(quiet, func(i *Instance) { i.Phase = messages.PhaseStopped })
+
 type sceneTest struct {
 	name string
 	scene
@@ -122,7 +140,7 @@ func TestWhatThisNodeShouldRun(t *testing.T) {
 	me, crashed := ownedBy("me"), with(running, func(i *Instance) { i.Phase = messages.PhaseFailed })
 	decideScenes(t, []sceneTest{
 		{"It starts on hold", scene{owner: me}, plan(starts)},
-		{"It starts on hold also while another runs it", scene{owner: me, claim: theirs}, plan(starts)},
+		{"While another runs it, it starts on hold and has time to find its targets", scene{owner: me, claim: theirs}, plan(warms)},
 		{"Before it is prepared nothing is claimed", scene{owner: me, instance: with(prepared, func(i *Instance) { i.Prepared = false })}, Plan{}},
 		{"Once prepared, it is claimed if nobody has", scene{owner: me, instance: prepared}, plan(writes(ClaimUnit, 0))},
 		{"A claim that was released is taken", scene{owner: me, instance: prepared, claim: released}, plan(writes(ClaimUnit, 8))},
@@ -156,10 +174,11 @@ func TestWhatThisNodeShouldRun(t *testing.T) {
 			plan(runsBy(7), writes(WithdrawIntent, 9))},
 		{"An intent is withdrawn when the instance has failed", scene{owner: me, instance: crashed, claim: theirs, intent: myIntent},
 			plan(writes(WithdrawIntent, 9), holds(StillEnding, ""))},
-		{"An intent of an earlier process is withdrawn", scene{owner: me, claim: theirs, intent: formerIntent}, plan(starts, writes(WithdrawIntent, 9))},
+		{"An intent of an earlier process is withdrawn", scene{owner: me, claim: theirs, intent: formerIntent}, plan(warms, writes(WithdrawIntent, 9))},
 		{"A claim is kept while its instance has failed", scene{owner: me, instance: crashed, claim: mine}, plan(holds(StillEnding, ""))},
 		{"A claim is kept while its instance waits to start again", scene{owner: me, claim: mine, instance: Instance{
-			Generation: 1, Phase: messages.PhaseStopped, FailedDigest: one.Digest, Quarantined: true}}, plan(holds(InQuarantine, ""))},
+			Generation: 1, Phase: messages.PhaseStopped, FailedDigest: one.Digest, NotBefore: now.Add(time.Second)}},
+			Plan{Hold: []Hold{{Unit: app, Cause: InBackoff, Until: now.Add(time.Second)}}, Wake: map[messages.Unit]time.Time{app: now.Add(time.Second)}}},
 		{"A claim is kept while what should run here again is still ending", scene{owner: me, instance: quiet, claim: mine}, plan(holds(StillEnding, ""))},
 		{"Without a session nothing is claimed", scene{owner: me, instance: prepared, but: func(v *View) { v.Cluster.Session = "" }},
 			plan(holds(ClaimUnknown, ""))},
@@ -205,6 +224,25 @@ func TestWhatAnotherNodeShouldRun(t *testing.T) {
 		{"It is fenced if the other runs it already", scene{owner: other, instance: running, claim: theirs}, plan(stops(messages.Fenced))},
 		{"It does not move while a claim that can't be read keeps the other out", scene{owner: other, instance: running, claim: scribble, intent: theirIntent},
 			plan(writes(ClaimUnit, 8), holds(SuccessorNotReady, "other"))},
+		{"It goes on until the store answers", scene{owner: other, instance: running, claim: mine, intent: theirIntent, but: silent},
+			plan(asks, holds(StoreAsked, "other"))},
+		{"It goes on while the store is away", scene{owner: other, instance: running, claim: mine, intent: theirIntent, but: away},
+			plan(asks, holds(StoreAsked, "other"))},
+		{"What is quiet is not released before the store answers", scene{owner: other, instance: quiet, claim: mine, but: silent}, plan(asks)},
+		{"What is quiet starts again if the store is away, once it has ended", scene{owner: other, instance: quiet, claim: mine, but: away},
+			plan(asks, holds(StoreAsked, "other"))},
+		{"What was to be released starts again while the store is away", scene{owner: other, claim: mine, instance: ended, but: away},
+			plan(starts, asks, holds(StoreAsked, "other"))},
+		{"What is taken back is prepared", scene{owner: other, claim: mine, instance: with(prepared, func(i *Instance) { i.Prepared = false }), intent: theirIntent, but: away},
+			plan(asks, holds(StoreAsked, "other"))},
+		{"What is taken back runs by the claim", scene{owner: other, claim: mine, instance: prepared, intent: theirIntent, but: away},
+			plan(asks, runsBy(7), holds(StoreAsked, "other"))},
+		{"What may have been released is not taken back", scene{owner: other, claim: mine, instance: ended, but: func(v *View) {
+			away(v)
+			v.Cluster.GivenUp = map[messages.Unit]int64{app: 7}
+		}}, plan(asks)},
+		{"What is taken back moves when the store is there again", scene{owner: other, claim: mine, instance: prepared, intent: theirIntent},
+			plan(stops(messages.Moved))},
 		{"The claim is kept while it still scrapes", scene{owner: other, instance: draining, claim: mine}, Plan{}},
 		{"The claim is released when it is quiet, with what it hands over", scene{owner: other, instance: quiet, claim: mine}, plan(releases(7, "ticks"))},
 		{"The claim of what is quiet waits for the tail to be sent, so long as there is time", scene{owner: other, claim: mine,
@@ -212,6 +250,10 @@ func TestWhatAnotherNodeShouldRun(t *testing.T) {
 		{"The claim is released when all has been sent", scene{owner: other, claim: mine, instance: with(quiet, func(i *Instance) {
 			i.Phase, i.ReleaseBy = messages.PhaseStopped, now.Add(time.Second)
 		})}, plan(releases(7, "ticks"))},
+		{"A claim that a restore of the store has brought back is released without the handover of a later one", scene{owner: other, instance: with(quiet, func(i *Instance) {
+			i.HandoverOf = 9
+		}), claim: mine}, plan(releases(7, ""))},
+		{"A claim of an earlier session is released without a handover", scene{owner: other, instance: quiet, claim: formerly}, plan(releases(7, ""))},
 		{"The claim of what waits to start again is released", scene{owner: other, instance: crashed, claim: mine}, plan(releases(7, ""))},
 		{"The claim of what this node ran in an earlier session is released", scene{owner: other, claim: formerly}, plan(releases(7, ""))},
 		{"A claim that was released is left to the other", scene{owner: other, instance: quiet,
@@ -326,8 +368,26 @@ func TestALocalConfigIsOfThisNodeOnly(t *testing.T) {
 	decideScenes(t, []sceneTest{
 		{"It starts and scrapes whatever the ring says", scene{owner: ownedBy("other"), but: local}, Plan{Start: []Start{{Unit: app, Version: one}}}},
 		{"It starts and scrapes when the ring is not known", scene{but: local}, Plan{Start: []Start{{Unit: app, Version: one}}}},
-		{"It goes on whoever claims what", scene{owner: ownedBy("other"), instance: running, claim: theirs, intent: theirIntent, but: local}, Plan{}},
-		{"It has no replicas", scene{owner: ownedBy("me"), instance: running, but: func(v *View) { local(v); v.Cluster.Replicas = 3 }}, Plan{}},
+		{"It goes on whoever claims what", scene{owner: ownedBy("other"), instance: runsLocal, claim: theirs, intent: theirIntent, but: local}, Plan{}},
+		{"It has no replicas", scene{owner: ownedBy("me"), instance: runsLocal, but: func(v *View) { local(v); v.Cluster.Replicas = 3 }}, Plan{}},
+	})
+}
+
+var runsLocal = with(running, func(i *Instance) { i.Local, i.Epoch = true, 0 })
+
+func TestALocalConfigLeavesTheStoredOneItHidesToOthers(t *testing.T) {
+	hides := func(v *View) { v.Documents["app"] = Document{Local: true, Hides: true, Valid: one} }
+	alone := func(v *View) { v.Documents["app"] = Document{Local: true, Valid: one} }
+	starts := func(p *Plan) { p.Start = append(p.Start, Start{Unit: app, Version: one}) }
+	decideScenes(t, []sceneTest{
+		{"What runs by a claim is stopped", scene{owner: ownedBy("other"), instance: running, claim: mine, but: hides}, plan(stops(messages.Moved), holds(StillEnding, ""))},
+		{"While it scrapes the claim is kept", scene{instance: with(running, func(i *Instance) { i.Asked = messages.Moved }), claim: mine, but: hides}, plan(holds(StillEnding, ""))},
+		{"Then it is released with its handover", scene{instance: ended, claim: mine, but: hides}, plan(starts, releases(7, "ticks"))},
+		{"So is one of before a restart", scene{instance: runsLocal, claim: formerly, but: hides}, plan(releases(7, ""))},
+		{"One on a config that the store has not is removed", scene{instance: runsLocal, claim: mine, but: alone}, plan(writes(RemoveClaim, 7))},
+		{"Not before the store has been listed", scene{instance: runsLocal, claim: mine, but: func(v *View) { alone(v); v.Complete = false }}, Plan{}},
+		{"When the main file has it no longer, it is stopped and waits for a claim", scene{owner: ownedBy("me"), instance: runsLocal},
+			plan(stops(messages.Moved), holds(StillEnding, ""))},
 	})
 }
 
@@ -354,4 +414,52 @@ func TestEveryWriteAndEveryHoldHasWords(t *testing.T) {
 	require.Contains(t, Hold{Cause: ClaimedByAnother, Detail: "node-7"}.String(), "node-7")
 	require.Contains(t, Hold{Cause: SuccessorNotReady, Detail: "node-7"}.String(), "node-7")
 	require.Contains(t, Hold{Cause: ClaimUnreadable, Detail: "not JSON"}.String(), "not JSON")
+}
+
+func TestAHeldConfigStopsEndsItsClaimAndSendsWhatIsLeft(t *testing.T) {
+	held := func(v *View) {
+		v.Holds = map[string]messages.ConfigHold{"app": {Config: "app", By: "ann"}}
+	}
+	says := holds(HeldByOrder, messages.ConfigHold{Config: "app", By: "ann"}.String())
+	for name, test := range map[string]struct {
+		scene scene
+		want  Plan
+	}{
+		"nothing runs":                   {scene{owner: ownedBy("me")}, plan(says)},
+		"it runs":                        {scene{owner: ownedBy("me"), instance: running, claim: mine}, plan(says, stops(messages.Held))},
+		"it runs and is another's":       {scene{owner: ownedBy("other"), instance: running, claim: mine, intent: theirIntent}, plan(says, stops(messages.Held))},
+		"it runs and nobody knows whose": {scene{instance: running, claim: mine}, plan(says, stops(messages.Held))},
+		"it is prepared":                 {scene{owner: ownedBy("me"), instance: prepared, claim: theirs, intent: myIntent}, plan(says, stops(messages.Held), writes(WithdrawIntent, 9))},
+		"it has stopped scraping": {
+			scene{owner: ownedBy("me"), instance: with(quiet, func(i *Instance) { i.Asked = messages.Held }), claim: mine}, plan(says, writes(RemoveClaim, 7)),
+		},
+		"it is gone": {scene{owner: ownedBy("me"), claim: mine}, plan(says, writes(RemoveClaim, 7))},
+		"no version of it is valid": {
+			scene{owner: ownedBy("me"), claim: mine, but: func(v *View) { v.Documents["app"] = Document{Problem: "no"} }}, plan(says, writes(RemoveClaim, 7)),
+		},
+		"another runs it still": {scene{owner: ownedBy("me"), claim: theirs}, plan(says)},
+		"its log has unsent samples": {
+			scene{owner: ownedBy("me"), instance: Instance{Generation: 1, Phase: messages.PhaseStopped, Leftover: true}},
+			plan(says, func(p *Plan) { p.Start = append(p.Start, Start{Unit: app, Version: one, Hold: true, Drain: true}) }),
+		},
+		"they are about to be sent": {
+			scene{owner: ownedBy("me"), instance: Instance{Generation: 1, Phase: messages.PhasePreparing, Drains: true}}, plan(says),
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			before := test.scene.but
+			test.scene.but = func(v *View) {
+				held(v)
+				if before != nil {
+					before(v)
+				}
+			}
+			require.Equal(t, test.want, Decide(test.scene.view()))
+		})
+	}
+	t.Run("the main file has one of that name", func(t *testing.T) {
+		v := scene{owner: ownedBy("me"), but: held}.view()
+		v.Documents["app"] = Document{Local: true, Valid: one}
+		require.Len(t, Decide(v).Start, 1)
+	})
 }

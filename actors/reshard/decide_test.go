@@ -82,6 +82,9 @@ func TestDecide(t *testing.T) {
 			v.Documents["app"], v.Instances = Document{Problem: "no"}, nil
 		}, Plan{Hold: []Hold{{Unit: app, Cause: InvalidConfig, Detail: "no"}}}},
 		{"A vanished config goes on running", func(v *View) { v.Documents["app"] = Document{Valid: one, Vanished: true} }, hold(VanishedConfig)},
+		{"A config that a store lacks which is not the one that had it goes on running", func(v *View) {
+			v.Documents["app"] = Document{Valid: one, Orphaned: true}
+		}, hold(OrphanedConfig)},
 		{"A crashed instance waits for its backoff", func(v *View) {
 			v.Instances[app] = Instance{Generation: 1, Phase: messages.PhaseStopped, FailedDigest: one.Digest, NotBefore: now.Add(time.Second)}
 		}, Plan{Hold: []Hold{{Unit: app, Cause: InBackoff, Until: now.Add(time.Second)}}, Wake: map[messages.Unit]time.Time{app: now.Add(time.Second)}}},
@@ -89,16 +92,19 @@ func TestDecide(t *testing.T) {
 			v.Instances[app] = Instance{Generation: 1, Phase: messages.PhaseStopped, FailedDigest: one.Digest, NotBefore: now}
 		}, start(one)},
 		{"A quarantined unit stays stopped", func(v *View) {
-			v.Instances[app] = Instance{Generation: 1, Phase: messages.PhaseStopped, FailedDigest: one.Digest, Quarantined: true}
-		}, hold(InQuarantine)},
+			v.Instances[app] = Instance{Generation: 1, Phase: messages.PhaseStopped, FailedDigest: one.Digest, Quarantined: true, NotBefore: now.Add(time.Hour)}
+		}, Plan{Hold: []Hold{{Unit: app, Cause: InQuarantine, Until: now.Add(time.Hour)}}, Wake: map[messages.Unit]time.Time{app: now.Add(time.Hour)}}},
+		{"A quarantined unit has an attempt when its time has come", func(v *View) {
+			v.Instances[app] = Instance{Generation: 1, Phase: messages.PhaseStopped, FailedDigest: one.Digest, Quarantined: true, NotBefore: now}
+		}, start(one)},
 		{"A change lifts a quarantine", func(v *View) {
 			v.Documents["app"] = Document{Valid: two}
-			v.Instances[app] = Instance{Generation: 1, Phase: messages.PhaseStopped, FailedDigest: one.Digest, Quarantined: true}
+			v.Instances[app] = Instance{Generation: 1, Phase: messages.PhaseStopped, FailedDigest: one.Digest, Quarantined: true, NotBefore: now.Add(time.Hour)}
 		}, start(two)},
 		{"A reload that is quarantined leaves the old config running", func(v *View) {
 			v.Documents["app"] = Document{Valid: two}
-			v.Instances[app] = with(runs, func(i *Instance) { i.FailedDigest, i.Quarantined = two.Digest, true })
-		}, hold(InQuarantine)},
+			v.Instances[app] = with(runs, func(i *Instance) { i.FailedDigest, i.Quarantined, i.NotBefore = two.Digest, true, now.Add(time.Hour) })
+		}, Plan{Hold: []Hold{{Unit: app, Cause: InQuarantine, Until: now.Add(time.Hour)}}, Wake: map[messages.Unit]time.Time{app: now.Add(time.Hour)}}},
 		{"A config that came back waits for the old generation to end", func(v *View) {
 			v.Instances[app] = with(runs, func(i *Instance) { i.Phase, i.Asked = messages.PhaseDraining, messages.Deleted })
 		}, hold(StillEnding)},
@@ -150,7 +156,7 @@ func TestPerformingAPlanLeavesAQuietWorld(t *testing.T) {
 			for _, docs := range documents {
 				for _, owner := range owners {
 					for bits := range 8 {
-						i := Instance{Generation: 1, Phase: phase, Asked: asked, Ordered: one.Digest, FailedDigest: one.Digest, Quarantined: bits&4 != 0}
+						i := Instance{Generation: 1, Phase: phase, Asked: asked, Ordered: one.Digest, FailedDigest: one.Digest, Quarantined: bits&4 != 0, NotBefore: now.Add(time.Hour)}
 						v := View{Now: now, Owners: owner, Complete: bits&1 != 0, Stopping: bits&2 != 0, Documents: docs,
 							Instances: map[messages.Unit]Instance{app: i}}
 						plan := Decide(v)

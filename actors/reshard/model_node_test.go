@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/ringmaster-agent/ringmaster/actors/knowledge"
 	. "github.com/ringmaster-agent/ringmaster/actors/reshard"
 	"github.com/ringmaster-agent/ringmaster/messages"
 )
@@ -14,7 +15,7 @@ type modelNode struct {
 	name     string
 	dead     bool
 	session  string // as far as it knows
-	registry *Registry
+	registry *knowledge.Records
 	complete bool
 	docs     map[string]Document
 	units    map[messages.Unit]*modelInstance
@@ -47,7 +48,7 @@ type modelInstance struct {
 
 func (m *model) start(name string) *modelNode {
 	n := &modelNode{
-		model: m, name: name, registry: NewRegistry(), docs: map[string]Document{}, units: map[messages.Unit]*modelInstance{},
+		model: m, name: name, registry: knowledge.NewRecords(), docs: map[string]Document{}, units: map[messages.Unit]*modelInstance{},
 		ring: len(m.store.rings) - 1, heard: len(m.store.log), read: len(m.store.docLog),
 	}
 	m.nodes = append(m.nodes, n)
@@ -135,7 +136,8 @@ func (n *modelNode) view() View {
 	v := View{
 		Now: n.model.now, Stopping: n.stopping, Complete: n.complete, Documents: n.docs, Instances: map[messages.Unit]Instance{},
 		Cluster: &Cluster{
-			Node: n.name, Session: n.session, Replicas: n.model.replicas, Known: n.registry.Listed(), Leaving: n.leaving,
+			Answers: true,
+			Node:    n.name, Session: n.session, Replicas: n.model.replicas, Known: n.registry.Listed(), Leaving: n.leaving,
 			Claims: n.registry.Claims(), Intents: n.registry.Intents(), GivenUp: n.registry.GivenUp(), Writing: map[Record]bool{},
 		},
 	}
@@ -254,7 +256,7 @@ func (n *modelNode) tell(i *modelInstance) bool {
 		i.Phase, i.FailedDigest = messages.PhaseFailed, i.Ordered
 		i.NotBefore = n.model.now.Add(2 * time.Second)
 	case i.quiet && !i.Quiet:
-		i.Phase, i.Quiet, i.Handover = messages.PhaseDraining, true, messages.Handover(n.name)
+		i.Phase, i.Quiet, i.Handover, i.HandoverOf = messages.PhaseDraining, true, messages.Handover(n.name), i.Epoch
 		i.ReleaseBy = n.model.now.Add(time.Second)
 	case i.quiet:
 	case i.scraping:

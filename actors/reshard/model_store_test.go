@@ -8,7 +8,8 @@ import (
 	"github.com/ringmaster-agent/ringmaster/messages"
 )
 
-// modelStore is the store as it is, which every node learns of later. Its history is kept, so that it can be said what there has been.
+// modelStore is the store as it is, which every node learns of later. Its history is kept, so that
+// it can be said what there has been.
 type modelStore struct {
 	revision int64
 	sessions map[string]bool

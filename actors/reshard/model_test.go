@@ -13,8 +13,9 @@ import (
 	"github.com/ringmaster-agent/ringmaster/messages"
 )
 
-// model is a few nodes that decide about a few units, with a store, instances and a ring that are as simple as can be. One random
-// step follows another, and what a node knows is always late. The seed replays it.
+// model is a few nodes that decide about a few units, with a store, instances and a ring that are
+// as simple as can be. One random step follows another, and what a node knows is always late. The
+// seed replays it.
 type model struct {
 	rnd      *rand.Rand
 	now      time.Time
@@ -22,7 +23,8 @@ type model struct {
 	nodes    []*modelNode
 	replicas int
 	names    int // of nodes there have been
-	// spared is the faults that this seed does without, so that others come in dense succession; slow, how rarely nodes hear of anything.
+	// spared is the faults that this seed does without, so that others come in dense succession;
+	// slow, how rarely nodes hear of anything.
 	spared uint
 	slow   int
 	// calm: nothing breaks, so no instance has a reason to stop before its successor is prepared.
@@ -205,7 +207,8 @@ func (m *model) expire() {
 	}
 }
 
-// settle lets things happen without faults until nothing does, not even when time passes, and reports whether that came about.
+// settle lets things happen without faults until nothing does, not even when time passes, and
+// reports whether that came about.
 func (m *model) settle() bool {
 	idle := 0
 	for range 200 {

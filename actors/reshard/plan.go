@@ -18,6 +18,8 @@ type Plan struct {
 	// Run lets instances scrape, and Write is for the store.
 	Run   []Run
 	Write []Write
+	// Ask is the units about which nothing is decided before the store has answered.
+	Ask []messages.Unit
 	// Hold is what is wanted and is not being done, and why. Holds are not commands: they describe.
 	Hold []Hold
 	// Wake is when the passing of time alone changes what is decided about a unit. Most have none.
@@ -29,7 +31,8 @@ func (p Plan) Quiet() bool {
 	return len(p.Start)+len(p.Reload)+len(p.Stop)+len(p.Run)+len(p.Write) == 0
 }
 
-// Commands are the units that are to be told something, or about which something is to be written, each with what that is in a word.
+// Commands are the units that are to be told something, or about which something is to be written,
+// each with what that is in a word.
 func (p Plan) Commands() iter.Seq2[messages.Unit, string] {
 	return func(yield func(messages.Unit, string) bool) {
 		for _, c := range p.Start {
@@ -68,6 +71,8 @@ type Start struct {
 	Hold bool
 	// Drain: another node runs the unit; this is about what is left in the log here.
 	Drain bool
+	// Warm: another node scrapes meanwhile, so there is time to find the targets first.
+	Warm bool
 }
 
 // Reload asks a live generation to take another version of its config.
@@ -88,42 +93,20 @@ type Run struct {
 	Epoch int64
 }
 
+// Write is one record to write or to delete.
+type Write = messages.RecordWrite
+
 // WriteKind says what is to be written about a unit.
-type WriteKind uint8
+type WriteKind = messages.WriteKind
 
 // The kinds of Write.
 const (
-	// ClaimUnit: this node runs the unit. Nobody has claimed it, or it was released.
-	ClaimUnit WriteKind = iota
-	// ReleaseUnit: this node has stopped; anybody may claim it.
-	ReleaseUnit
-	// RemoveClaim: nobody runs the unit any more, and nobody should.
-	RemoveClaim
-	// IntendUnit: this node is prepared to run the unit.
-	IntendUnit
-	// WithdrawIntent: it is not any more.
-	WithdrawIntent
+	ClaimUnit      = messages.ClaimUnit
+	ReleaseUnit    = messages.ReleaseUnit
+	RemoveClaim    = messages.RemoveClaim
+	IntendUnit     = messages.IntendUnit
+	WithdrawIntent = messages.WithdrawIntent
 )
-
-// String is the kind in a word.
-func (k WriteKind) String() string {
-	return [...]string{"claim", "release", "remove claim", "intend", "withdraw"}[k]
-}
-
-// Write is one record to write or to delete, if the record has the revision.
-type Write struct {
-	Unit messages.Unit
-	Kind WriteKind
-	// Revision is what the record's must be; 0: there must be none. An intent is written over whatever is there.
-	Revision int64
-	// Handover goes with ReleaseUnit.
-	Handover messages.Handover
-}
-
-// Record is what it writes.
-func (w Write) Record() Record {
-	return Record{Unit: w.Unit, Intent: w.Kind == IntendUnit || w.Kind == WithdrawIntent}
-}
 
 // Cause is why something has to wait.
 type Cause uint8
@@ -134,12 +117,16 @@ const (
 	InvalidConfig Cause = iota
 	// InBackoff: the last attempt failed; the next waits until Hold.Until.
 	InBackoff
-	// InQuarantine: too many attempts failed; a change or a person has to come.
+	// InQuarantine: too many attempts failed; the next is made at Hold.Until, or after a change, or
+	// when a person asks for it.
 	InQuarantine
 	// StillEnding: the generation before has not released the log yet.
 	StillEnding
-	// VanishedConfig: the document is missing from a listing that looks wrong; it counts as there until a second listing agrees.
+	// VanishedConfig: the document is missing from a listing that looks wrong; it counts as there
+	// until a second listing agrees.
 	VanishedConfig
+	// OrphanedConfig: the store is not the one that had the document, and lacks it.
+	OrphanedConfig
 	// NotListed: the config is not known, but neither is the whole set, so nothing stops.
 	NotListed
 	// OwnerUnknown: it is not known who should run the unit, so nothing starts or stops.
@@ -148,7 +135,8 @@ const (
 	NoOwner
 	// ClaimUnknown: it is not known whether another node runs the unit.
 	ClaimUnknown
-	// OthersMayReturn: this node has lost its session; others may have too, and still be running what nobody has claimed, until Hold.Until.
+	// OthersMayReturn: this node has lost its session; others may have too, and still be running
+	// what nobody has claimed, until Hold.Until.
 	OthersMayReturn
 	// ClaimedByAnother: this node is prepared, and Hold.Detail still runs the unit.
 	ClaimedByAnother
@@ -156,8 +144,13 @@ const (
 	ClaimUnreadable
 	// SuccessorNotReady: Detail should run the unit and is not prepared yet, so it goes on here.
 	SuccessorNotReady
+	// StoreAsked: Detail is ready to run the unit, which goes on here until the store answers:
+	// while it does not, nobody could take it over.
+	StoreAsked
 	// SlicesUnknown: no version of the config has been looked at, so it is not known whether it has this slice.
 	SlicesUnknown
+	// HeldByOrder: a person has stopped the config on all nodes; Detail says who, when and why.
+	HeldByOrder
 	// StillHasTargets: the config has no such slice any more, but until Hold.Until it has targets.
 	StillHasTargets
 )
@@ -166,9 +159,10 @@ const (
 type Hold struct {
 	Unit  messages.Unit
 	Cause Cause
-	// Until goes with OthersMayReturn, InBackoff and StillHasTargets.
+	// Until goes with OthersMayReturn, InBackoff, InQuarantine and StillHasTargets.
 	Until time.Time
-	// Detail goes with InvalidConfig (what is wrong), ClaimedByAnother and SuccessorNotReady (the node), ClaimUnreadable.
+	// Detail goes with InvalidConfig (what is wrong), ClaimedByAnother, SuccessorNotReady and
+	// StoreAsked (the node), ClaimUnreadable, HeldByOrder.
 	Detail string
 }
 
@@ -180,11 +174,13 @@ func (h Hold) String() string {
 	case InBackoff:
 		return "waiting after a failure until " + h.Until.UTC().Format(time.RFC3339)
 	case InQuarantine:
-		return "quarantined after too many failures, until the config changes or somebody retries it"
+		return "quarantined after too many failures; tried again at " + h.Until.UTC().Format(time.RFC3339) + ", or when the config changes or somebody retries it"
 	case StillEnding:
 		return "waiting for the previous generation to end"
 	case VanishedConfig:
 		return "missing from a listing that lacks too much to be believed; waiting for a second listing"
+	case OrphanedConfig:
+		return "missing from the store, which was emptied, replaced or restored since; goes on until it is written or deleted there"
 	case NotListed:
 		return "not known, but the store has not been listed completely yet"
 	case OwnerUnknown:
@@ -201,8 +197,12 @@ func (h Hold) String() string {
 		return "its claim in the store can't be read: " + h.Detail
 	case SuccessorNotReady:
 		return "goes on here until node " + h.Detail + ", which should run this, is ready"
+	case StoreAsked:
+		return "goes on here until the store answers, so that node " + h.Detail + " can take it over"
 	case SlicesUnknown:
 		return "no version of the config is valid, so it is not known how many slices it has"
+	case HeldByOrder:
+		return h.Detail
 	case StillHasTargets:
 		return "its targets go to other slices of the config at " + h.Until.UTC().Format(time.RFC3339)
 	default:
@@ -210,12 +210,13 @@ func (h Hold) String() string {
 	}
 }
 
-func (p *Plan) sort() {
+func sortPlan(p *Plan) {
 	slices.SortFunc(p.Start, func(a, b Start) int { return a.Unit.Compare(b.Unit) })
 	slices.SortFunc(p.Reload, func(a, b Reload) int { return a.Unit.Compare(b.Unit) })
 	slices.SortFunc(p.Stop, func(a, b Stop) int { return a.Unit.Compare(b.Unit) })
 	slices.SortFunc(p.Run, func(a, b Run) int { return a.Unit.Compare(b.Unit) })
 	slices.SortFunc(p.Write, func(a, b Write) int { return cmp.Or(a.Unit.Compare(b.Unit), cmp.Compare(a.Kind, b.Kind)) })
+	slices.SortFunc(p.Ask, messages.Unit.Compare)
 	slices.SortStableFunc(p.Hold, func(a, b Hold) int { return a.Unit.Compare(b.Unit) })
 }
 

@@ -32,8 +32,8 @@ func withInstances(v View, change func(messages.Unit, *Instance)) Plan {
 	return Decide(v)
 }
 
-// seedsToFind is enough for all but the rarest: a release that happens and is not answered, on a node that should run the unit again at
-// once. It is looked for from rareSeed on, near which it is.
+// seedsToFind is enough for all but the rarest: a release that happens and is not answered, on a
+// node that should run the unit again at once. It is looked for from rareSeed on, near which it is.
 const (
 	seedsToFind = 1500
 	rareSeed    = 1300

@@ -9,6 +9,7 @@ import (
 
 	"github.com/cockroachdb/datadriven"
 
+	"github.com/ringmaster-agent/ringmaster/actors/knowledge"
 	. "github.com/ringmaster-agent/ringmaster/actors/reshard"
 	"github.com/ringmaster-agent/ringmaster/messages"
 )
@@ -28,13 +29,13 @@ func TestStories(t *testing.T) {
 }
 
 type world struct {
-	catalog   *Catalog
+	catalog   *knowledge.Catalog
 	documents map[string]Document
 	instances map[messages.Unit]Instance
 }
 
 func newWorld() *world {
-	return &world{catalog: NewCatalog(), documents: map[string]Document{}, instances: map[messages.Unit]Instance{}}
+	return &world{catalog: knowledge.NewCatalog(), documents: map[string]Document{}, instances: map[messages.Unit]Instance{}}
 }
 
 func (w *world) play(t *testing.T, d *datadriven.TestData) string {
@@ -56,7 +57,7 @@ func (w *world) play(t *testing.T, d *datadriven.TestData) string {
 		}
 		docs = append(docs, doc)
 	}
-	var changes []Change
+	var changes []knowledge.Change
 	switch d.Cmd {
 	case "put":
 		docs[0].Revision = revision
@@ -71,9 +72,9 @@ func (w *world) play(t *testing.T, d *datadriven.TestData) string {
 	return w.settle(changes)
 }
 
-func (w *world) settle(changes []Change) string {
+func (w *world) settle(changes []knowledge.Change) string {
 	for _, c := range changes {
-		if c.Kind == Deleted {
+		if c.Kind == knowledge.Deleted {
 			delete(w.documents, c.Name)
 			continue
 		}
@@ -91,7 +92,8 @@ func (w *world) settle(changes []Change) string {
 		}
 	}
 	for name, doc := range w.documents {
-		_, doc.Vanished, _ = w.catalog.Get(name)
+		_, standing, _ := w.catalog.Get(name)
+		doc.Vanished, doc.Orphaned = standing == knowledge.Vanished, standing == knowledge.Orphaned
 		w.documents[name] = doc
 	}
 	plan := Decide(View{Now: now, Owners: Alone{}, Complete: w.catalog.Complete(), Documents: w.documents, Instances: w.instances})

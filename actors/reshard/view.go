@@ -19,7 +19,8 @@ const (
 	NotOwned
 )
 
-// Owners answers who should run a unit. It is an immutable value: the same unit gets the same answer for the life of a View.
+// Owners answers who should run a unit. It is an immutable value: the same unit gets the same
+// answer for the life of a View.
 type Owners interface {
 	// Owner names the node that should run the unit; with NotOwned it may be empty, if no node can.
 	Owner(messages.Unit) (node string, ownership Ownership)
@@ -34,7 +35,8 @@ func (Alone) Owner(messages.Unit) (string, Ownership) { return "", Owned }
 // View is everything a decision depends on.
 type View struct {
 	Now time.Time
-	// About is the units that are to be decided about, nil for all. Documents and Instances need not have anything of others.
+	// About is the units that are to be decided about, nil for all. Documents and Instances need
+	// not have anything of others.
 	About map[messages.Unit]bool
 	// Stopping: the whole tree has been told to end.
 	Stopping bool
@@ -45,6 +47,8 @@ type View struct {
 	// Complete: the store has been listed successfully at least once, so that a config which is not in Documents does not
 	// exist. True if there is no store.
 	Complete bool
+	// Holds is the configs that a person holds, by name. A config of the main file is run all the same.
+	Holds map[string]messages.ConfigHold
 	// Documents is the known configs by name.
 	Documents map[string]Document
 	// Instances is the units with a live generation or with a memory of failures.
@@ -61,8 +65,13 @@ type Version struct {
 type Document struct {
 	// Local: it comes from the main file and not from a store.
 	Local bool
+	// Hides: the store has one of that name too, which other nodes run.
+	Hides bool
 	// Vanished: the last listing lacked it, and that is not believed yet.
 	Vanished bool
+	// Orphaned: it is known from a store that was replaced since by one that lacks it, which says
+	// nothing about a deletion.
+	Orphaned bool
 	// Slices is how many slices the valid version has, 0 as 1.
 	Slices int
 	// Redivided is when that is in force; before, targets are divided otherwise. Zero: it is.
@@ -88,13 +97,16 @@ type Instance struct {
 	Prepared bool
 	// Epoch is that of the claim it may scrape with; 0 if it may not.
 	Epoch int64
-	// Quiet: it has stopped scraping, and Handover is for who scrapes next.
-	Quiet    bool
-	Handover messages.Handover
+	// Quiet: it has stopped scraping, and Handover is for who scrapes next. It goes with the claim
+	// of revision HandoverOf, in the present session, and with no other: after a restore of the
+	// store there may be older ones, by which others have scraped since.
+	Quiet      bool
+	Handover   messages.Handover
+	HandoverOf int64
 	// ReleaseBy is when the claim of a quiet instance is released although not everything has been sent.
 	ReleaseBy time.Time
-	// Lapsed: it has not scraped for a while, for lack of permission, and others may have run the unit meanwhile.
-	Lapsed bool
+	// Contested: it has not scraped for a while, for lack of permission, and others may have run the unit meanwhile.
+	Contested bool
 	// Leftover: there is a log with samples that were not sent. Drains: the generation is there to send them.
 	Leftover, Drains bool
 	// FailedDigest is the config that the next two fields are about. They don't hold back another one.
@@ -131,46 +143,51 @@ func Units(name string, slices, replicas int) []messages.Unit {
 
 // Cluster is what is known of the claims and intents of all nodes.
 type Cluster struct {
-	// Node and Session are this node's. Without a session nothing can be written.
-	Node, Session string
+	// Node is this node, Incarnation the process, Session what it writes by. Without a session nothing can be written.
+	Node, Incarnation, Session string
 	// Replicas is how many nodes run each config, 0 as 1.
 	Replicas int
 	// Known: the registry was listed, so a claim that is not in it does not exist.
 	Known bool
-	// TakeFrom is when this node, which has lost a session, may take what nobody has claimed: others may have lost theirs too, and learn it later.
+	// Recalled: the registry has not been listed since a restart. What is known is what this node had
+	// before; nobody knows what others have claimed, and which configs are held.
+	Recalled bool
+	// TakeFrom is when this node, which has lost a session, may take what nobody has claimed:
+	// others may have lost theirs too, and learn it later.
 	TakeFrom time.Time
 	// Leaving: what stops is released for others; otherwise a shutdown keeps the claims for this node's next process.
 	Leaving bool
 	Claims  map[messages.Unit]messages.Claim
 	Intents map[messages.Unit]messages.Intent
-	// GivenUp is the revisions of claims that this node has tried to release or to remove. It runs by none of them any more, since that
-	// may have happened, or may yet; to run, it claims anew.
+	// Answers: the store has answered just now, see Plan.Ask. Away: a question has waited for its
+	// answer for so long that the store counts as away.
+	Answers, Away bool
+	// GivenUp is the revisions of claims that this node has tried to release or to remove. It runs
+	// by none of them any more, since that may have happened, or may yet; to run, it claims anew.
 	GivenUp map[messages.Unit]int64
 	// Writing is the records that are being written.
 	Writing map[Record]bool
 }
 
 // Record names a unit's claim, or its intent.
-type Record struct {
-	Unit   messages.Unit
-	Intent bool
-}
+type Record = messages.Record
 
 // mine reports whether this node may run by the claim.
 func (c *Cluster) mine(claim messages.Claim) bool {
 	return claim.Held() && c.wrote(claim) && c.Session != "" && claim.Session == c.Session && claim.Revision != c.GivenUp[claim.Unit]
 }
 
-// wrote reports whether the claim is this node's, maybe from an earlier session: then nobody runs by it any more.
+// wrote reports whether the claim is this process's, maybe from an earlier session: then nobody
+// runs by it any more. A claim of another process of this name is another's: that one may be alive.
 func (c *Cluster) wrote(claim messages.Claim) bool {
-	return claim.Problem == "" && claim.Node == c.Node
+	return claim.Problem == "" && claim.Node == c.Node && claim.Incarnation == c.Incarnation
 }
 
 // anothers reports whether another node may be running by the claim.
 func (c *Cluster) anothers(claim messages.Claim) bool { return claim.Held() && !c.wrote(claim) }
 
-// taken reports whether another node has claimed the unit. A claim that can't be read says so only if it lives with a session, and not
-// with this node's.
+// taken reports whether another node has claimed the unit. A claim that can't be read says so only
+// if it lives with a session, and not with this node's.
 func (c *Cluster) taken(claim messages.Claim) bool {
 	return c.anothers(claim) && (claim.Problem == "" || claim.Session != "" && claim.Session != c.Session)
 }

@@ -16,12 +16,15 @@ import (
 var (
 	errUnreachable = errors.New("store is unreachable")
 	errReset       = errors.New("connection was reset")
+	errDisk        = errors.New("no space left on device")
 	errDead        = errors.New("the node has crashed")
 )
 
 // link is how a host reaches the store.
 type link struct {
 	cut bool
+	// dark is until when it does not reach the store, since that comes back for other hosts first.
+	dark time.Duration
 	// lag is how long a message takes at most, beyond the world's.
 	lag time.Duration
 	// refused is the share of requests that get lost, unanswered that of answers.
@@ -30,15 +33,17 @@ type link struct {
 	again float64
 }
 
-// client is a node's way to the store. It implements what the actors want of one: cluster.Store without Watch, for cluster.Registry to read
-// and write through, cluster.IdleSessions, and actors.ConfigSource.
+// client is a node's way to the store. It implements what the actors want of one: cluster.Store
+// without Watch, for cluster.Registry to read and write through, cluster.IdleSessions, and
+// actors.ConfigSource.
 type client struct {
 	cluster.Store // nil: no other method is called
 	*server
 	node *node
 }
 
-// call sends a request and waits for the answer. What it does may have been done, or be done yet, although it returns an error.
+// call sends a request and waits for the answer. What it does may have been done, or be done yet,
+// although it returns an error.
 func (c client) call(ctx context.Context, what string, size int, do func() error) error {
 	n, w := c.node, c.node.world
 	l := &n.host.link
@@ -52,9 +57,16 @@ func (c client) call(ctx context.Context, what string, size int, do func() error
 	answer := func(with error) { answered, err = true, with; r.wake(0) }
 	lag := func() time.Duration { return w.upTo(w.options.Lag) + w.upTo(l.lag) }
 	switch {
-	case c.reachable(l) && !w.chance(l.refused):
-		w.after(nil, lag(), func() {
-			if !c.reachable(l) {
+	case n.reaches() && !w.chance(l.refused):
+		late := lag()
+		if what == "write" || strings.HasSuffix(what, "session") {
+			late = max(late, c.hangs-w.now)
+		}
+		if what == "end session" {
+			late = max(late, c.ending-w.now)
+		}
+		w.after(nil, late, func() {
+			if !n.reaches() {
 				return
 			}
 			result := do()
@@ -66,7 +78,7 @@ func (c client) call(ctx context.Context, what string, size int, do func() error
 				return
 			}
 			w.after(n, lag(), func() {
-				if !l.cut {
+				if !l.cut && !c.mute {
 					answer(result)
 				}
 			})
@@ -85,16 +97,22 @@ func (c client) call(ctx context.Context, what string, size int, do func() error
 	return err
 }
 
-func (s *server) reachable(l *link) bool { return !l.cut && !s.down }
+func (s *server) reachable(l *link) bool { return !l.cut && !s.down && s.world.now >= l.dark }
 
 // Get implements cluster.Store.
 func (c client) Get(ctx context.Context, key string) (e cluster.Entry, err error) {
-	err = c.call(ctx, "get", len(key), func() (err error) { e, err = c.get(key); return err })
+	err = c.call(ctx, "get", len(key), func() (err error) {
+		c.world.usurps(c.node, key)
+		e, err = c.get(key)
+		return err
+	})
 	return e, err
 }
 
 // List implements cluster.Store.
 func (c client) List(ctx context.Context, prefix string) (l cluster.Listing, err error) {
+	c.node.unlisted = c.node.unlisted || prefix != configsPrefix
+	defer func() { c.node.unlisted = c.node.unlisted && (err != nil || prefix == configsPrefix) }()
 	err = c.call(ctx, "list", len(prefix), func() error {
 		l = c.list(prefix)
 		for _, e := range l.Entries {
@@ -128,16 +146,30 @@ func (c client) Batch(ctx context.Context, ops []cluster.Op) (results []cluster.
 	}
 	err = c.call(ctx, "write", size, func() (err error) {
 		c.writes++
+		c.node.writes++
 		results, err = c.batch(ops)
 		return err
 	})
 	return results, err
 }
 
+// Delete implements cluster.Store.
+func (c client) Delete(ctx context.Context, key string, cond cluster.Condition) (int64, error) {
+	results, err := c.Batch(ctx, []cluster.Op{{Delete: &cluster.DeleteRequest{Key: key, If: cond}}})
+	if err == nil {
+		err = results[0].Err
+	}
+	if err != nil {
+		return 0, err
+	}
+	return results[0].Revision, nil
+}
+
 // EndSession implements cluster.Store.
 func (c client) EndSession(ctx context.Context, id string) error {
 	return c.call(ctx, "end session", len(id), func() error {
 		c.writes++
+		c.node.writes++
 		c.world.say(c.node.name, "ends session %s", id)
 		c.end(id)
 		return nil
@@ -161,17 +193,24 @@ func (c client) SessionIdle(ctx context.Context, id string) (idle time.Duration,
 type configs struct{ client }
 
 // List implements actors.ConfigSource.
-func (c configs) List(ctx context.Context) ([]cluster.StoredConfig, int64, error) {
+func (c configs) List(ctx context.Context) ([]cluster.StoredConfig, cluster.Point, error) {
 	l, err := c.client.List(ctx, configsPrefix)
+	if h := c.node.host; h.blind && err == nil {
+		c.world.say(c.node.name, "its listing lacks all configs")
+		h.blind, l.Entries = false, nil
+	}
 	out := make([]cluster.StoredConfig, len(l.Entries))
 	for i, e := range l.Entries {
-		out[i] = stored(e)
+		out[i] = c.stored(e)
 	}
-	return out, l.Revision, err
+	return out, cluster.Point{Revision: l.Revision, Era: l.Era}, err
 }
 
-func stored(e cluster.Entry) cluster.StoredConfig {
+func (s *server) stored(e cluster.Entry) cluster.StoredConfig {
 	c := cluster.StoredConfig{Name: strings.TrimPrefix(e.Key, configsPrefix), Text: string(e.Value), Revision: e.Revision}
+	if e.Revision > e.Created && e.Created != 0 {
+		c.Changed = epoch.Add(s.stamps[e.Revision])
+	}
 	if strings.HasPrefix(c.Text, "\x00") {
 		c.Text, c.Err = "", errors.New("not gzip")
 	}
@@ -182,7 +221,7 @@ func stored(e cluster.Entry) cluster.StoredConfig {
 func (c configs) Watch(ctx context.Context, after int64) iter.Seq[cluster.ConfigEvent] {
 	return func(yield func(cluster.ConfigEvent) bool) {
 		c.watch(ctx, configsPrefix, after, func(ch change) bool {
-			return yield(cluster.ConfigEvent{Kind: ch.Kind, Config: stored(ch.Entry)})
+			return yield(cluster.ConfigEvent{Kind: ch.Kind, Config: c.stored(ch.Entry)})
 		})
 	}
 }
@@ -206,12 +245,12 @@ func (r registry) Watch(ctx context.Context, after int64) iter.Seq[cluster.Regis
 }
 
 // Write implements actors.Registry.
-func (r registry) Write(ctx context.Context, node string, s cluster.Session, now time.Time, writes []cluster.RecordWrite) ([]messages.RegistryEvent, error) {
-	events, err := r.Registry.Write(ctx, node, s, now, writes)
+func (r registry) Write(ctx context.Context, by cluster.Author, s cluster.Session, now time.Time, writes []messages.RecordWrite) ([]messages.RecordWritten, error) {
+	written, err := r.Registry.Write(ctx, by, s, now, writes)
 	if err != nil {
-		return events, fmt.Errorf("node %s: %w", node, err)
+		return written, fmt.Errorf("node %s: %w", by.Node, err)
 	}
-	return events, nil
+	return written, nil
 }
 
 // watch is a cursor into the server's history.
@@ -234,7 +273,7 @@ func (c client) watch(ctx context.Context, prefix string, after int64, tell func
 	defer func() { c.watches = slices.DeleteFunc(c.watches, func(other *watchOf) bool { return other == watch }) }()
 	for ctx.Err() == nil && !c.node.dead {
 		next, ok := change{}, false
-		if c.reachable(&c.node.host.link) {
+		if c.node.reaches() && w.now >= c.node.host.deaf {
 			next, ok = c.next(watch)
 		}
 		c.received += len(next.Entry.Key) + len(next.Entry.Value)
@@ -277,7 +316,7 @@ func (s *server) next(w *watch) (change, bool) {
 // notify tells every watch that there may be something new.
 func (s *server) notify() {
 	for _, w := range s.watches {
-		if l := &w.node.host.link; s.reachable(l) {
+		if l := &w.node.host.link; w.node.reaches() {
 			w.routine.wake(s.world.upTo(s.world.options.Lag) + s.world.upTo(l.lag))
 		}
 	}

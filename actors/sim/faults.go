@@ -5,19 +5,6 @@ import (
 	"time"
 )
 
-// disturb lets one thing go wrong, or somebody do something.
-func (s *storm) disturb() {
-	faults := []func(){
-		s.crash, s.crash, s.stall, s.cutFromStore, s.slowLink, s.loseAnswers, s.cutGossip, s.isolate, s.slander, s.outage, s.emptyStore,
-		s.compactHistory, s.breakPipeline, s.garbageClaim, s.garbageMember, s.churn, s.joinOrLeave, s.joinOrLeave, s.restart, s.restart, s.twin,
-	}
-	if fault := s.rnd.IntN(len(faults)); s.without>>fault&1 == 0 {
-		faults[fault]()
-		return
-	}
-	s.churn()
-}
-
 // span draws how long a fault lasts: often a moment, sometimes long.
 func (s *storm) span() time.Duration {
 	longest := []time.Duration{2 * time.Second, 5 * time.Second, 15 * time.Second, 40 * time.Second}[s.rnd.IntN(4)]
@@ -76,8 +63,13 @@ func (s *storm) stall() {
 }
 
 func (s *storm) cutFromStore() {
-	if n := s.any(); n != nil {
-		s.cut(n.host, s.span())
+	n, d := s.any(), s.span()
+	if n == nil {
+		return
+	}
+	s.cut(n.host, d)
+	if d > 4*time.Second && d < 9*time.Second {
+		s.allow(max(s.allowed, tookBack)) // the store is back as it gives its session up
 	}
 }
 
@@ -147,30 +139,92 @@ func (s *storm) slander() {
 	}
 }
 
-func (s *storm) outage() {
+// outage has the store go away for one node after the other, and come back so.
+func (s *storm) outage() { s.outageFor(time.Duration(s.rnd.IntN(2)) * time.Second) }
+
+// outageFor has it go away for all nodes within a time.
+func (s *storm) outageFor(apart time.Duration) {
 	if s.store.down {
 		return
 	}
-	s.store.stop()
-	s.later(s.span(), s.store.start)
+	d := s.span()
+	for _, h := range s.hosts {
+		h.link.dark = 0
+		s.later(s.upTo(apart), func() { h.link.dark = s.now + apart })
+	}
+	s.later(apart, func() {
+		s.store.stop()
+		s.later(d, s.reappear)
+	})
+	if s.options.NoGossip {
+		s.allow(apart + d + s.runOut()) // nobody knows whether others reach it
+	}
 }
 
-// emptyStore loses everything that is stored. Somebody stores the configs again, soon.
+// reappear has a store that was away come back for one node after the other.
+func (s *storm) reappear() {
+	apart := time.Duration(s.rnd.IntN(2)) * 2 * time.Second
+	for _, h := range s.hosts {
+		h.link.dark = s.now + s.upTo(apart)
+	}
+	s.store.start()
+	s.later(apart, func() {})
+}
+
+// emptyStore loses everything that is stored: while everybody is looking, during an outage, or
+// while a node is cut off and another one is being given its units. Somebody stores the configs
+// again, soon.
 func (s *storm) emptyStore() {
 	if s.store.lost > 0 || s.rnd.IntN(2) == 0 {
 		return // once is bad enough
 	}
-	s.store.lose(1 + s.rnd.Int64N(s.store.revision))
-	s.later(s.span(), s.storeAll)
+	lose := func() {
+		if s.store.lost == 0 {
+			s.store.lose(1 + s.rnd.Int64N(s.store.revision))
+			s.later(s.span(), s.storeAll)
+		}
+	}
+	kind := s.rnd.IntN(3)
+	if s.store.down || s.names >= 12 {
+		kind = 0
+	}
+	switch kind {
+	case 0:
+		lose()
+	case 1:
+		s.store.stop()
+		s.later(s.span(), func() { lose(); s.reappear() })
+	case 2:
+		n := s.any()
+		s.join()
+		at := 2500*time.Millisecond + s.upTo(2*time.Second) // the joiner has had a session by then
+		s.later(at-s.upTo(time.Second), func() { s.cut(n.host, s.span()) })
+		s.later(at, lose)
+	}
 }
 
 // storeAll stores every config that is missing or not valid.
 func (s *storm) storeAll() {
 	for _, name := range s.configs {
 		if e, ok := s.store.entries[configsPrefix+name]; !ok || e.Value[0] != 's' {
-			s.store.put(configsPrefix+name, s.text(name))
+			// In as many slices as before: a config that is new tells no instant from which it is divided otherwise.
+			s.store.put(configsPrefix+name, Config(name, 1+s.rnd.IntN(9), s.sliced[name]))
 		}
 	}
+}
+
+// fill leaves no room on the disk of a node, for longer than that takes to be noticed.
+func (s *storm) fill() {
+	n := s.any()
+	if n == nil || n.stopping || len(s.staying())-1 < max(s.options.Replicas, 1) || s.filled {
+		return
+	}
+	s.filled, n.full, n.unplanned = true, true, true
+	s.say(n.name, "its disk is full")
+	s.later(20*time.Second+s.span(), func() {
+		n.full = false
+		s.say(n.name, "its disk has room again")
+	})
 }
 
 func (s *storm) compactHistory() {
@@ -230,7 +284,7 @@ func (s *storm) twin() {
 	if n == nil || s.rnd.IntN(2) == 0 || len(s.store.garbage()) > 0 {
 		return
 	}
-	other := n.host.Start(NodeOptions{Moved: true})
+	other := n.host.Start(NodeOptions{Moved: s.rnd.IntN(2) == 0})
 	s.later(s.span(), other.Crash)
 }
 
@@ -263,6 +317,8 @@ func (s *storm) calm() {
 	}
 	for _, n := range s.living() {
 		n.Resume()
+		n.mishap, n.ambushed, n.full = nil, false, false
+		n.host.echo, n.host.blind, n.host.deaf, n.host.usurped, n.cutUntil = 0, false, 0, 0, 0
 		for _, p := range n.gossip.peers {
 			p.slandered = 0
 		}
@@ -274,6 +330,15 @@ func (s *storm) calm() {
 		s.store.remove(key)
 	}
 	s.storeAll()
+	s.store.snare, s.store.mute, s.unreceived = false, false, 0
+	if s.store.entries[configsPrefix+retired].Key == "" {
+		s.store.put(configsPrefix+retired, s.text(retired)) // a deletion that nobody saw is none
+	}
+	later := 20 * time.Second
+	if s.style == dense {
+		later *= 2 // a node whose listing was lost has another one by then, and knows that the config is in a store that was restored
+	}
+	s.after(nil, later, func() { s.store.remove(configsPrefix + retired) })
 	s.store.notify()
 	s.options.Trouble, s.options.Garble = 0, false
 	for len(s.staying()) < 2 {

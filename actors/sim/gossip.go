@@ -10,7 +10,8 @@ import (
 )
 
 const (
-	// gossipRound is how often a node asks its peers, deadAfter how long one may be silent; see the timing of package gossip.
+	// gossipRound is how often a node asks its peers, deadAfter how long one may be silent; see the
+	// timing of package gossip.
 	gossipRound = 500 * time.Millisecond
 	deadAfter   = 2500 * time.Millisecond
 )
@@ -21,7 +22,6 @@ type gossip struct {
 	status  actors.PeerStatus
 	targets map[string]string
 	peers   map[string]*peer
-	contact time.Time
 	last    time.Duration // the last round
 }
 
@@ -30,8 +30,10 @@ type peer struct {
 	alive   bool
 	heard   time.Duration
 	assured time.Time
-	status  actors.PeerStatus
-	said    time.Duration // when the status was said
+	// answered is when the newest question that it has answered was asked.
+	answered time.Time
+	status   actors.PeerStatus
+	said     time.Duration // when the status was said
 	// slandered: held dead until then, whatever is heard.
 	slandered time.Duration
 }
@@ -59,14 +61,11 @@ func (g *gossip) SetPeers(targets map[string]string) { g.targets = targets }
 func (g *gossip) Peers() []actors.Peer {
 	out := make([]actors.Peer, 0, len(g.peers))
 	for name, p := range g.peers {
-		out = append(out, actors.Peer{Node: name, Alive: p.alive, Assured: p.assured, Status: p.status})
+		out = append(out, actors.Peer{Node: name, Alive: p.alive, Assured: p.assured, Answered: p.answered, Status: p.status})
 	}
 	slices.SortFunc(out, func(a, b actors.Peer) int { return cmp.Compare(a.Node, b.Node) })
 	return out
 }
-
-// LastContact implements actors.Gossip.
-func (g *gossip) LastContact() time.Time { return g.contact }
 
 // Conflict implements actors.Gossip.
 func (g *gossip) Conflict() string {
@@ -109,8 +108,8 @@ func (g *gossip) round() {
 			}
 			asker.assured = to.node.clock()
 			to.send(g.node.name, 0, func(back *gossip) {
-				if back == g && sent.After(g.contact) {
-					g.contact = sent
+				if back == g && sent.After(p.answered) {
+					p.answered = sent
 				}
 			})
 		})
@@ -122,8 +121,7 @@ func (g *gossip) lookAround() {
 	w := g.node.world
 	for _, other := range w.nodes {
 		if p := g.peers[other.name]; p != nil && !other.dead && !other.stalled {
-			p.alive, p.heard, p.assured, p.status = true, w.now, g.node.clock(), other.gossip.status
-			g.contact = g.node.clock()
+			p.alive, p.heard, p.assured, p.answered, p.status = true, w.now, g.node.clock(), g.node.clock(), other.gossip.status
 		}
 	}
 	for _, p := range g.peers {
@@ -131,7 +129,8 @@ func (g *gossip) lookAround() {
 	}
 }
 
-// askOthers hears of a silent peer from those who hear it: they pass on that it lives, as memberlist's indirect probes and its gossip do.
+// askOthers hears of a silent peer from those who hear it: they pass on that it lives, as
+// memberlist's indirect probes and its gossip do.
 func (g *gossip) askOthers(name string, about *peer) {
 	w := g.node.world
 	if w.now-about.heard < 2*gossipRound || w.now < about.slandered {

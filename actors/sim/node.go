@@ -12,6 +12,7 @@ import (
 	"go.uber.org/zap/zapcore"
 
 	"github.com/ringmaster-agent/ringmaster/actors"
+	onpurpose "github.com/ringmaster-agent/ringmaster/actors/fault"
 	"github.com/ringmaster-agent/ringmaster/cluster"
 	"github.com/ringmaster-agent/ringmaster/cluster/lastknown"
 	"github.com/ringmaster-agent/ringmaster/cluster/ring"
@@ -29,15 +30,30 @@ type host struct {
 	zone   string
 	tokens []uint32
 	link   link
+	// echo is until when it hears of changes in the store again, blind that its next listing lacks all configs.
+	echo  time.Duration
+	blind bool
+	// deaf is until when it hears of no change in the store, which answers it.
+	deaf time.Duration
+	// usurped: a second process of its name finds no record of the first, which loses the store
+	// then for so long, if that is more than a moment.
+	usurped time.Duration
 	// unheard are the hosts that it can't gossip with.
 	unheard map[string]bool
 	skew    time.Duration
 	known   memory
 	lives   int
+	// unsent are the units of which something was left in a log when they ended here.
+	unsent map[messages.Unit]bool
 }
 
 // silent reports whether gossip between the two is cut.
 func (h *host) silent(other *host) bool { return h.unheard[other.name] || other.unheard[h.name] }
+
+// reaches reports whether the process reaches the store.
+func (n *node) reaches() bool {
+	return n.world.now >= n.cutUntil && n.world.store.reachable(&n.host.link)
+}
 
 // node is one process.
 type node struct {
@@ -51,17 +67,39 @@ type node struct {
 	supervisor *actor.PID
 	pids       []*actor.PID
 	parked     []*routine
-	// alone: it goes on because there was no other node when the store last told. It can't know of one that has joined since.
+	// alone: it goes on because there was no other node when the store last told. It can't know of
+	// one that has joined since.
 	alone bool
-	// lost counts the sessions that it has lost.
+	// storeless: it goes on because all that it knows of have lost the store.
+	storeless bool
+	// unlisted: it waits for a listing of claims, whose answer may be lost, or has not got one.
+	unlisted bool
+	// session is the newest that it has opened, cutAt when it last could not renew it.
+	session string
+	cutAt   time.Duration
+	// cutUntil is until when the process, and not its host, does not reach the store.
+	cutUntil time.Duration
+	// lost counts the sessions that it has lost, writes the calls of the store by which it has written.
 	lost      int
+	writes    int
 	pipelines map[messages.Unit]*pipeline
 	// generations are the newest of each unit.
 	generations map[messages.Unit]uint64
 
-	// dead: the process is no more. stalled: it stands still, and missed is what will happen when it goes on. stopping: it was told to end.
+	// dead: the process is no more. stalled: it stands still, and missed is what will happen when
+	// it goes on. stopping: it was told to end.
 	dead, stalled, stopping bool
 	missed                  []*event
+	// full: there is no room on its disk.
+	full bool
+	// ambushed: it goes on when somebody is about to end its session.
+	ambushed bool
+	// slept is for how long its machine was suspended.
+	slept time.Duration
+	// mishap is what will happen to a message; nil: nothing.
+	mishap *mishap
+	// panicked is when an actor of it last panicked.
+	panicked time.Duration
 	// unplanned: it has had an accident, so its instances may stop for no other reason.
 	unplanned bool
 }
@@ -72,8 +110,6 @@ type NodeOptions struct {
 	KeepClaims bool
 	// Moved: it has another address than the process before.
 	Moved bool
-	// Isolated: a node that sees nobody goes on.
-	Isolated bool
 	// JoinAfter is how long it waits before it joins.
 	JoinAfter time.Duration
 	// Remembers: it keeps what it knows of the store on disk.
@@ -87,14 +123,39 @@ func (o NodeOptions) memory(h *host) actors.Memory {
 	return &h.known
 }
 
+// predecessor is the session that the host's memory has at the start of a process.
+func (o NodeOptions) predecessor(h *host) func() string {
+	if !o.Remembers {
+		return nil
+	}
+	session := h.known.cluster.Session
+	return func() string { return session }
+}
+
 // Host adds a place for a node to run.
 func (w *World) Host(name string) *host {
 	state := ring.Key(name)
 	draw := func() uint32 { state = ring.Key(fmt.Sprint(name, state)); return state }
-	h := &host{world: w, name: name, tokens: ring.NewTokens(tokensPerNode, nil, draw), unheard: map[string]bool{}, known: memory{documents: map[string]messages.Document{}}}
+	h := &host{world: w, name: name, tokens: ring.NewTokens(tokensPerNode, nil, draw), unheard: map[string]bool{}, unsent: map[messages.Unit]bool{}, known: memory{documents: map[string]messages.Document{}}}
 	w.hosts = append(w.hosts, h)
 	return h
 }
+
+// left is an actors.Options.Leftovers.
+func (h *host) left(units []messages.Unit, counts map[string]int) []messages.Unit {
+	found := slices.DeleteFunc(slices.Clone(units), func(u messages.Unit) bool { return !h.unsent[u] })
+	for u, unsent := range h.unsent {
+		if n, known := counts[u.Config]; unsent && known && u.Slice >= n {
+			found = append(found, u)
+		}
+	}
+	slices.SortFunc(found, messages.Unit.Compare)
+	return slices.Compact(found)
+}
+
+// goesOnAlone reports whether it goes on as one that can't know of others: it was told to, or those
+// that have joined by way of the store are heard by none of those who have lost it.
+func (n *node) goesOnAlone() bool { return n.alone || n.storeless && n.world.now < n.world.apart }
 
 // node is the living process of that name, the first if there are two.
 func (w *World) node(name string) *node {
@@ -123,27 +184,63 @@ func (h *host) Start(o NodeOptions) *node {
 	n.gossip = newGossip(n)
 	w.say(n.name, "starts at %s", n.address)
 	store := client{server: w.store, node: n}
+	var sessions actors.Sessions = store
+	if w.options.NoIdle {
+		sessions = struct{ actors.Sessions }{store}
+	}
+	var gossip actors.Gossip
+	if !w.options.NoGossip {
+		gossip = n.gossip
+	}
 	logger := zap.NewNop()
 	if !w.options.Scale {
 		logger = zap.New(core{LevelEnabler: zapcore.InfoLevel, node: n})
 	}
 	n.supervisor = w.system.Root.Spawn(actors.Props(actors.Options{
-		Configs: configs{store}, Parse: w.system.parse, NewPipeline: n.open, Logger: logger,
+		Configs: configs{store}, Parse: w.system.parse, NewPipeline: n.open, Leftovers: h.left, Probe: n.probe, Logger: logger,
 		ReshardInterval: w.options.Reshard, RestartBackoff: 500 * time.Millisecond, FlushDeadline: 5 * time.Second, ConcurrentOpens: 1 << 20,
-		Jitter: w.rnd.Float64, Memory: o.memory(h), Runtime: n.runtime(), Middleware: n.middleware(),
+		Jitter: w.rnd.Float64, Memory: o.memory(h), Runtime: n.runtime(), Middleware: n.middleware(), Faults: n.faults(),
 		Cluster: &actors.Cluster{
-			Node: n.name, Address: n.address, Scheme: "http", Zone: h.zone, Version: "sim", Settings: "same", Tokens: h.tokens,
-			Registry: registry{Registry: cluster.NewRegistry(store, registryPrefix), client: store}, Sessions: store, Gossip: n.gossip,
-			JoinAfter: o.JoinAfter, Replicas: max(w.options.Replicas, 1), StopWhenIsolated: !o.Isolated, KeepClaims: o.KeepClaims,
+			Node: n.name, Incarnation: fmt.Sprintf("%s.%d", n.name, h.lives), Predecessor: o.predecessor(h), Address: n.address,
+			Scheme: "http", Zone: h.zone, Version: "sim", Settings: "same", Tokens: h.tokens, ZoneAware: w.options.ZoneAware,
+			Registry: registry{Registry: cluster.NewRegistry(store, registryPrefix), client: store}, Sessions: sessions, Gossip: gossip,
+			JoinAfter: o.JoinAfter, Replicas: max(w.options.Replicas, 1), StopWhenIsolated: !w.options.Continue, KeepClaims: o.KeepClaims,
 		},
 	}))
 	w.after(n, w.upTo(gossipRound), n.gossip.round)
 	return n
 }
 
+// probe is an actors.Options.Probe.
+func (n *node) probe() error {
+	if n.full {
+		return errDisk
+	}
+	return nil
+}
+
+// faults are the rules of the world as they are in force on the node; nil if there are none.
+func (n *node) faults() *onpurpose.Registry {
+	w := n.world
+	if len(w.options.Faults) == 0 {
+		return nil
+	}
+	r := onpurpose.New(onpurpose.Options{
+		Node:      n.name,
+		Now:       func() time.Time { return epoch.Add(w.now) },
+		AfterFunc: func(d time.Duration, f func()) onpurpose.Timer { return n.runtime().AfterFunc(d, f) },
+	})
+	for _, rule := range w.options.Faults {
+		if err := r.Put(rule); err != nil {
+			w.fail("rule %q: %v", rule.Name, err)
+		}
+	}
+	return r
+}
+
 // clock is the node's time.
 func (n *node) clock() time.Time {
-	now := epoch.Add(n.world.now + n.host.skew)
+	now := epoch.Add(n.world.now + n.host.skew - n.slept)
 	if computed := n.world.options.Computed; computed != nil {
 		now = now.Add(computed() - n.world.began)
 	}
@@ -217,6 +314,10 @@ func (n *node) middleware() []actor.ReceiverMiddleware {
 			case messages.InstanceCommand:
 				w.commanded(n, m)
 			}
+			n.echo(c, envelope.Message)
+			if n.befall(c, envelope.Message, func() { next(c, envelope) }) {
+				return
+			}
 			if !w.options.Garble || !n.garble(c, envelope.Message) {
 				next(c, envelope)
 			}
@@ -229,13 +330,10 @@ func (n *node) middleware() []actor.ReceiverMiddleware {
 	return out
 }
 
-// garble loses, delays or doubles a message, if it is only a hint. It reports whether the message is not to be received now.
+// garble loses, delays or doubles a message, if it is only a hint. It reports whether the message
+// is not to be received now.
 func (n *node) garble(c actor.ReceiverContext, message any) bool {
-	switch message.(type) {
-	case messages.RegistryListed, messages.ConfigsListed:
-		return false
-	case messages.RegistryEvent, messages.WatcherEvent:
-	default:
+	if !hint(message) {
 		return false
 	}
 	w, self := n.world, c.Self()
@@ -270,18 +368,26 @@ func (n *node) ended() {
 
 // memory is what a host keeps on disk. It implements actors.Memory.
 type memory struct {
+	// broken: nothing can be read or written.
+	broken    bool
 	documents map[string]messages.Document
 	cluster   lastknown.Cluster
 }
 
 // Load implements actors.Memory.
 func (m *memory) Load() ([]messages.Document, lastknown.Cluster, error) {
+	if m.broken {
+		return nil, lastknown.Cluster{}, errDisk
+	}
 	documents := slices.SortedFunc(maps.Values(m.documents), func(a, b messages.Document) int { return strings.Compare(a.Name, b.Name) })
 	return documents, m.cluster, nil
 }
 
 // Save implements actors.Memory.
 func (m *memory) Save(c lastknown.Change) error {
+	if m.broken {
+		return errDisk
+	}
 	for _, d := range c.Written {
 		m.documents[d.Name] = d
 	}

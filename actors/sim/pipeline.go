@@ -35,6 +35,8 @@ type pipeline struct {
 	scraping bool
 	interval time.Duration
 	offset   time.Duration
+	// config is the one in force.
+	config *config.Instance
 	// next is the first tick that is not dealt with. taking: its scrape is running; it is cut off by counting attempts up.
 	next   int64
 	taking bool
@@ -53,11 +55,12 @@ func (n *node) open(ctx context.Context, spec actors.PipelineSpec) (actors.Pipel
 	if err := w.sleep(ctx, w.spell(200*time.Millisecond)); err != nil {
 		return nil, err
 	}
-	if n.trouble() {
+	if n.full && w.chance(0.5) || n.trouble() {
 		return nil, errors.New("no disk")
 	}
 	p := &pipeline{node: n, spec: spec, unit: spec.Unit, opened: w.now, sessions: n.lost, interval: time.Duration(spec.Config.ScrapeConfigs[0].ScrapeInterval)}
-	p.offset = time.Duration(ring.Key(p.unit.Key())) % p.interval
+	p.config = spec.Config
+	p.offset = time.Duration(ring.Key(p.unit.Config)) % p.interval // of a target, not of a slice: they take turns
 	if other := n.pipelines[p.unit]; other != nil {
 		w.fail("%s opens the log of %v while another generation holds it", n.name, p.unit)
 	}
@@ -198,6 +201,10 @@ func (p *pipeline) commit() {
 		return
 	}
 	p.node.world.takes(p, "commits")
+	if p.node.full {
+		p.dealtWith() // nothing of the scrape is left
+		return
+	}
 	p.node.world.commit(p)
 	p.barred = false
 	p.dealtWith()
@@ -213,7 +220,7 @@ func (p *pipeline) dealtWith() {
 }
 
 // Reload implements actors.Pipeline.
-func (p *pipeline) Reload(ctx context.Context, _ *config.Instance) error {
+func (p *pipeline) Reload(ctx context.Context, c *config.Instance) error {
 	defer p.call("reload")()
 	if err := p.node.world.sleep(ctx, p.node.world.spell(50*time.Millisecond)); err != nil {
 		return err
@@ -221,6 +228,7 @@ func (p *pipeline) Reload(ctx context.Context, _ *config.Instance) error {
 	if p.node.trouble() {
 		return errors.New("the config can't be put in force")
 	}
+	p.config = c
 	return nil
 }
 
@@ -255,16 +263,26 @@ func (p *pipeline) Drain(ctx context.Context) (uint64, error) {
 	w := p.node.world
 	if w.options.Trouble > 0 && w.chance(0.05) {
 		_ = w.sleep(ctx, time.Hour)
+		p.node.host.unsent[p.unit] = true
 		return 7, nil
 	}
 	_ = w.sleep(ctx, w.spell(300*time.Millisecond))
+	if w.now < w.unreceived {
+		_ = w.sleep(ctx, w.unreceived-w.now)
+		if w.now < w.unreceived {
+			p.node.host.unsent[p.unit] = true
+			return 7, nil
+		}
+	}
+	delete(p.node.host.unsent, p.unit)
 	return 0, nil
 }
 
 // Close implements actors.Pipeline.
 func (p *pipeline) Close(bool) error {
 	w := p.node.world
-	if p.scraping && !p.broken && !p.node.stopping && !p.node.dead {
+	afterPanic := p.node.panicked > 0 && w.now-p.node.panicked < 10*time.Second
+	if p.scraping && !p.broken && !p.node.stopping && !p.node.dead && !afterPanic {
 		w.fail("%s: %v is closed while it scrapes, for no reason", p.node.name, p.unit)
 	}
 	p.end()

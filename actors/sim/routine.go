@@ -42,8 +42,8 @@ func (r *routine) resume() {
 	w.current = before
 }
 
-// park lets everything else go on until the coroutine is woken, or ready says so. It reports false if the node has crashed: then whoever
-// called returns at once. It may return early for no reason.
+// park lets everything else go on until the coroutine is woken, or ready says so. It reports false
+// if the node has crashed: then whoever called returns at once. It may return early for no reason.
 func (w *World) park(ready func() bool) bool {
 	r := w.current
 	if r.node.dead {
@@ -111,7 +111,8 @@ func (t *timer) Stop() bool {
 // runtime is where the node's actors get time and concurrency from.
 func (n *node) runtime() actors.Runtime {
 	return actors.Runtime{
-		Now: n.clock,
+		Now:       n.clock,
+		SinceBoot: func() time.Duration { return n.world.now },
 		AfterFunc: func(d time.Duration, f func()) actors.Timer {
 			t := &timer{}
 			t.event = n.world.after(n, d, func() { t.event.f = nil; f() })

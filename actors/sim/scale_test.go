@@ -23,8 +23,9 @@ var (
 	bigStep    = 100 * time.Millisecond                                  // how exact virtual times are
 )
 
-// TestScaleOfABigCluster prints the table of docs/scale.md: how long a big cluster takes to come up, to take in a node and to make up for one that
-// has crashed, in virtual time; and what the store has to do for it.
+// TestScaleOfABigCluster prints the table of docs/scale.md: how long a big cluster takes to come
+// up, to take in a node and to make up for one that has crashed, in virtual time; and what the
+// store has to do for it.
 func TestScaleOfABigCluster(t *testing.T) {
 	if !*scale {
 		t.Skip("takes minutes and gigabytes; -args -scale")
@@ -83,7 +84,8 @@ func (b *big) time(node string) []actor.ReceiverMiddleware {
 	}}
 }
 
-// computed is the processor time of this process, which does not depend on what else the machine does. It includes the garbage collector's.
+// computed is the processor time of this process, which does not depend on what else the machine
+// does. It includes the garbage collector's.
 func computed() time.Duration {
 	var used syscall.Rusage
 	if syscall.Getrusage(syscall.RUSAGE_SELF, &used) != nil {

@@ -25,7 +25,9 @@ func (c client) OpenSession(ctx context.Context, ttl time.Duration) (cluster.Ses
 	s := &session{client: c, renewed: c.node.clock(), done: make(chan struct{})}
 	err := c.call(ctx, "open session", 0, func() error {
 		c.writes++
+		c.node.writes++
 		s.id = c.open(ttl)
+		c.node.session = s.id
 		c.world.say(c.node.name, "has session %s", s.id)
 		return nil
 	})
@@ -44,12 +46,13 @@ func (s *session) renew() {
 	}
 	s.renewLater()
 	sent, l, w := s.node.clock(), &s.node.host.link, s.world
-	if !s.reachable(l) || w.chance(l.refused) {
+	if !s.node.reaches() || w.chance(l.refused) {
+		s.node.cutAt = w.now
 		return
 	}
 	lag := func() time.Duration { return w.upTo(w.options.Lag) + w.upTo(l.lag) }
 	w.after(nil, lag(), func() {
-		if !s.reachable(l) {
+		if !s.node.reaches() {
 			return
 		}
 		alive, idle := s.server.renew(s.id)
@@ -87,6 +90,9 @@ func (s *session) Done() <-chan struct{} { return s.done }
 
 // LastRenewed implements cluster.Session.
 func (s *session) LastRenewed() time.Time { return s.renewed }
+
+// Abandon implements cluster.Session.
+func (s *session) Abandon() { s.end() }
 
 // Close implements cluster.Session.
 func (s *session) Close(ctx context.Context) error {

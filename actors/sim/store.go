@@ -34,10 +34,21 @@ type server struct {
 	watches   []*watch
 	// listed is the newest listing of each prefix.
 	listed map[string]cluster.Listing
+	// stamps is when users have written which revision.
+	stamps map[int64]time.Duration
 	// down: it answers nobody. lost counts how often it lost its data.
 	down bool
 	lost int
-	// writes counts the calls by nodes that write, requests all of them, sent and received the bytes of keys and values, as nodes see it.
+	era  cluster.Era
+	// hangs is until when writes wait.
+	hangs time.Duration
+	// ending is until when requests to end a session are on their way.
+	ending time.Duration
+	// snare: it goes away at the next release of a unit. mute: what it has answered before it went
+	// away is heard by nobody.
+	snare, mute bool
+	// writes counts the calls by nodes that write, requests all of them, sent and received the
+	// bytes of keys and values, as nodes see it.
 	writes, requests, sent, received int
 }
 
@@ -55,7 +66,7 @@ type lease struct {
 }
 
 func newServer(w *World) *server {
-	return &server{world: w, revision: 1, entries: map[string]cluster.Entry{}, sessions: map[string]*lease{}, listed: map[string]cluster.Listing{}}
+	return &server{world: w, revision: 1, entries: map[string]cluster.Entry{}, sessions: map[string]*lease{}, listed: map[string]cluster.Listing{}, stamps: map[int64]time.Duration{}}
 }
 
 func (s *server) get(key string) (cluster.Entry, error) {
@@ -70,7 +81,7 @@ func (s *server) list(prefix string) cluster.Listing {
 	if known, ok := s.listed[prefix]; ok && known.Revision == s.revision {
 		return known
 	}
-	l := cluster.Listing{Revision: s.revision}
+	l := cluster.Listing{Revision: s.revision, Era: s.era}
 	for _, key := range slices.Sorted(maps.Keys(s.entries)) {
 		if strings.HasPrefix(key, prefix) {
 			l.Entries = append(l.Entries, s.entries[key])
@@ -188,6 +199,7 @@ func (s *server) record(e cluster.Event) {
 // put and remove are what a user does, by way of any node.
 func (s *server) put(key, value string) {
 	s.revision++
+	s.stamps[s.revision] = s.world.now.Truncate(time.Second)
 	s.set(key, []byte(value), "")
 	s.notify()
 }
@@ -212,13 +224,17 @@ func (s *server) lose(revision int64) {
 	clear(s.entries)
 	clear(s.sessions)
 	clear(s.listed)
+	if revision < s.revision {
+		s.era.Rewinds++ // of what went on at a higher revision a client can't know
+	}
 	s.history, s.revision, s.compacted = nil, revision, revision
 	s.lost++
 	s.world.emptied()
 	s.notify()
 }
 
-// stop makes the store answer nobody; start makes it answer again, and gives every session its whole time anew, as etcd does.
+// stop makes the store answer nobody; start makes it answer again, and gives every session its
+// whole time anew, as etcd does.
 func (s *server) stop() {
 	s.world.say("", "store: down")
 	s.down = true
@@ -315,6 +331,12 @@ func decoded(e cluster.Event) messages.RegistryEvent {
 		for c := range l.Claims.All() {
 			return messages.ClaimPut{Claim: c}
 		}
+		for h := range l.Holds.All() {
+			return messages.HoldPut{Hold: h}
+		}
+		for c := range l.Cordons.All() {
+			return messages.CordonPut{Cordon: c}
+		}
 		for i := range l.Intents.All() {
 			return messages.IntentPut{Intent: i}
 		}
@@ -329,6 +351,10 @@ func decoded(e cluster.Event) messages.RegistryEvent {
 		return messages.ClaimGone{Unit: unit, Revision: e.Entry.Revision}
 	case "intents":
 		return messages.IntentGone{Unit: unit, Revision: e.Entry.Revision}
+	case "holds":
+		return messages.HoldGone{Config: name, Revision: e.Entry.Revision}
+	case "cordons":
+		return messages.CordonGone{Node: name, Revision: e.Entry.Revision}
 	default:
 		return nil
 	}

@@ -8,8 +8,9 @@ import (
 )
 
 const (
-	// settleWithin is how long after the last fault everything wanted has to run, once, where it should. The longest is a listing that got
-	// lost (30 s), its repetition (15 s), a second one if the store was restored (20 s), and a change of slices that it brings (10 s).
+	// settleWithin is how long after the last fault everything wanted has to run, once, where it
+	// should. The longest is a listing that got lost (30 s), its repetition (15 s), a second one if
+	// the store was restored (20 s), and a change of slices that it brings (10 s).
 	settleWithin = 90 * time.Second
 	// quietFor is how long nothing may be ordered or written after that.
 	quietFor = 30 * time.Second
@@ -22,10 +23,12 @@ type Result struct {
 	Failure, Trace string
 	// Hash is of everything that happened.
 	Hash uint64
-	// Ticks and Moves are how many scrapes were committed, and how often a unit went to another node.
-	Ticks, Moves int
+	// Ticks is how many scrapes were committed.
+	Ticks int
 	// Lasted is the virtual time it took.
 	Lasted time.Duration
+	// Costs are what faults have cost that came one at a time.
+	Costs []Cost
 }
 
 // Planted are the ways to break the world on purpose, to see that it is noticed.
@@ -34,7 +37,7 @@ type Planted func(*Options)
 // Play plays one seed: what there is, what happens to it, and for how long are drawn from the seed.
 func Play(system System, seed uint64, planted ...Planted) Result {
 	rnd := rand.New(rand.NewPCG(seed, 0xa1))
-	s := &storm{rnd: rnd, planned: rnd.IntN(5) == 0}
+	s := &storm{rnd: rnd, sliced: map[string]int{}, style: []style{planned, dense, dense, measured, measured}[rnd.IntN(5)]}
 	o := s.draw(seed)
 	for _, plant := range planted {
 		plant(&o)
@@ -42,7 +45,7 @@ func Play(system System, seed uint64, planted ...Planted) Result {
 	s.World = NewWorld(system, o)
 	defer s.Close()
 	s.play()
-	r := Result{Seed: seed, Failure: s.failure, Hash: s.trace.hash, Lasted: s.now}
+	r := Result{Seed: seed, Failure: s.failure, Hash: s.trace.hash, Lasted: s.now, Costs: s.costs}
 	for _, u := range s.ledger.units {
 		r.Ticks += len(u.taken)
 	}
@@ -58,21 +61,45 @@ func Play(system System, seed uint64, planted ...Planted) Result {
 // storm is one seed's play.
 type storm struct {
 	*World
-	rnd *rand.Rand
-	// planned: nothing breaks; nodes come and go in good order.
-	planned bool
+	rnd   *rand.Rand
+	style style
 	// without are the faults that this seed does without, so that others come in dense succession.
-	without uint32
+	without uint64
 	names   int
 	configs []string
+	// sliced is in how many slices each config was stored last.
+	sliced map[string]int
+	costs  []Cost
+	// filled: a disk has been full. How long a node's units stay away grows with each time.
+	filled bool
+	// blinded: a listing has lacked all configs.
+	blinded bool
+	// allowed is for how long the fault under way may leave a target unscraped, settles when
+	// everything is as it should be after it.
+	allowed, settles time.Duration
 }
+
+// style is how faults follow each other.
+type style uint8
+
+const (
+	// planned: nothing breaks; nodes come and go in good order.
+	planned style = iota
+	// dense: whatever can happen happens at once.
+	dense
+	// measured: one fault at a time; what it costs is compared with its bounds.
+	measured
+)
 
 func (s *storm) draw(seed uint64) Options {
 	o := Options{Seed: seed, Replicas: 1, Pace: time.Millisecond, Lag: 5 * time.Millisecond, Reshard: time.Duration(8+s.rnd.IntN(12)) * time.Second}
 	if s.rnd.IntN(8) == 0 {
 		o.Replicas = 2
 	}
-	if s.planned {
+	o.ZoneAware, o.Continue = s.rnd.IntN(4) == 0, s.rnd.IntN(4) == 0
+	o.NoGossip, o.NoIdle = s.rnd.IntN(12) == 0, s.rnd.IntN(8) == 0
+	o.Orderly = s.style != dense
+	if o.Orderly {
 		return o
 	}
 	if s.rnd.IntN(3) == 0 {
@@ -86,7 +113,7 @@ func (s *storm) draw(seed uint64) Options {
 }
 
 func (s *storm) play() {
-	s.without = s.rnd.Uint32()
+	s.without = s.rnd.Uint64()
 	for range 3 + s.rnd.IntN(3) {
 		s.join()
 	}
@@ -94,39 +121,51 @@ func (s *storm) play() {
 		s.configs = append(s.configs, fmt.Sprintf("app-%d", i))
 		s.store.put(configsPrefix+s.configs[i], s.text(s.configs[i]))
 	}
-	s.Run(time.Duration(s.rnd.IntN(20)) * time.Second)
-	if s.planned {
-		s.Run(10 * time.Second) // nobody leaves before there is anybody else
+	s.store.put(configsPrefix+retired, s.text(retired))
+	switch s.style {
+	case planned:
+		s.playPlanned()
+	case dense:
+		s.playDense()
+	case measured:
+		s.playMeasured()
 	}
-	for range 4 + s.rnd.IntN(20) {
-		if s.failure != "" {
-			return
-		}
-		if s.planned {
-			s.plan()
-			s.Run(20*time.Second + time.Duration(s.rnd.Int64N(int64(10*time.Second))))
-		} else {
-			s.disturb()
-			s.Run(time.Duration(s.rnd.Int64N(int64(10 * time.Second))))
-		}
-		if s.now > 2*time.Minute {
-			break
-		}
+	s.checkQuiet()
+}
+
+// playPlanned has people do what people do, one thing after another.
+func (s *storm) playPlanned() {
+	s.Run(startWithin + time.Duration(s.rnd.IntN(20))*time.Second) // nobody leaves before there is anybody else
+	for s.now < 2*time.Minute && s.failure == "" {
+		s.plan()
+		s.Run(20*time.Second + s.upTo(10*time.Second))
 	}
 	s.calm()
 	s.Run(settleWithin)
 	s.checkSettled()
-	s.checkQuiet()
-	if s.planned {
-		s.checkNothingMissed()
+	s.checkUnscraped("what people do", nothing, startWithin)
+}
+
+// playDense has one fault follow the other, before the first is over.
+func (s *storm) playDense() {
+	s.Run(time.Duration(s.rnd.IntN(20)) * time.Second)
+	for range 4 + s.rnd.IntN(20) {
+		if s.failure != "" || s.now > 2*time.Minute {
+			break
+		}
+		s.disturb()
+		s.Run(s.upTo(10 * time.Second))
 	}
+	s.calm()
+	s.Run(settleWithin)
+	s.checkSettled()
 }
 
 func (s *storm) join() {
 	s.names++
 	h := s.Host(string(rune('a' + s.names - 1)))
 	h.zone = []string{"", "north", "south"}[s.rnd.IntN(3)]
-	if !s.planned && s.rnd.IntN(6) == 0 && !s.store.down {
+	if s.style == dense && s.rnd.IntN(6) == 0 && !s.store.down {
 		h.skew = time.Duration(1-2*s.rnd.IntN(2)) * time.Hour
 	}
 	h.Start(s.start())
@@ -134,24 +173,32 @@ func (s *storm) join() {
 
 func (s *storm) start() NodeOptions {
 	return NodeOptions{
-		KeepClaims: !s.planned && s.rnd.IntN(5) == 0, Moved: !s.planned && s.rnd.IntN(5) == 0,
+		KeepClaims: s.style == dense && s.rnd.IntN(5) == 0, Moved: s.style == dense && s.rnd.IntN(5) == 0,
 		JoinAfter: time.Duration(s.rnd.IntN(3)) * time.Second, Remembers: s.rnd.IntN(2) == 0,
 	}
 }
+
+// retired is a config that is deleted for good when faults are over.
+const retired = "retired-0"
 
 // text is a valid config. Its interval depends on its name only, so that its ticks keep their numbers.
 func (s *storm) text(name string) string {
 	slices := 1
 	if s.rnd.IntN(6) == 0 {
-		slices = 2
+		slices = 1 + s.rnd.IntN(targetsPerConfig)
 	}
-	return Config(name, 1+s.rnd.IntN(3), slices)
+	s.sliced[name] = slices
+	return Config(name, 1+s.rnd.IntN(9), slices)
 }
 
 // Config is the text of a valid config; versions differ.
 func Config(name string, version, slices int) string {
-	interval := []string{"1s", "2s", "5s"}[int(name[len(name)-1])%3]
-	return fmt.Sprintf("slices: %d\nremote_flush_deadline: 10s\nwal_truncate_frequency: %dh\nscrape_configs: [{job_name: a, scrape_interval: %s, scrape_timeout: 1s}]\n", slices, version, interval)
+	return fmt.Sprintf("slices: %d\nremote_flush_deadline: 10s\nwal_truncate_frequency: %dh\nscrape_configs: [{job_name: a, scrape_interval: %v, scrape_timeout: 1s}]\n", slices, version, intervalOf(name))
+}
+
+// intervalOf is how often a config's targets are scraped.
+func intervalOf(name string) time.Duration {
+	return []time.Duration{time.Second, 2 * time.Second, 5 * time.Second}[int(name[len(name)-1])%3]
 }
 
 // any draws a living node; nil if there is none.
@@ -176,6 +223,6 @@ func (s *storm) plan() {
 	case s.rnd.IntN(2) == 0 && len(s.living()) < 6:
 		s.join()
 	default:
-		s.store.put(configsPrefix+name, Config(name, 1+s.rnd.IntN(9), 1))
+		s.store.put(configsPrefix+name, s.text(name))
 	}
 }

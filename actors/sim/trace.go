@@ -99,8 +99,13 @@ func (c core) Check(e zapcore.Entry, checked *zapcore.CheckedEntry) *zapcore.Che
 
 // Write implements zapcore.Core.
 func (c core) Write(e zapcore.Entry, fields []zapcore.Field) error {
-	if e.Message == "permission to scrape goes by other evidence" {
-		c.node.alone = slices.ContainsFunc(fields, func(f zapcore.Field) bool { return strings.Contains(f.String, "there is no other node") })
+	if e.Message == "scrape permission: evidence changed" {
+		c.node.storeless = slices.ContainsFunc(fields, func(f zapcore.Field) bool { return strings.Contains(f.String, "no node reaches the store") })
+		c.node.alone = slices.ContainsFunc(fields, func(f zapcore.Field) bool {
+			return strings.Contains(f.String, "there is no other node") || strings.Contains(f.String, "told to go on") ||
+				// It has gone on since, and can't know of a node that has joined meanwhile.
+				c.node.alone && c.node.storeless
+		})
 	}
 	c.node.world.say(c.node.name, "%s%v", e.Message, logged(append(c.fields[:len(c.fields):len(c.fields)], fields...)))
 	return nil

@@ -10,6 +10,7 @@ import (
 
 	"github.com/asynkron/protoactor-go/actor"
 
+	onpurpose "github.com/ringmaster-agent/ringmaster/actors/fault"
 	"github.com/ringmaster-agent/ringmaster/config"
 )
 
@@ -56,6 +57,12 @@ type World struct {
 	// began is what had been computed when the event under way began.
 	began time.Duration
 
+	// unreceived is until when receivers take nothing.
+	unreceived time.Duration
+
+	// apart is until when there may be nodes that others can't have heard of.
+	apart time.Duration
+
 	trace  trace
 	ledger ledger
 	// failure is the first invariant that did not hold; empty: all do.
@@ -67,11 +74,14 @@ type Options struct {
 	Seed uint64
 	// Middleware is put around every Receive of every actor, and told on whose node.
 	Middleware func(node string) []actor.ReceiverMiddleware
+	// Faults are rules that are in force on every node from its start on.
+	Faults []onpurpose.Rule
 	// AnyClaim makes the store ignore the conditions of claims: a planted bug.
 	AnyClaim bool
 	// Replicas of each config, 0: 1.
 	Replicas int
-	// Pace is the greatest delay of whatever takes time inside of a node, Lag that of a message to the store or a peer. 0: 1 ms, 5 ms.
+	// Pace is the greatest delay of whatever takes time inside of a node, Lag that of a message to
+	// the store or a peer. 0: 1 ms, 5 ms.
 	Pace, Lag time.Duration
 	// Reshard is the nodes' ReshardInterval, 0: 15 s.
 	Reshard time.Duration
@@ -79,11 +89,22 @@ type Options struct {
 	Garble bool
 	// Everything: the trace forgets nothing.
 	Everything bool
-	// Scale leaves out what a world of very many units can do without: ticks, the trace, gossip message by message, and pauses in a stream.
+	// Scale leaves out what a world of very many units can do without: ticks, the trace, gossip
+	// message by message, and pauses in a stream.
 	Scale bool
-	// Computed is how much the process has computed. Nodes see that time pass, so that their decisions are as far apart as they would be; a run
-	// can't be repeated then. Nil: computing takes no time.
+	// Computed is how much the process has computed. Nodes see that time pass, so that their
+	// decisions are as far apart as they would be; a run can't be repeated then. Nil: computing
+	// takes no time.
 	Computed func() time.Duration
+	// NoGossip: nodes have none. NoIdle: the store can't tell how long a session was not renewed, as Consul.
+	NoGossip, NoIdle bool
+	// ZoneAware: replicas go to different zones first. Continue: isolated nodes go on.
+	ZoneAware, Continue bool
+	// Orderly: what goes wrong does so one after the other, and all clocks are right. So a change
+	// of slices is heard of in time.
+	Orderly bool
+	// Only: no other faults than those whose names have it. Empty: all that are not off.
+	Only string
 	// Trouble is the share of pipeline calls that fail.
 	Trouble float64
 }
@@ -102,6 +123,7 @@ func NewWorld(system System, o Options) *World {
 	w := &World{options: o, rnd: rand.New(rand.NewPCG(o.Seed, 0x51)), system: system}
 	w.trace.all = o.Everything
 	w.store = newServer(w)
+	w.ledger.upset = o.Garble
 	w.ledger.units = map[string]*record{}
 	return w
 }

@@ -42,6 +42,9 @@ type Config struct {
 	// CASRetryDelay is the mean pause before a write is tried again that met a concurrent one for the second time. 0 is
 	// DefaultCASRetryDelay.
 	CASRetryDelay time.Duration
+	// Prefixes are those that will be listed. One that Consul's URLs can't carry is refused: each
+	// listing of it would read keys that are none of ours.
+	Prefixes []string
 	// Logger gets a line whenever Consul becomes reachable or unreachable. nil logs nothing.
 	Logger *zap.Logger
 
@@ -73,6 +76,12 @@ func (c *Config) normalise() (*url.URL, error) {
 		return nil, fmt.Errorf("consul cas retry delay is negative: %s", c.CASRetryDelay)
 	case c.WatchRateLimit < 0:
 		return nil, fmt.Errorf("consul watch rate limit is negative: %g", c.WatchRateLimit)
+	}
+	for _, prefix := range c.Prefixes {
+		if carried := urlPrefix(prefix); carried != prefix {
+			return nil, fmt.Errorf("consul prefix %q: Consul could list it only by reading everything under %q; "+
+				"begin it with a letter or a digit, and use letters, digits, '-', '_', ',' and single slashes", prefix, carried)
+		}
 	}
 	u, err := parseHost(c.Host)
 	if err != nil {

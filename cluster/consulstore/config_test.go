@@ -29,6 +29,9 @@ func TestMistakesInTheConfigAreToldAtOnce(t *testing.T) {
 		{Config{HTTPClientTimeout: -1}, "timeout is negative"},
 		{Config{CASRetryDelay: -1}, "cas retry delay is negative"},
 		{Config{WatchRateLimit: -1}, "watch rate limit is negative"},
+		{Config{Prefixes: []string{"ok/", "/x/"}}, `consul prefix "/x/": Consul could list it only by reading everything under ""`},
+		{Config{Prefixes: []string{"a//b"}}, `everything under "a/"`},
+		{Config{Prefixes: []string{"überall/"}}, `everything under ""`},
 	} {
 		_, err := Dial(test.conf)
 		require.ErrorContains(t, err, test.want)
@@ -86,9 +89,9 @@ func TestTokenAndConsistencyReachConsul(t *testing.T) {
 	revisionOf(t, s, "p/")
 	require.NoError(t, s.EndSession(t.Context(), "none"))
 	server.Intercept(nil)
-	require.Equal(t, 4, requests)
-	require.Equal(t, 4, withToken)
-	require.Equal(t, 3, consistent, "one key, the present index, and the listing")
+	require.Equal(t, 5, requests)
+	require.Equal(t, 5, withToken)
+	require.Equal(t, 4, consistent, "one key, the present index twice, and the listing")
 }
 
 func TestConditionsAreJudgedByConsistentReadsInAnyCase(t *testing.T) {

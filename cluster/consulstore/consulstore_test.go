@@ -54,6 +54,11 @@ func serve(t *testing.T, o consultest.Options) *consultest.Server {
 func dial(t *testing.T, server *consultest.Server, conf Config) *Store {
 	t.Helper()
 	conf.Host = server.Address()
+	return dialAt(t, conf)
+}
+
+func dialAt(t *testing.T, conf Config) *Store {
+	t.Helper()
 	conf.minTTL = time.Second
 	if conf.CASRetryDelay == 0 {
 		conf.CASRetryDelay = 5 * time.Millisecond

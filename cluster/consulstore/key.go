@@ -6,8 +6,8 @@ import (
 	"unicode/utf8"
 )
 
-// escape begins a byte that JSON can't carry, because it is not part of a UTF-8 sequence; two hex digits follow. An escape
-// in a key is escaped, too.
+// escape begins a byte that JSON can't carry, because it is not part of a UTF-8 sequence; two hex
+// digits follow. An escape in a key is escaped, too.
 const escape = 0x1a
 
 // encodeKey returns the key as Consul has it.
@@ -54,9 +54,9 @@ func decodeKey(stored string) (string, bool) {
 	return b.String(), encodeKey(b.String()) == stored
 }
 
-// urlPrefix returns the beginning of prefix that may be part of a URL, wherever Consul and proxies have an opinion on
-// that: whole path segments of harmless characters, then one that looks like no file's name. Everything under prefix is also
-// under urlPrefix(prefix).
+// urlPrefix returns the beginning of prefix that may be part of a URL, wherever Consul and proxies
+// have an opinion on that: whole path segments of harmless characters, then one that looks like no
+// file's name. Everything under prefix is also under urlPrefix(prefix).
 func urlPrefix(prefix string) string {
 	harmless := func(r rune) bool {
 		return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune(",-_./", r)

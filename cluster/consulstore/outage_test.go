@@ -2,12 +2,15 @@ package consulstore
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/hashicorp/consul/api"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
@@ -96,7 +99,8 @@ func TestErrorsOfConsulAreAnOutageToo(t *testing.T) {
 	put(t, s, "b", "v")
 	require.Equal(t, "b", next(t, events).Entry.Key)
 	require.NoError(t, sess.Close(t.Context()))
-	require.Equal(t, []string{"consul can't be reached", "consul answers again"}, messages(logs))
+	require.Equal(t, []string{"consul answers with an error", "consul answers again"}, messages(logs))
+	require.Equal(t, "HTTP status 500: No cluster leader", logs.All()[0].ContextMap()["err"])
 }
 
 func TestAServerThatSaysNothingIsGivenUpAndLogged(t *testing.T) {
@@ -130,11 +134,11 @@ func TestAnOutageIsRepeatedInTheLogNowAndThen(t *testing.T) {
 	logger, logs := logged()
 	r := &reach{logger: logger}
 	for range 3 {
-		r.failed(r.begin(), errNoAnswer)
+		r.failed(r.begin(), unreachable, errNoAnswer)
 	}
 	require.Len(t, logs.All(), 1)
 	r.reminded = r.reminded.Add(-remindEvery)
-	r.failed(r.begin(), errNoAnswer)
+	r.failed(r.begin(), unreachable, errNoAnswer)
 	require.Len(t, logs.All(), 2)
 	r.answered(r.begin())
 	r.answered(r.begin())
@@ -145,15 +149,37 @@ func TestARequestThatBeganBeforeTheEndOfAnOutageSaysNothing(t *testing.T) {
 	logger, logs := logged()
 	r := &reach{logger: logger}
 	slow := r.begin()
-	r.failed(r.begin(), errNoAnswer)
+	r.failed(r.begin(), unreachable, errNoAnswer)
 	r.answered(r.begin())
-	r.failed(slow, errNoAnswer)
+	r.failed(slow, unreachable, errNoAnswer)
 	require.Equal(t, []string{"consul can't be reached", "consul answers again"}, messages(logs))
 	require.True(t, r.away(), "the log has the reason of what fails now")
 	r.found = r.found.Add(-aftermath)
 	require.False(t, r.away())
-	r.failed(r.begin(), errNoAnswer)
+	r.failed(r.begin(), unreachable, errNoAnswer)
 	require.True(t, r.away())
+}
+
+func TestAQuestionThatBreaksAfterANewerOneWasAnsweredIsNoInterruption(t *testing.T) {
+	logger, logs := logged()
+	s := &Store{logger: logger, reach: &reach{logger: logger}}
+	watch := complaints{store: s, message: "watch is interrupted"}
+	waiting := s.reach.begin()
+	s.reach.answered(s.reach.begin())
+	s.reach.failed(waiting, unreachable, errNoAnswer)
+	watch.failed(t.Context(), errNoAnswer)
+	require.Empty(t, logs.All(), "the next one tells what it was")
+
+	s.reach.failed(s.reach.begin(), unreachable, errNoAnswer)
+	watch.failed(t.Context(), errNoAnswer)
+	require.Equal(t, []string{"consul can't be reached"}, messages(logs))
+
+	s.reach.answered(s.reach.begin())
+	s.reach.found = s.reach.found.Add(-aftermath)
+	for range 3 {
+		watch.failed(t.Context(), errors.New("permission denied"))
+	}
+	require.Equal(t, []string{"consul can't be reached", "consul answers again", "watch is interrupted"}, messages(logs))
 }
 
 func TestASessionThatEndedDuringAnOutageIsNoticed(t *testing.T) {
@@ -180,6 +206,58 @@ func TestOnlyConsulItselfEndsASession(t *testing.T) {
 	since := time.Now()
 	require.Eventually(t, func() bool { return sess.LastRenewed().After(since) }, patience, 10*time.Millisecond)
 	require.Equal(t, []string{"session can't be renewed"}, messages(logs), "once, though it was tried again and again")
+}
+
+func TestASessionThatAProxyMadeImmortalIsRefused(t *testing.T) {
+	server := serve(t, consultest.Options{})
+	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r.ContentLength = -1 // it passes the body on in chunks
+		server.ServeHTTP(w, r)
+	}))
+	defer proxy.Close()
+	s, err := Dial(Config{Host: proxy.URL})
+	require.NoError(t, err)
+	defer s.Close()
+	_, err = s.OpenSession(t.Context(), 10*time.Second)
+	require.ErrorContains(t, err, "has no time to live")
+	list, _, err := s.consul.Session().List(nil)
+	require.NoError(t, err)
+	require.Empty(t, list, "it must not stay behind")
+}
+
+func TestASessionOutlivesTheConsulAgentThatMadeItIfTheTokenAllows(t *testing.T) {
+	everything := func(string) bool { return true }
+	server := serve(t, consultest.Options{Policies: map[string]consultest.Policy{
+		"may":     {Read: everything, Write: everything, Sessions: true, Nodes: true},
+		"may not": {Read: everything, Write: everything, Sessions: true},
+	}})
+	logger, logs := logged()
+	may, mayNot := dial(t, server, Config{ACLToken: "may"}), dial(t, server, Config{ACLToken: "may not", Logger: logger})
+	external, err := may.OpenSession(t.Context(), time.Minute)
+	require.NoError(t, err)
+	bound, err := mayNot.OpenSession(t.Context(), time.Minute)
+	require.NoError(t, err)
+	again, err := mayNot.OpenSession(t.Context(), time.Minute)
+	require.NoError(t, err)
+	info, _, err := may.consul.Session().Info(external.ID(), nil)
+	require.NoError(t, err)
+	require.Equal(t, SessionNode, info.Node)
+	require.Equal(t, []string{"sessions belong to the Consul agent that is asked, and end when it leaves: the node for them can't be registered"},
+		messages(logs), "once")
+
+	info, _, err = may.consul.Session().Info(bound.ID(), nil)
+	require.NoError(t, err)
+	_, err = may.consul.Catalog().Deregister(&api.CatalogDeregistration{Node: info.Node}, nil)
+	require.NoError(t, err)
+	for _, sess := range []cluster.Session{bound, again} {
+		select {
+		case <-sess.Done():
+		case <-time.After(patience):
+			t.Fatal("a session goes on though Consul has ended it")
+		}
+	}
+	left := time.Now()
+	require.Eventually(t, func() bool { return external.LastRenewed().After(left) }, patience, 10*time.Millisecond)
 }
 
 func TestTTLsAreRoundedUpToWhatConsulAccepts(t *testing.T) {

@@ -2,6 +2,7 @@ package consulstore
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -13,8 +14,8 @@ import (
 )
 
 const (
-	// renewEvery is how often a session proves that it is alive. It must be well below the age (2.5 s) at which a node
-	// stops trusting that proof. A renewal costs Consul no write.
+	// renewEvery is how often a session proves that it is alive. It must be well below the age (2.5
+	// s) at which a node stops trusting that proof. A renewal costs Consul no write.
 	renewEvery = time.Second
 	// renewTimeout is how long a renewal may take before the next is tried.
 	renewTimeout = 3 * time.Second
@@ -43,18 +44,9 @@ func (s *Store) OpenSession(ctx context.Context, ttl time.Duration) (cluster.Ses
 			return fmt.Errorf("TTL must be positive, not %s", ttl)
 		}
 		sess.ttl = max((ttl + time.Second - 1).Truncate(time.Second), s.config.minTTL)
-		sess.lastRenewed = time.Now()
-		// The library can't ask for a lock delay of 0, without which the default (15 s) keeps keys from their next owner.
-		body := map[string]any{
-			"Name": "ringmaster", "TTL": sess.ttl.String(), "Behavior": api.SessionBehaviorDelete, "LockDelay": "0s",
-			"NodeChecks": []string{},
-		}
-		var created struct{ ID string }
-		if _, err := s.consul.Raw().Write("/v1/session/create", body, &created, (&api.WriteOptions{}).WithContext(ctx)); err != nil {
-			return err
-		}
-		sess.id = created.ID
-		return nil
+		var err error
+		sess.id, sess.lastRenewed, err = s.createSession(ctx, sess.ttl)
+		return err
 	})
 	if err != nil {
 		return nil, err
@@ -66,6 +58,60 @@ func (s *Store) OpenSession(ctx context.Context, ttl time.Duration) (cluster.Ses
 		return nil, fmt.Errorf("open session: %w", cluster.ErrClosed)
 	}
 	return sess, nil
+}
+
+// SessionNode is the node of Consul's catalog to which sessions belong, if the token may register
+// it (node:write). It is no machine: a session ends with the node that it belongs to, and the node
+// of the nearest Consul agent goes when that agent leaves.
+const SessionNode = "ringmaster-sessions"
+
+// createSession creates a session that belongs to SessionNode, or else to the node of the Consul
+// agent that is asked.
+func (s *Store) createSession(ctx context.Context, ttl time.Duration) (id string, asked time.Time, err error) {
+	// The library can't ask for a lock delay of 0, without which the default (15 s) keeps keys from
+	// their next owner.
+	body := map[string]any{
+		"Name": "ringmaster", "TTL": ttl.String(), "Behavior": api.SessionBehaviorDelete, "LockDelay": "0s",
+		"NodeChecks": []string{},
+	}
+	if err := s.registerNode(ctx); err == nil {
+		body["Node"] = SessionNode
+	} else if s.ownNode.CompareAndSwap(false, true) {
+		s.logger.Warn("sessions belong to the Consul agent that is asked, and end when it leaves: "+
+			"the node for them can't be registered", zap.String("node", SessionNode), zap.NamedError("err", err))
+	}
+	asked = time.Now()
+	var created struct{ ID string }
+	if _, err := s.consul.Raw().Write("/v1/session/create", body, &created, (&api.WriteOptions{}).WithContext(ctx)); err != nil {
+		return "", asked, err
+	}
+	return created.ID, asked, s.checkSession(ctx, created.ID)
+}
+
+// registerNode sees to it that SessionNode is in the catalog. To register it again changes nothing.
+func (s *Store) registerNode(ctx context.Context) error {
+	node := &api.CatalogRegistration{Node: SessionNode, Address: "127.0.0.1"}
+	_, err := s.consul.Catalog().Register(node, (&api.WriteOptions{}).WithContext(ctx))
+	return err
+}
+
+// checkSession reads a new session back. Consul ignores a body whose length it isn't told, as
+// proxies send it that divide it into chunks, and then creates a session that lives for ever, and
+// whose keys stay.
+func (s *Store) checkSession(ctx context.Context, id string) error {
+	q := &api.QueryOptions{RequireConsistent: true}
+	info, _, err := s.consul.Session().Info(id, q.WithContext(ctx))
+	switch {
+	case err != nil:
+		return err
+	case info == nil:
+		return errors.New("the new session is gone already")
+	case info.TTL != "" && info.Behavior == api.SessionBehaviorDelete:
+		return nil
+	}
+	_, err = s.consul.Session().Destroy(id, (&api.WriteOptions{}).WithContext(ctx))
+	return errors.Join(errors.New("the session that was created has no time to live: a proxy before Consul sends requests without "+
+		"their Content-Length, whose content Consul ignores"), err)
 }
 
 // EndSession implements cluster.Store.
@@ -99,6 +145,8 @@ func (s *session) LastRenewed() time.Time {
 	return s.lastRenewed
 }
 
+func (s *session) Abandon() { s.stop() }
+
 func (s *session) Close(ctx context.Context) error {
 	s.stop()
 	<-s.done
@@ -112,12 +160,12 @@ func (s *session) Close(ctx context.Context) error {
 	return err
 }
 
-// run renews the session until it is stopped or Consul says that it is gone. Failing is no reason to give up: only Consul
-// knows whether the session has ended.
+// run renews the session until it is stopped or Consul says that it is gone. Failing is no reason
+// to give up: only Consul knows whether the session has ended.
 func (s *session) run(ctx context.Context) {
 	defer close(s.done)
 	defer s.stop()
-	complaint := ""
+	complaints := complaints{store: s.store, message: "session can't be renewed; it is tried again"}
 	for pause := min(renewEvery, s.ttl/3); sleep(ctx, pause); {
 		sent := time.Now()
 		gone, err := s.renew(ctx)
@@ -128,14 +176,11 @@ func (s *session) run(ctx context.Context) {
 			s.mu.Lock()
 			s.lastRenewed = sent
 			s.mu.Unlock()
-			complaint, pause = "", min(renewEvery, s.ttl/3)
+			complaints.succeeded()
+			pause = min(renewEvery, s.ttl/3)
 		default:
 			pause = retryPause
-			if text := err.Error(); ctx.Err() == nil && !s.store.reach.away() && text != complaint {
-				complaint = text
-				s.store.logger.Warn("session can't be renewed; it is tried again",
-					zap.String("session", s.id), zap.NamedError("err", err))
-			}
+			complaints.failed(ctx, err, zap.String("session", s.id))
 		}
 	}
 }

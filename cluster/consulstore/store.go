@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/consul/api"
@@ -28,6 +29,9 @@ type Store struct {
 	logger    *zap.Logger
 	reach     *reach
 	memory    memory
+	history   cluster.History // of present
+	// ownNode: the log has been told that sessions can't belong to SessionNode.
+	ownNode atomic.Bool
 
 	ctx     context.Context // ends with Close
 	cancel  context.CancelFunc
@@ -35,8 +39,9 @@ type Store struct {
 	workers sync.WaitGroup
 }
 
-// Dial returns a store on Consul. It doesn't wait for Consul: if that can't be reached, the log says so at the first call,
-// calls fail, and all recovers when it is there. An error is a mistake in the config.
+// Dial returns a store on Consul. It doesn't wait for Consul: if that can't be reached, the log
+// says so at the first call, calls fail, and all recovers when it is there. An error is a mistake
+// in the config.
 func Dial(conf Config) (*Store, error) {
 	u, err := conf.normalise()
 	if err != nil {
@@ -81,26 +86,30 @@ func (s *Store) Get(ctx context.Context, key string) (e cluster.Entry, err error
 	return e, err
 }
 
-// List implements cluster.Store. It takes two requests, because the index of a listing is that of the newest key in it: the
-// store's present revision is asked for before.
+// List implements cluster.Store. The index of a listing is that of the newest key in it, so the
+// store's present revision is asked for before. It is asked for afterwards too: if it went back, the
+// store was replaced in between, and InOneEra lists again.
 func (s *Store) List(ctx context.Context, prefix string) (cluster.Listing, error) {
 	var l listing
-	err := s.call(ctx, fmt.Sprintf("list %q", prefix), 0, func(ctx context.Context) error {
-		present, err := s.present(ctx, prefix, s.config.ConsistentReads)
-		if err != nil {
+	rewinds, err := s.history.InOneEra(func() error {
+		return s.call(ctx, fmt.Sprintf("list %q", prefix), 0, func(ctx context.Context) error {
+			present, err := s.present(ctx, prefix, s.config.ConsistentReads)
+			if err != nil {
+				return err
+			}
+			if l, err = s.list(ctx, prefix, &api.QueryOptions{RequireConsistent: s.config.ConsistentReads}); err != nil {
+				return err
+			}
+			l.index = max(l.index, present)
+			_, err = s.present(ctx, prefix, s.config.ConsistentReads)
 			return err
-		}
-		if l, err = s.list(ctx, prefix, &api.QueryOptions{RequireConsistent: s.config.ConsistentReads}); err != nil {
-			return err
-		}
-		l.index = max(l.index, present)
-		return nil
+		})
 	})
 	if err != nil {
 		return cluster.Listing{}, err
 	}
 	s.memory.remember(prefix, l.index, l.keys())
-	return cluster.Listing{Entries: l.entries, Revision: l.index}, nil
+	return cluster.Listing{Entries: l.entries, Revision: l.index, Era: cluster.Era{Rewinds: rewinds}}, nil
 }
 
 // Put implements cluster.Store.
@@ -167,8 +176,8 @@ func (s *Store) Close() error {
 	return nil
 }
 
-// call runs requests that are one call of the contract: it bounds each by the client's time-out, and by how long Consul may
-// block it, ends them with the store, and explains the error.
+// call runs requests that are one call of the contract: it bounds each by the client's time-out,
+// and by how long Consul may block it, ends them with the store, and explains the error.
 func (s *Store) call(ctx context.Context, what string, block time.Duration, requests func(context.Context) error) error {
 	what += " on " + s.where
 	if s.ctx.Err() != nil {
@@ -197,8 +206,8 @@ func (s *Store) call(ctx context.Context, what string, block time.Duration, requ
 	return fmt.Errorf("%s: %w", what, err)
 }
 
-// listing is one answer of Consul. Its index is at most the store's revision at that moment: that of the newest change under
-// the prefix, if Consul still knows it.
+// listing is one answer of Consul. Its index is at most the store's revision at that moment: that
+// of the newest change under the prefix, if Consul still knows it.
 type listing struct {
 	entries []cluster.Entry
 	index   int64
@@ -239,17 +248,25 @@ func (s *Store) list(ctx context.Context, prefix string, q *api.QueryOptions) (l
 // neverWritten is a key that nobody writes: the index of its absence is that of all keys.
 const neverWritten = "-never-written-"
 
-// present reads the store's present revision. It asks for a key under prefix, which is what the token may be allowed to read.
+// present reads the store's present revision. It asks for a key under prefix, which is what the
+// token may be allowed to read.
 func (s *Store) present(ctx context.Context, prefix string, consistent bool) (int64, error) {
 	q := &api.QueryOptions{RequireConsistent: consistent}
+	before := s.history.Newest()
 	_, meta, err := s.consul.KV().Get(urlPrefix(prefix)+neverWritten, q.WithContext(ctx))
 	if err != nil {
 		return 0, err
 	}
-	return int64(meta.LastIndex), plausible(meta)
+	if err := plausible(meta); err != nil {
+		return 0, err
+	}
+	// The index of the whole table goes back only when Consul's state was replaced, or when an answer is from the past.
+	s.history.Observe(before, int64(meta.LastIndex))
+	return int64(meta.LastIndex), nil
 }
 
-// plausible tells Consul from whatever else answers HTTP requests, with a 404 perhaps, which would look like an empty store.
+// plausible tells Consul from whatever else answers HTTP requests, with a 404 perhaps, which would
+// look like an empty store.
 func plausible(meta *api.QueryMeta) error {
 	if meta.LastIndex == 0 || meta.LastIndex > math.MaxInt64 {
 		return errors.New("the answer has no valid X-Consul-Index, so it is not Consul that answers")

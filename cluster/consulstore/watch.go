@@ -13,13 +13,14 @@ import (
 	"github.com/ringmaster-agent/ringmaster/cluster"
 )
 
-// blockFor is how long Consul may keep a watch waiting for a change. Each time it is over, Consul sends the names of the keys
-// once. It is also how late a watch may learn that Consul was emptied or restored, if that happens between two of its questions:
-// Consul waits for an index that it has not reached, too.
+// blockFor is how long Consul may keep a watch waiting for a change. Each time it is over, Consul
+// sends the names of the keys once. It is also how late a watch may learn that Consul was emptied
+// or restored, if that happens between two of its questions: Consul waits for an index that it has
+// not reached, too.
 const blockFor = 10 * time.Second
 
-// watch is one cluster.Store.Watch: it lists again and again, each time when Consul says that something has changed, and tells
-// the difference. For a slow reader it keeps one listing.
+// watch is one cluster.Store.Watch: it lists again and again, each time when Consul says that
+// something has changed, and tells the difference. For a slow reader it keeps one listing.
 type watch struct {
 	store  *Store
 	prefix string
@@ -32,13 +33,13 @@ type watch struct {
 	keys map[string]int64
 	// index is that of the newest listing: Consul answers when its own is higher.
 	index int64
-	// newest is the highest revision that was seen. A store whose revision is lower has lost its history.
+	// newest is the highest revision that was seen. A store whose revision is lower has lost its
+	// history.
 	newest int64
-	// doubt is set when the store may not be where the watch left it: at the beginning, after an error, and when an index
-	// went back, which also happens when Consul forgets a deletion.
-	doubt bool
-	// complaint is the last error that was logged.
-	complaint string
+	// doubt is set when the store may not be where the watch left it: at the beginning, after an
+	// error, and when an index went back, which also happens when Consul forgets a deletion.
+	doubt      bool
+	complaints complaints
 }
 
 // Watch implements cluster.Store.
@@ -46,7 +47,8 @@ func (s *Store) Watch(ctx context.Context, prefix string, after int64) <-chan cl
 	out := make(chan cluster.Event)
 	after = max(after, 0)
 	w := &watch{store: s, prefix: prefix, out: out, after: after, newest: after, doubt: after > 0,
-		pacer: newPacer(s.config.WatchRateLimit, s.config.WatchBurstSize)}
+		pacer:      newPacer(s.config.WatchRateLimit, s.config.WatchBurstSize),
+		complaints: complaints{store: s, message: "watch is interrupted; it will go on where it was"}}
 	ok := s.start(func() {
 		defer close(out)
 		w.run(ctx)
@@ -66,11 +68,11 @@ func (w *watch) run(ctx context.Context) {
 		events, err := w.look(ctx)
 		if err != nil {
 			w.doubt = true
-			w.complain(ctx, err)
+			w.complaints.failed(ctx, err, zap.String("prefix", w.prefix), zap.Int64("revision", w.newest))
 			sleep(ctx, retryPause)
 			continue
 		}
-		w.complaint = ""
+		w.complaints.succeeded()
 		for _, ev := range events {
 			select {
 			case w.out <- ev:
@@ -84,14 +86,21 @@ func (w *watch) run(ctx context.Context) {
 // look waits for a change, or in doubt takes what there is, and returns what to tell of it.
 func (w *watch) look(ctx context.Context) ([]cluster.Event, error) {
 	if w.begun && !w.doubt {
+		asked := time.Now()
 		index, err := w.await(ctx)
-		if err != nil || index == w.index {
+		if err != nil {
 			return nil, err
+		}
+		if index == w.index {
+			// Consul answers before its time with what was, when a snapshot replaces its state.
+			w.doubt = time.Since(asked) < blockFor
+			return nil, nil
 		}
 		w.doubt = index < w.index
 	}
 	var l listing
 	var present int64
+	replaced := false
 	err := w.store.call(ctx, fmt.Sprintf("list %q for a watch", w.prefix), 0, func(ctx context.Context) (err error) {
 		if w.doubt {
 			if present, err = w.store.present(ctx, w.prefix, true); err != nil {
@@ -99,10 +108,15 @@ func (w *watch) look(ctx context.Context) ([]cluster.Event, error) {
 			}
 		}
 		l, err = w.store.list(ctx, w.prefix, &api.QueryOptions{RequireConsistent: w.doubt || w.store.config.ConsistentReads})
+		if err != nil || !w.doubt {
+			return err
+		}
+		again, err := w.store.present(ctx, w.prefix, true)
+		replaced = again < present
 		return err
 	})
-	if err != nil {
-		return nil, err
+	if err != nil || replaced {
+		return nil, err // what was listed may be of either store; the doubt stays
 	}
 	if w.begun && !w.doubt && l.index < w.index {
 		w.doubt = true
@@ -113,8 +127,9 @@ func (w *watch) look(ctx context.Context) ([]cluster.Event, error) {
 	return w.take(l, max(l.index, present), rewound), nil
 }
 
-// await returns when the index of the prefix is above that of the newest listing, or after blockFor, with the index. It asks
-// for names only, because the answer has everything under the prefix even if nothing has changed.
+// await returns when the index of the prefix is above that of the newest listing, or after
+// blockFor, with the index. It asks for names only, because the answer has everything under the
+// prefix even if nothing has changed.
 func (w *watch) await(ctx context.Context) (index int64, err error) {
 	// The server may add a sixteenth to the time it waits.
 	err = w.store.call(ctx, fmt.Sprintf("watch %q", w.prefix), blockFor+blockFor/16, func(ctx context.Context) error {
@@ -131,9 +146,14 @@ func (w *watch) await(ctx context.Context) (index int64, err error) {
 	return index, err
 }
 
-// take makes a listing the newest, and returns what to tell of it. revision is the store's then, or lower.
+// take makes a listing the newest, and returns what to tell of it. revision is the store's then, or
+// lower.
 func (w *watch) take(l listing, revision int64, rewound bool) []cluster.Event {
 	known := w.keys
+	// What is new is newer than the listing that lacked it, unless the store went back.
+	rewound = rewound || w.begun && slices.ContainsFunc(l.entries, func(e cluster.Entry) bool {
+		return known[e.Key] != e.Revision && e.Revision <= w.index
+	})
 	ok := !rewound
 	if ok && !w.begun {
 		known, ok = w.beginning(l, revision)
@@ -151,7 +171,8 @@ func (w *watch) take(l listing, revision int64, rewound bool) []cluster.Event {
 	return difference(known, l, revision)
 }
 
-// beginning returns what the reader knows at the revision from which it watches, and false if nobody can tell.
+// beginning returns what the reader knows at the revision from which it watches, and false if
+// nobody can tell.
 func (w *watch) beginning(l listing, revision int64) (map[string]int64, bool) {
 	if w.after == 0 {
 		return nil, true
@@ -162,8 +183,8 @@ func (w *watch) beginning(l listing, revision int64) (map[string]int64, bool) {
 	return l.keys(), w.after == revision // then nothing has happened since, anywhere
 }
 
-// difference returns what changed from known to l: first what was written, in the order of revisions, then what is gone, at
-// the given revision.
+// difference returns what changed from known to l: first what was written, in the order of
+// revisions, then what is gone, at the given revision.
 func difference(known map[string]int64, l listing, revision int64) []cluster.Event {
 	var events []cluster.Event
 	there := make(map[string]struct{}, len(l.entries))
@@ -184,16 +205,8 @@ func difference(known map[string]int64, l listing, revision int64) []cluster.Eve
 	return events
 }
 
-// complain logs why the watch was interrupted, once per reason. That Consul is away is said elsewhere.
-func (w *watch) complain(ctx context.Context, err error) {
-	if text := err.Error(); ctx.Err() == nil && !w.store.reach.away() && text != w.complaint {
-		w.complaint = text
-		w.store.logger.Warn("watch is interrupted; it will go on where it was",
-			zap.String("prefix", w.prefix), zap.Int64("revision", w.newest), zap.NamedError("err", err))
-	}
-}
-
-// pacer limits how often something is done: on average once per interval, burst times at once after a pause.
+// pacer limits how often something is done: on average once per interval, burst times at once after
+// a pause.
 type pacer struct {
 	interval time.Duration // 0: no limit
 	burst    int

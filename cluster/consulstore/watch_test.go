@@ -2,6 +2,7 @@ package consulstore
 
 import (
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -94,6 +95,47 @@ func TestForgottenTombstonesLoseNothing(t *testing.T) {
 	}
 }
 
+func TestAStoreThatIsReplacedWhileItIsLookedAtIsARelist(t *testing.T) {
+	s := open(t)
+	empty := s.server.Snapshot()
+	for _, key := range []string{"p/a", "p/b", "p/c"} {
+		put(t, s, key, "v")
+	}
+	old := revisionOf(t, s, "p/")
+	var once sync.Once
+	s.server.Intercept(func(_ http.ResponseWriter, r *http.Request) bool {
+		if r.URL.Query().Has("recurse") {
+			once.Do(func() { s.server.Restore(empty) })
+		}
+		return false
+	})
+	ev := next(t, s.Watch(t.Context(), "p/", old))
+	require.Equal(t, cluster.EventRelist, ev.Kind, "nobody has deleted anything")
+	require.Less(t, ev.Entry.Revision, old)
+}
+
+func TestAListingIsNotOfTwoStores(t *testing.T) {
+	s := open(t)
+	put(t, s, "p/a", "old")
+	restored := s.server.Snapshot()
+	for _, key := range []string{"p/b", "p/c"} {
+		put(t, s, key, "v")
+	}
+	old := revisionOf(t, s, "p/")
+	var once sync.Once
+	s.server.Intercept(func(_ http.ResponseWriter, r *http.Request) bool {
+		if r.URL.Query().Has("recurse") {
+			once.Do(func() { s.server.Restore(restored) })
+		}
+		return false
+	})
+	l, err := s.List(t.Context(), "p/")
+	require.NoError(t, err)
+	require.Len(t, l.Entries, 1)
+	require.Less(t, l.Revision, old, "the revision is that of the store that was listed")
+	require.EqualValues(t, 1, l.Era.Rewinds)
+}
+
 func TestARestoredSnapshotIsARelist(t *testing.T) {
 	s := open(t)
 	put(t, s, "p/a", "v")
@@ -104,11 +146,19 @@ func TestARestoredSnapshotIsARelist(t *testing.T) {
 	put(t, s, "p/c", "v")
 	require.Equal(t, "p/c", next(t, events).Entry.Key)
 	require.Eventually(t, func() bool { return s.server.Blocked() == 1 }, patience, time.Millisecond)
+	restored := time.Now()
 	s.server.Restore(snapshot)
 	require.Equal(t, relist(old), next(t, events))
+	require.Less(t, time.Since(restored), blockFor, "Consul answers at once, though with what was before")
 	require.Equal(t, old, revisionOf(t, s, "p/"))
 	require.Greater(t, put(t, s, "p/d", "v"), newest)
 	require.Equal(t, "p/d", next(t, events).Entry.Key)
+}
+
+func TestAnOldRevisionOfAKeyThatIsNewIsARelist(t *testing.T) {
+	w := &watch{store: &Store{logger: zap.NewNop()}, begun: true, index: 20, newest: 20, keys: map[string]int64{"p/k": 18}}
+	events := w.take(listing{index: 25, entries: []cluster.Entry{{Key: "p/k", Revision: 12}, {Key: "p/x", Revision: 25}}}, 25, false)
+	require.Equal(t, []cluster.Event{relist(25)}, events, "p/k went back, so the store did")
 }
 
 func TestARestoreThatNobodyNoticedIsToldAsTheDifference(t *testing.T) {

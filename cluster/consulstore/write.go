@@ -42,7 +42,8 @@ type change struct {
 	done     bool
 	err      error
 	revision int64
-	// blamed is why Consul refused the last transactions with this change, times how many in a row that assumed the same index.
+	// blamed is why Consul refused the last transactions with this change, times how many in a row
+	// that assumed the same index.
 	blamed   error
 	blamedAt uint64
 	times    int
@@ -60,8 +61,7 @@ func (s *Store) newWrite(ops []cluster.Op) *write {
 func (w *write) run(ctx context.Context) error {
 	for _, c := range w.changes {
 		if c.Put != nil && len(c.Put.Value) > MaxValue {
-			return fmt.Errorf("the value of %q has %d bytes, Consul accepts %d in a transaction (512 KiB of base64)",
-				c.Key(), len(c.Put.Value), MaxValue)
+			return &cluster.TooLargeError{Key: c.Key(), Size: len(c.Put.Value), Limit: MaxValue, Store: "Consul"}
 		}
 	}
 	for attempt := 0; ; attempt++ {

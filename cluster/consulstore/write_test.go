@@ -143,6 +143,9 @@ func TestAValueThatIsTooLargeIsRefusedWithTheLimit(t *testing.T) {
 	s := open(t)
 	_, err := s.Put(t.Context(), cluster.PutRequest{Key: "big", Value: make([]byte, MaxValue+1)})
 	require.ErrorContains(t, err, `the value of "big" has 385025 bytes, Consul accepts 385024`)
+	var tooLarge *cluster.TooLargeError
+	require.ErrorAs(t, err, &tooLarge)
+	require.Equal(t, []int{MaxValue + 1, MaxValue}, []int{tooLarge.Size, tooLarge.Limit})
 	longest := strings.Repeat("\x1f", 253)
 	sess, err := s.OpenSession(t.Context(), time.Minute)
 	require.NoError(t, err)

@@ -91,8 +91,11 @@ func refusal(op cluster.Op, step *pb.TxnResponse) error {
 // roomToBatch lets deletions through on a full disk: they are a way out.
 func (s *Store) roomToBatch(ops []cluster.Op) error {
 	for _, op := range ops {
-		if op.Put != nil {
-			return s.roomToWrite()
+		if op.Put == nil {
+			continue
+		}
+		if err := errors.Join(s.roomToWrite(), s.roomForValue(*op.Put)); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -148,16 +148,16 @@ func (c *Config) clientTLS(scheme string) (*tls.Config, error) {
 const placeholderToken = "none yet"
 
 // newClient returns without having talked to anybody.
-func (c *Config) newClient(endpoints []*url.URL, tlsConfig *tls.Config, logger *zap.Logger) (*clientv3.Client, error) {
+func (c *Config) newClient(endpoints []*url.URL, tlsConfig *tls.Config, watchdog *pulse, logger *zap.Logger) (*clientv3.Client, error) {
 	conf := clientv3.Config{
 		TLS:             tlsConfig,
 		MaxUnaryRetries: c.MaxRetries,
 		Logger:          logger,
-		// A connection whose peer is gone without a word is noticed after the sum of the two. Servers refuse pings that are
-		// closer than 5 s.
+		// A connection whose peer is gone without a word is noticed after the sum of the two, if
+		// not by pulse before. gRPC allows no shorter interval than 10 s.
 		DialKeepAliveTime:    10 * time.Second,
 		DialKeepAliveTimeout: 3 * time.Second,
-		DialOptions: []grpc.DialOption{grpc.WithConnectParams(grpc.ConnectParams{
+		DialOptions: []grpc.DialOption{grpc.WithTransportCredentials(watchdog.credentials(tlsConfig)), grpc.WithConnectParams(grpc.ConnectParams{
 			// gRPC would wait up to two minutes between attempts, and so long a restarted etcd would go unnoticed.
 			Backoff:           backoff.Config{BaseDelay: 100 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: time.Second},
 			MinConnectTimeout: c.DialTimeout,

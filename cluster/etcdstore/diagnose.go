@@ -38,7 +38,8 @@ func (m *monitor) reason(ctx context.Context, err error) string {
 	return strings.Join(reasons, "; ")
 }
 
-// diagnose returns what is wrong with an endpoint, or nil if it seems to be an etcd. etcd answers GET /version beside gRPC.
+// diagnose returns what is wrong with an endpoint, or nil if it seems to be an etcd. etcd answers
+// GET /version beside gRPC.
 func diagnose(ctx context.Context, endpoint *url.URL, tlsConfig *tls.Config) error {
 	transport := &http.Transport{TLSClientConfig: tlsConfig.Clone(), DisableKeepAlives: true}
 	defer transport.CloseIdleConnections()

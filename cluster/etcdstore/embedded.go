@@ -1,6 +1,7 @@
 package etcdstore
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -36,15 +37,20 @@ const (
 	wayOut = "restore the directory from a backup, or move it away to start empty and upload the configs again"
 	// closeTimeout is how long a server that has failed may take to close; it may hang on what failed.
 	closeTimeout = 5 * time.Second
+	// endTimeout is how long any other may take. Etcd itself gives requests seven seconds to end.
+	endTimeout = 20 * time.Second
 )
 
 // EmbeddedConfig says how to run an etcd server in this process.
 type EmbeddedConfig struct {
-	// Dir holds the server's data: 128 MB that its log allocates in advance, plus the keys. It is created if it doesn't exist,
-	// readable by this user only. One process can use it at a time.
+	// Dir holds the server's data: 128 MB that its log allocates in advance, plus the keys. It is
+	// created if it doesn't exist, readable by this user only. One process can use it at a time.
 	Dir string
 	// Quorum, if not nil, makes the server a member of a cluster of several agents' servers. nil: it is alone.
 	Quorum *Quorum
+	// Quota is how large the database may get, in bytes. A quarter of it is kept for what is bound
+	// to sessions. 0 is DefaultQuota.
+	Quota int64
 	// Logger gets the store's lines and the server's warnings. nil logs nothing.
 	Logger *zap.Logger
 
@@ -54,6 +60,8 @@ type EmbeddedConfig struct {
 	noSync bool
 	// hasty makes a quorum elect leaders in a quarter of the time.
 	hasty bool
+	// upkeepEvery and keepHistory, if not 0, replace the constants.
+	upkeepEvery, keepHistory time.Duration
 	// listen is an address on which clients are served over the network.
 	listen string
 	// freeBytes replaces the question to the operating system.
@@ -62,11 +70,15 @@ type EmbeddedConfig struct {
 
 // server is an embedded etcd server.
 type server struct {
-	dir       string
-	roster    *roster // nil if it is alone
-	lock      *fileutil.LockedFile
-	etcd      *embed.Etcd
-	log       serverLog
+	dir    string
+	roster *roster // nil if it is alone
+	lock   *fileutil.LockedFile
+	etcd   *embed.Etcd
+	log    serverLog
+	quota  int64
+
+	upkeepEvery, keepHistory time.Duration
+
 	freeBytes func(dir string) (uint64, error)
 	// abandoned is set when the start was given up while etcd was at it.
 	abandoned bool
@@ -76,14 +88,15 @@ type server struct {
 	failOnce sync.Once
 }
 
-// StartEmbedded starts an etcd server in this process and returns a store on it once it is ready, in well under a second
-// on a healthy disk. The context bounds the start only. The errors say what to do: the directory is used by another agent,
-// can't be written, or its content is damaged.
+// StartEmbedded starts an etcd server in this process and returns a store on it once it is ready,
+// in well under a second on a healthy disk. The context bounds the start only. The errors say what
+// to do: the directory is used by another agent, can't be written, or its content is damaged.
 //
-// A member of a quorum is different. With data in its directory it doesn't wait for the other members: until enough of
-// them are there, calls fail when their context is over. With an empty directory it waits, as long as ctx allows, for all
-// other members of the list, because the cluster is about to be formed; the log says who is missing. ErrDataLost if it turns out that
-// the cluster is not new.
+// A member of a quorum is different. With data in its directory it doesn't wait for the other
+// members: until enough of them are there, calls fail when their context is over. With an empty
+// directory it waits, as long as ctx allows, for all other members of the list, because the cluster
+// is about to be formed; the log says who is missing. ErrDataLost if it turns out that the cluster
+// is not new.
 func StartEmbedded(ctx context.Context, conf EmbeddedConfig) (*Store, error) {
 	if conf.Logger == nil {
 		conf.Logger = zap.NewNop()
@@ -92,7 +105,8 @@ func StartEmbedded(ctx context.Context, conf EmbeddedConfig) (*Store, error) {
 		conf.freeBytes = freeBytes
 	}
 	where := "embedded etcd in " + conf.Dir
-	srv := &server{dir: conf.Dir, freeBytes: conf.freeBytes, failed: make(chan struct{})}
+	srv := &server{dir: conf.Dir, freeBytes: conf.freeBytes, failed: make(chan struct{}), quota: conf.quotaOf(),
+		upkeepEvery: cmp.Or(conf.upkeepEvery, upkeepEvery), keepHistory: cmp.Or(conf.keepHistory, keepHistory)}
 	srv.log.failed = srv.fail
 	srv.log.member = conf.Quorum != nil
 	if err := srv.open(ctx, conf); err != nil {
@@ -106,6 +120,8 @@ func StartEmbedded(ctx context.Context, conf EmbeddedConfig) (*Store, error) {
 		// First the client: its requests end up in the server.
 		return errors.Join(client.Close(), srv.close())
 	}
+	s.upkeep = newUpkeep(s)
+	s.start(s.upkeep.run)
 	s.start(s.awaitFailure)
 	if srv.roster != nil {
 		m := &monitor{store: s}
@@ -216,8 +232,8 @@ func (s *server) run(ctx context.Context, conf *embed.Config) error {
 // launch starts etcd.
 func (s *server) launch(ctx context.Context, conf *embed.Config) error {
 	started := make(chan error, 1)
-	// In a goroutine of its own, because etcd gives up by ending the goroutine that found the problem (see serverLog). What
-	// it didn't think of makes it panic.
+	// In a goroutine of its own, because etcd gives up by ending the goroutine that found the
+	// problem (see serverLog). What it didn't think of makes it panic.
 	go func() {
 		defer func() {
 			if p := recover(); p != nil {
@@ -284,8 +300,9 @@ func (s *server) etcdConfig(conf EmbeddedConfig, join bool) *embed.Config {
 	}
 	// A lone member elects itself after one election time-out at start; nobody else's heartbeat is awaited.
 	c.TickMs, c.ElectionMs = 50, 250
-	// History is kept for the watches of nodes that were away for a while; nobody asks for older values.
-	c.AutoCompactionMode, c.AutoCompactionRetention = embed.CompactorModeRevision, "10000"
+	// What is compacted, and when, upkeep decides.
+	c.AutoCompactionMode, c.AutoCompactionRetention = embed.CompactorModeRevision, "0"
+	c.QuotaBackendBytes = s.quota
 	c.EnableGRPCGateway = false
 	c.UnsafeNoFsync = conf.noSync
 	c.ZapLoggerBuilder = embed.NewZapLoggerBuilder(s.log.logger(conf.Logger.Named("etcd")))
@@ -358,6 +375,7 @@ func (s *Store) awaitFailure() {
 		zap.String("store", s.where), zap.NamedError("err", s.server.failure))
 }
 
+// close ends the server. It waits no longer than endTimeout: what etcd has acknowledged is on disk.
 func (s *server) close() error {
 	s.log.serving.Store(false)
 	closed := make(chan struct{})
@@ -365,17 +383,18 @@ func (s *server) close() error {
 		s.etcd.Close()
 		close(closed)
 	}()
-	var patience <-chan time.Time
-	failed := s.failed
-	for {
-		select {
-		case <-closed:
-			return s.lock.Close()
-		case <-failed:
-			// Whatever it held when it failed it holds for ever.
-			failed, patience = nil, time.After(closeTimeout)
-		case <-patience:
-			return errors.Join(fmt.Errorf("etcd doesn't end after it has failed: %w", s.failure), s.lock.Close())
-		}
+	select {
+	case <-closed:
+		return s.lock.Close()
+	case <-s.failed:
+		// Whatever it held when it failed it holds for ever.
+	case <-time.After(endTimeout):
+		return errors.Join(fmt.Errorf("etcd has not ended within %s; its data is on disk", endTimeout), s.lock.Close())
+	}
+	select {
+	case <-closed:
+		return s.lock.Close()
+	case <-time.After(closeTimeout):
+		return errors.Join(fmt.Errorf("etcd doesn't end after it has failed: %w", s.failure), s.lock.Close())
 	}
 }

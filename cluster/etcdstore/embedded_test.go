@@ -89,8 +89,8 @@ func TestAServerThatCannotStartSaysWhy(t *testing.T) {
 	}
 }
 
-// etcd leaves goroutines and open files behind when it gives up at start, so this runs in a process of its own: the test
-// binary, called again.
+// etcd leaves goroutines and open files behind when it gives up at start, so this runs in a process
+// of its own: the test binary, called again.
 func TestADamagedLogIsAnErrorNotTheEndOfTheProcess(t *testing.T) {
 	const variable = "RINGMASTER_TEST_DAMAGED_DIR"
 	if dir := os.Getenv(variable); dir != "" { //nolint:forbidigo // this is the other process

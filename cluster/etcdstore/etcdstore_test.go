@@ -23,6 +23,7 @@ import (
 
 	"github.com/ringmaster-agent/ringmaster/cluster"
 	"github.com/ringmaster-agent/ringmaster/cluster/storetest"
+	"github.com/ringmaster-agent/ringmaster/internal/loopback"
 )
 
 // patience is how long a test waits for what must happen. Only a failing test waits that long.
@@ -30,8 +31,9 @@ const patience = 20 * time.Second
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(patientRun{m}) }
 
-// patientRun waits for the connections between members of a quorum, which may need as long as etcd's time-out for reading
-// from one, five seconds, to end after Close. That is longer than goleak waits.
+// patientRun waits for the connections between members of a quorum, which may need as long as
+// etcd's time-out for reading from one, five seconds, to end after Close. That is longer than
+// goleak waits.
 type patientRun struct{ *testing.M }
 
 func (p patientRun) Run() int {
@@ -267,6 +269,7 @@ func (e *embeddedServer) empty(t *testing.T) {
 // externalServer is somebody else's etcd, in a process of its own.
 type externalServer struct {
 	binary, dir, listen, peer string
+	name, cluster             string // of several members; empty: it is alone
 	cmd                       *exec.Cmd
 }
 
@@ -274,10 +277,13 @@ func (e *externalServer) address() string { return e.listen }
 
 func (e *externalServer) start(t *testing.T) {
 	t.Helper()
-	e.cmd = exec.Command(e.binary, "--data-dir", filepath.Join(e.dir, "data"), "--name", "a", "--log-level", "error",
+	if e.cluster == "" {
+		e.name, e.cluster = "a", "a=http://"+e.peer
+	}
+	e.cmd = exec.Command(e.binary, "--data-dir", filepath.Join(e.dir, "data"), "--name", e.name, "--log-level", "error",
 		"--listen-client-urls", "http://"+e.listen, "--advertise-client-urls", "http://"+e.listen,
 		"--listen-peer-urls", "http://"+e.peer, "--initial-advertise-peer-urls", "http://"+e.peer,
-		"--initial-cluster", "a=http://"+e.peer, "--heartbeat-interval", "50", "--election-timeout", "250")
+		"--initial-cluster", e.cluster, "--heartbeat-interval", "50", "--election-timeout", "250")
 	require.NoError(t, e.cmd.Start())
 }
 
@@ -297,10 +303,9 @@ func (e *externalServer) empty(t *testing.T) {
 // freeAddress returns a loopback address that was free just now.
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	address, err := loopback.FreeAddress()
 	require.NoError(t, err)
-	require.NoError(t, l.Close())
-	return l.Addr().String()
+	return address
 }
 
 // relay passes on what two ends say, until it is frozen: then neither hears anything any more.
@@ -325,7 +330,10 @@ func relay(c net.Conn, to string, frozen <-chan struct{}) {
 		}
 	}
 	var both sync.WaitGroup
-	both.Go(func() { pass(backend, c) })
+	both.Go(func() {
+		pass(backend, c)
+		backend.Close()
+	})
 	pass(c, backend)
 	backend.Close()
 	both.Wait()

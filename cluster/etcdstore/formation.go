@@ -20,23 +20,31 @@ import (
 	"go.uber.org/zap"
 )
 
-// ErrDataLost says that a member of a quorum came with an empty directory although its cluster has seen it before. What it
-// has voted for is forgotten, so it must not vote again: Store.ReplaceMember, on another member, gives it a new identity.
+// ErrDataLost says that a member of a quorum came with an empty directory although its cluster has
+// seen it before. What it has voted for is forgotten, so it must not vote again:
+// Store.ReplaceMember, on another member, gives it a new identity.
 var ErrDataLost = errors.New("this member's directory is empty, but its cluster has seen it before: restore the directory, " +
 	"or ask another agent to replace this one (POST /-/store/replace/NAME) and start this one again")
 
 const (
-	// waitingPath is where a member with an empty directory tells others that it waits. Once its etcd runs, membersPath is
-	// answered there instead.
+	// waitingPath is where a member with an empty directory tells others that it waits. Once its
+	// etcd runs, membersPath is answered there instead.
 	waitingPath = "/ringmaster/waiting"
 	membersPath = "/members"
-	// askEvery is the time between two rounds of questions to the other members, each of which may take askTimeout.
+	// askEvery is the time between two rounds of questions to the other members, each of which may
+	// take askTimeout.
 	askEvery   = 250 * time.Millisecond
 	askTimeout = diagnoseTimeout
 	// waitingMessage is logged when that changes who is missing, and from time to time.
 	waitingMessage = "waiting for the other members, to start the cluster for the first time"
+	// doubtMessage is logged when the others' answers about this member differ.
+	doubtMessage = "the other members don't agree about this one, asking again"
 	// maxAnswer is more than any answer has.
 	maxAnswer = 1 << 20
+	// doubtTime is how long a verdict on which the other members don't agree must stay the same
+	// before it is acted on. A member that was replaced a moment ago is still unknown to a follower
+	// that is behind by some heartbeats (100 ms each).
+	doubtTime = 3 * time.Second
 )
 
 // waiting is what a member with an empty directory says of itself.
@@ -54,11 +62,13 @@ type answer struct {
 	err     error // nobody answered, or something that is no member
 }
 
-// form waits, for a member whose directory is empty, until it is certain whether the cluster is new. While a single
-// member of the list is silent it might know of a cluster whose members, this one included, have lost their disks, and a
-// new cluster in its place would bury the old one. So a cluster's first start takes all its members.
+// form waits, for a member whose directory is empty, until it is certain whether the cluster is
+// new. While a single member of the list is silent it might know of a cluster whose members, this
+// one included, have lost their disks, and a new cluster in its place would bury the old one. So a
+// cluster's first start takes all its members.
 //
-// join is true if this member was replaced: then it has a new identity, and any member that knows it is enough.
+// join is true if this member was replaced: then it has a new identity, and any member that knows
+// it is enough.
 func (r *roster) form(ctx context.Context, dir string, logger *zap.Logger) (join bool, err error) {
 	if wal.Exist(filepath.Join(dir, "member", "wal")) {
 		return false, nil
@@ -72,21 +82,23 @@ func (r *roster) form(ctx context.Context, dir string, logger *zap.Logger) (join
 	if err != nil {
 		return false, err
 	}
-	var told string
-	var toldAt time.Time
+	var told, last verdict
+	var toldAt, since time.Time // since: when the last verdict was first reached
 	for {
 		answers := r.askAll(ctx, rt)
-		ready, join, err := r.decide(answers)
-		if err != nil || ready {
-			return join, err
+		v := r.decide(answers)
+		if !v.equal(last) {
+			last, since = v, time.Now()
 		}
-		silent := describe(answers)
-		if silent != told || time.Since(toldAt) > remindEvery {
-			told, toldAt = silent, time.Now()
-			logger.Info(waitingMessage, zap.String("missing", silent))
+		if !v.wait && (v.agreed || time.Since(since) > doubtTime) {
+			return v.join, v.refusal
+		}
+		if !v.equal(told) || v.silent != told.silent || time.Since(toldAt) > remindEvery {
+			told, toldAt = v, time.Now()
+			v.log(logger)
 		}
 		if !sleep(ctx, askEvery) {
-			return false, fmt.Errorf("wait for %s: %w", silent, context.Cause(ctx))
+			return false, fmt.Errorf("wait for %s: %w", v.describe(), context.Cause(ctx))
 		}
 	}
 }
@@ -185,41 +197,89 @@ func getJSON(ctx context.Context, rt http.RoundTripper, url string, into any) (h
 	return resp.Header, true, nil
 }
 
+// verdict is what the other members' answers mean for a member with an empty directory.
+type verdict struct {
+	wait    bool  // it is not yet certain whether the cluster is new
+	join    bool  // start with a new identity
+	refusal error // don't start
+	// agreed: no other member is silent or says otherwise. If not, one of them may be behind the
+	// others.
+	agreed bool
+	// silent names the members that didn't answer, and why; empty if all did.
+	silent string
+}
+
+// equal compares what the verdicts mean, not why a silent member is silent.
+func (v verdict) equal(o verdict) bool {
+	return v.wait == o.wait && v.join == o.join && v.agreed == o.agreed && fmt.Sprint(v.refusal) == fmt.Sprint(o.refusal)
+}
+
+func (v verdict) log(logger *zap.Logger) {
+	if v.wait {
+		logger.Info(waitingMessage, zap.String("missing", v.silent))
+		return
+	}
+	logger.Info(doubtMessage, zap.String("missing", v.silent), zap.NamedError("refusal", v.refusal))
+}
+
+// describe says what a start waits for.
+func (v verdict) describe() string {
+	switch {
+	case v.silent != "":
+		return v.silent
+	case v.refusal != nil:
+		return "members that agree, because " + v.refusal.Error()
+	default:
+		return "a member that has not heard that this one was replaced"
+	}
+}
+
 // decide says whether a member with an empty directory may start. It is pure.
-func (r *roster) decide(answers map[string]answer) (ready, join bool, err error) {
+func (r *roster) decide(answers map[string]answer) verdict {
 	own := r.cluster.MemberByName(r.name).ID
-	var lost, silent bool
+	v := verdict{silent: describe(answers)}
+	var replaced, lost, fresh int
+	var out []string
 	for _, name := range r.others() {
 		a := answers[name]
 		if a.err != nil {
-			silent = true
 			continue
 		}
 		if err := r.contradiction(name, a); err != nil {
-			return false, false, err
+			v.refusal, v.agreed = err, true
+			return v
 		}
 		if a.waiting != nil {
 			continue
 		}
-		me := memberAt(a.members, r.peers[r.name])
-		switch {
+		switch me := memberAt(a.members, r.peers[r.name]); {
 		case me == nil:
-			return false, false, fmt.Errorf("member %s says that this one, at %s, was taken out of the cluster: "+
-				"have another member replace it, then start it again", name, r.peers[r.name])
+			out = append(out, name)
 		case len(me.ClientURLs) > 0: // it has been started, see apply
-			lost = true
+			lost++
 		case me.ID != own:
-			join = true
+			replaced++
+		default:
+			fresh++
 		}
 	}
+	others := len(r.others())
 	switch {
-	case join:
-		return true, true, nil
-	case lost:
-		return false, false, ErrDataLost
+	case replaced > 0:
+		// etcd takes the list of members from whichever answers first, and gives up if this one
+		// isn't in it. Silence is no reason to wait: any member that knows the new identity is
+		// enough.
+		v.join, v.agreed = true, lost+len(out)+fresh == 0
+	case len(out) > 0:
+		v.agreed = len(out) == others
+		v.refusal = fmt.Errorf("member %s says that this one, at %s, was taken out of the cluster: "+
+			"have another member replace it, then start it again", strings.Join(out, ", "), r.peers[r.name])
+	case lost > 0:
+		v.refusal, v.agreed = ErrDataLost, lost == others
 	default:
-		return !silent, false, nil
+		v.wait, v.agreed = v.silent != "", true
 	}
+	return v
 }
 
 // contradiction is what makes it impossible that a member belongs to the same cluster as this one.

@@ -38,9 +38,10 @@ func chatter(l *zap.Logger) *zap.Logger {
 	return shifted(l, func(zapcore.Entry) zapcore.Level { return zapcore.DebugLevel })
 }
 
-// serverLog is the logger of an embedded server. The server's information is our debugging, and so is all it says while it
-// starts and stops: then it warns about choices made on purpose, and what goes wrong is returned as an error. What it takes for fatal would
-// end the process; here it only ends the goroutine, and failed is called once with the reason.
+// serverLog is the logger of an embedded server. The server's information is our debugging, and so
+// is all it says while it starts and stops: then it warns about choices made on purpose, and what
+// goes wrong is returned as an error. What it takes for fatal would end the process; here it only
+// ends the goroutine, and failed is called once with the reason.
 type serverLog struct {
 	serving atomic.Bool
 	// member is true in a quorum. There the server warns at every attempt to reach another member that is away, which the

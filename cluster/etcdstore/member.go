@@ -12,7 +12,8 @@ import (
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 )
 
-// electionPatience is how long a cluster may be without a leader before that is an outage: choosing one takes up to two seconds.
+// electionPatience is how long a cluster may be without a leader before that is an outage: choosing
+// one takes up to two seconds.
 const electionPatience = 3 * time.Second
 
 // noLeader is why nothing can be read or written.

@@ -29,8 +29,9 @@ const (
 	remindEvery = 30 * time.Second
 )
 
-// monitor tells the log whether the cluster can be reached. etcd's client would try for ever and say nothing. It is quiet
-// while all is well: it wakes up when the connection is lost or when a call has failed.
+// monitor tells the log whether the cluster can be reached. etcd's client would try for ever and
+// say nothing. It is quiet while all is well: it wakes up when the connection is lost or when a
+// call has failed.
 type monitor struct {
 	store     *Store
 	endpoints []*url.URL
@@ -55,7 +56,8 @@ func (m *monitor) run() {
 	}
 }
 
-// probe asks the cluster for a linearizable read, which needs a quorum, and so learns its revision after an outage, too.
+// probe asks the cluster for a linearizable read, which needs a quorum, and so learns its revision
+// after an outage, too.
 func (m *monitor) probe(ctx context.Context) error {
 	timeout := probeTimeout
 	if m.outage != "" {
@@ -63,7 +65,7 @@ func (m *monitor) probe(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	before := m.store.history.newest()
+	before := m.store.history.Newest()
 	resp, err := m.store.client.Get(ctx, probeKey, clientv3.WithCountOnly())
 	if errors.Is(err, rpctypes.ErrPermissionDenied) {
 		return nil
@@ -80,7 +82,7 @@ func (m *monitor) up() {
 		return
 	}
 	m.reachable, m.outage = true, ""
-	m.store.logger.Info("store is reachable", zap.String("store", m.store.where), zap.Int64("revision", m.store.history.newest()))
+	m.store.logger.Info("store is reachable", zap.String("store", m.store.where), zap.Int64("revision", m.store.history.Newest()))
 }
 
 func (m *monitor) down(ctx context.Context, err error) {

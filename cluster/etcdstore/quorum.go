@@ -32,8 +32,8 @@ type Quorum struct {
 	Listen string
 	// Token tells clusters apart that would otherwise have the same members. Empty is DefaultToken.
 	Token string
-	// TLS encrypts what members say to each other. nil: it is not encrypted, and whoever reaches the port can read and write
-	// everything.
+	// TLS encrypts what members say to each other. nil: it is not encrypted, and whoever reaches
+	// the port can read and write everything.
 	TLS *PeerTLS
 }
 
@@ -169,7 +169,8 @@ func (r *roster) others() []string {
 	return slices.DeleteFunc(slices.Sorted(maps.Keys(r.peers)), func(name string) bool { return name == r.name })
 }
 
-// apply makes a server's config that of a member. It joins a cluster that exists, or forms one together with the others.
+// apply makes a server's config that of a member. It joins a cluster that exists, or forms one
+// together with the others.
 func (r *roster) apply(c *embed.Config, join bool) {
 	own, _ := url.Parse(r.peers[r.name])
 	c.Name = r.name
@@ -187,7 +188,8 @@ func (r *roster) apply(c *embed.Config, join bool) {
 	c.TickMs, c.ElectionMs = 100, 1000
 }
 
-// differs tells how a cluster's members differ from the list; empty if they don't. One that is missing is being replaced.
+// differs tells how a cluster's members differ from the list; empty if they don't. One that is
+// missing is being replaced.
 func (r *roster) differs(members []*membership.Member) string {
 	var there []string
 	strangers, missing := false, 0

@@ -1,11 +1,19 @@
 package etcdstore
 
 import (
+	"encoding/json"
 	"errors"
 	"maps"
+	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"go.etcd.io/etcd/client/pkg/v3/types"
@@ -96,33 +104,35 @@ func TestWhetherAMemberWithAnEmptyDirectoryMayStart(t *testing.T) {
 		return a
 	}
 	replaced := change(runs("b", "c"), func(a *answer) { a.members[0].ID = types.ID(7) })
+	out := change(runs("b", "c"), func(a *answer) { a.members = a.members[1:] })
 	silent := answer{err: errors.New("connection refused")}
 	for _, test := range []struct {
 		name    string
 		b, c    answer
-		ready   bool
+		wait    bool
+		doubt   bool
 		join    bool
 		problem string
 	}{
-		{name: "nobody answers", b: silent, c: silent},
-		{name: "one is silent", b: waits("b"), c: silent},
-		{name: "all wait", b: waits("b"), c: waits("c"), ready: true},
-		{name: "one runs already", b: runs(), c: waits("c"), ready: true},
-		{name: "both run already", b: runs("b", "c"), c: runs("b", "c"), ready: true},
-		{name: "the silent one might know better", b: runs("b"), c: silent},
-		{name: "one knows this member", b: runs("a", "b"), c: silent, problem: ErrDataLost.Error()},
-		{name: "one knows this member, another is behind", b: runs(), c: runs("a", "b", "c"), problem: ErrDataLost.Error()},
-		{name: "this member was replaced", b: replaced, c: silent, ready: true, join: true},
-		{name: "this member was replaced, which one has not heard yet", b: runs("a", "b"), c: replaced, ready: true, join: true},
+		{name: "nobody answers", b: silent, c: silent, wait: true},
+		{name: "one is silent", b: waits("b"), c: silent, wait: true},
+		{name: "all wait", b: waits("b"), c: waits("c")},
+		{name: "one runs already", b: runs(), c: waits("c")},
+		{name: "both run already", b: runs("b", "c"), c: runs("b", "c")},
+		{name: "the silent one might know better", b: runs("b"), c: silent, wait: true},
+		{name: "all know this member", b: runs("a", "b"), c: runs("a", "b", "c"), problem: ErrDataLost.Error()},
+		{name: "one knows this member, and the silent one might know of its replacement", b: runs("a", "b"), c: silent, doubt: true, problem: ErrDataLost.Error()},
+		{name: "one knows this member, another is behind", b: runs(), c: runs("a", "b", "c"), doubt: true, problem: ErrDataLost.Error()},
+		{name: "this member was replaced", b: replaced, c: silent, join: true},
+		{name: "this member was replaced, which one has not heard yet", b: runs("a", "b"), c: replaced, doubt: true, join: true},
+		{name: "this member was replaced, of which one has heard half", b: out, c: replaced, doubt: true, join: true},
 		{
 			name: "this member was replaced and lost its data again",
 			b:    change(replaced, func(a *answer) { a.members = clone(a.members); a.members[0].ClientURLs = []string{"x"} }), c: silent,
-			problem: ErrDataLost.Error(),
+			doubt: true, problem: ErrDataLost.Error(),
 		},
-		{
-			name: "this member was taken out", b: change(runs("b", "c"), func(a *answer) { a.members = a.members[1:] }), c: silent,
-			problem: "was taken out of the cluster",
-		},
+		{name: "this member was taken out, and one is silent", b: out, c: silent, doubt: true, problem: "member b says that this one"},
+		{name: "this member was taken out", b: out, c: out, problem: "member b, c says that this one, at http://10.0.0.1:2380, was taken out"},
 		{name: "two members of one name", b: waits("c"), c: waits("c"), problem: "is a member that calls itself c"},
 		{
 			name: "another list", b: silent, c: change(waits("c"), func(a *answer) {
@@ -140,16 +150,52 @@ func TestWhetherAMemberWithAnEmptyDirectoryMayStart(t *testing.T) {
 		{name: "another cluster", b: change(runs("b"), func(a *answer) { a.cluster = "7" }), c: silent, problem: "another cluster"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			ready, join, err := r.decide(map[string]answer{"b": test.b, "c": test.c})
+			v := r.decide(map[string]answer{"b": test.b, "c": test.c})
 			if test.problem != "" {
-				require.ErrorContains(t, err, test.problem)
+				require.ErrorContains(t, v.refusal, test.problem)
 			} else {
-				require.NoError(t, err)
+				require.NoError(t, v.refusal)
 			}
-			require.Equal(t, test.ready, ready)
-			require.Equal(t, test.join, join)
+			require.Equal(t, test.wait, v.wait)
+			require.Equal(t, test.join, v.join)
+			require.Equal(t, test.doubt, !v.agreed)
 		})
 	}
+}
+
+func TestAReplacedMemberWaitsForThoseThatHaveNotHeardOfIt(t *testing.T) {
+	addresses := map[string]string{"a": freeAddress(t)}
+	var members [2]atomic.Pointer[[]*membership.Member] // what b and c answer
+	var id string
+	for i, name := range []string{"b", "c"} {
+		addresses[name] = listenHTTP(t, func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("X-Etcd-Cluster-ID", id)
+			_ = json.NewEncoder(w).Encode(members[i].Load())
+		})
+	}
+	r, err := (&Quorum{Name: "a", Members: addresses}).check()
+	require.NoError(t, err)
+	id = r.cluster.ID().String()
+	replaced := clone(r.cluster.Members())
+	memberAt(replaced, r.peers["a"]).ID = types.ID(7)
+	behind := slices.DeleteFunc(clone(replaced), func(m *membership.Member) bool { return m.ID == 7 })
+	members[0].Store(&replaced)
+	members[1].Store(&behind)
+
+	logger, lines := observe()
+	var heard atomic.Bool
+	var news sync.WaitGroup
+	news.Go(func() {
+		for lines.FilterMessage(doubtMessage).Len() == 0 && sleep(t.Context(), 10*time.Millisecond) {
+		}
+		members[1].Store(&replaced)
+		heard.Store(true)
+	})
+	defer news.Wait()
+	join, err := r.form(t.Context(), t.TempDir(), logger)
+	require.NoError(t, err)
+	require.True(t, join)
+	require.True(t, heard.Load(), "it started before c had heard of it, and etcd might have asked c")
 }
 
 func TestADirectoryOfAnotherClusterIsRefused(t *testing.T) {
@@ -185,6 +231,14 @@ func TestADirectoryOfAnotherClusterIsRefused(t *testing.T) {
 		_, err := StartEmbedded(t.Context(), conf)
 		require.ErrorContains(t, err, "the list here says a=")
 	})
+}
+
+// listenHTTP serves HTTP until the end of the test, and returns the address.
+func listenHTTP(t *testing.T, handler http.HandlerFunc) string {
+	t.Helper()
+	server := httptest.NewServer(handler)
+	t.Cleanup(server.Close)
+	return strings.TrimPrefix(server.URL, "http://")
 }
 
 func rosterOf(t *testing.T, name, token string) *roster {

@@ -17,14 +17,18 @@ import (
 )
 
 const (
-	// renewEvery is how often a session proves that it is alive. It must be well below the age (2.5 s) at which a node
-	// stops trusting that proof. A renewal costs etcd no write.
+	// renewEvery is how often a session proves that it is alive. It must be well below the age (2.5
+	// s) at which a node stops trusting that proof. A renewal costs etcd no write.
 	renewEvery = time.Second
-	// renewPatience is how long a renewal may take before it is tried again, on another endpoint if there is one: a member
-	// that hangs must not cost the proof. A store so slow that nothing would ever succeed is given more time with each
-	// attempt that fails, up to renewTimeout.
+	// renewPatience is how long a renewal may take before it is tried again, on another endpoint if
+	// there is one: a member that hangs must not cost the proof. A store so slow that nothing would
+	// ever succeed is given more time with each attempt that fails, up to renewTimeout.
 	renewPatience = time.Second
 	renewTimeout  = 4 * time.Second
+	// renewDoubt is how long a renewal may take before the servers are asked whether they are
+	// there. A silent one is found within renewDoubt + diagnoseTimeout, so that the next attempt
+	// doesn't meet it again.
+	renewDoubt = 400 * time.Millisecond
 )
 
 // session is an etcd lease.
@@ -40,7 +44,8 @@ type session struct {
 	closed      bool
 }
 
-// OpenSession implements cluster.Store. etcd's minimum is one and a half election time-outs, two seconds by default.
+// OpenSession implements cluster.Store. etcd's minimum is one and a half election time-outs, two
+// seconds by default.
 func (s *Store) OpenSession(ctx context.Context, ttl time.Duration) (cluster.Session, error) {
 	sess := &session{store: s, done: make(chan struct{})}
 	err := s.call(ctx, "open session", func(ctx context.Context) (*pb.ResponseHeader, error) {
@@ -99,8 +104,9 @@ func (s *Store) SessionIdle(ctx context.Context, id string) (time.Duration, erro
 		if left.GrantedTTL == 0 {
 			return nil, cluster.ErrNotFound
 		}
-		// Renewals are known to the leader only, and a member that was the leader until it was paused would tell of renewals
-		// that went to the next one as missing. A read that needs a quorum, in the same term, proves that it still was the leader.
+		// Renewals are known to the leader only, and a member that was the leader until it was
+		// paused would tell of renewals that went to the next one as missing. A read that needs a
+		// quorum, in the same term, proves that it still was the leader.
 		resp, err := s.read(ctx, probeKey, clientv3.WithCountOnly())
 		if err != nil && !errors.Is(err, rpctypes.ErrPermissionDenied) {
 			return nil, err
@@ -114,8 +120,8 @@ func (s *Store) SessionIdle(ctx context.Context, id string) (time.Duration, erro
 	return idle, err
 }
 
-// idleTime is for how long, at least, a lease was not renewed. etcd tells whole seconds and leaves the rest out: one that was
-// renewed just now has a second less than it was granted.
+// idleTime is for how long, at least, a lease was not renewed. etcd tells whole seconds and leaves
+// the rest out: one that was renewed just now has a second less than it was granted.
 func idleTime(granted, left int64) time.Duration {
 	return time.Duration(max(0, granted-left-1)) * time.Second
 }
@@ -128,6 +134,8 @@ func (s *session) LastRenewed() time.Time {
 	defer s.mu.Unlock()
 	return s.lastRenewed
 }
+
+func (s *session) Abandon() { s.stop() }
 
 func (s *session) Close(ctx context.Context) error {
 	s.stop()
@@ -142,8 +150,8 @@ func (s *session) Close(ctx context.Context) error {
 	return err
 }
 
-// run renews the lease until it is stopped or the server says that the lease is gone. Failing is no reason to give up: only
-// the server knows whether the lease has ended.
+// run renews the lease until it is stopped or the server says that the lease is gone. Failing is no
+// reason to give up: only the server knows whether the lease has ended.
 func (s *session) run(ctx context.Context) {
 	defer close(s.done)
 	defer s.stop()
@@ -162,7 +170,8 @@ func (s *session) run(ctx context.Context) {
 	}
 }
 
-// renew renews over one stream until that fails or a renewal takes longer than patience. It returns true if the lease is gone.
+// renew renews over one stream until that fails or a renewal takes longer than patience. It returns
+// true if the lease is gone.
 func (s *session) renew(ctx context.Context, patience time.Duration) (gone bool, err error) {
 	ctx, cancel := context.WithCancel(clientv3.WithRequireLeader(ctx))
 	defer cancel()
@@ -173,11 +182,14 @@ func (s *session) renew(ctx context.Context, patience time.Duration) (gone bool,
 	for {
 		sent := time.Now()
 		timeout := time.AfterFunc(patience, cancel)
-		if err := stream.Send(&pb.LeaseKeepAliveRequest{ID: int64(s.lease)}); err != nil {
-			return false, err
+		doubt := time.AfterFunc(renewDoubt, s.store.checkPulse)
+		err := stream.Send(&pb.LeaseKeepAliveRequest{ID: int64(s.lease)})
+		var resp *pb.LeaseKeepAliveResponse
+		if err == nil {
+			resp, err = stream.Recv()
 		}
-		resp, err := stream.Recv()
 		timeout.Stop()
+		doubt.Stop()
 		if err != nil {
 			return false, err
 		}
@@ -190,6 +202,13 @@ func (s *session) renew(ctx context.Context, patience time.Duration) (gone bool,
 		if !sleep(ctx, time.Until(sent.Add(min(renewEvery, s.ttl/3)))) {
 			return false, ctx.Err()
 		}
+	}
+}
+
+// checkPulse has silent servers found. An embedded one is in this process.
+func (s *Store) checkPulse() {
+	if s.pulse != nil {
+		s.pulse.doubt()
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -14,6 +15,8 @@ import (
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/ringmaster-agent/ringmaster/cluster"
 )
@@ -29,6 +32,8 @@ type Store struct {
 	client  *clientv3.Client
 	leases  pb.LeaseClient // sessions must know when each renewal was sent, which the client's own keep-alive hides
 	server  *server        // nil on an external cluster
+	upkeep  *upkeep        // nil on an external cluster
+	pulse   *pulse         // nil on an embedded server
 	timeout time.Duration
 	logger  *zap.Logger
 
@@ -41,16 +46,17 @@ type Store struct {
 	workers  sync.WaitGroup
 	closeErr func() error
 
-	history history
+	history cluster.History
 	// outage is why the store can't be reached at present; nil if it can, or if nobody knows yet.
 	outage atomic.Pointer[string]
 	// suspect wakes the monitor, because a call has failed.
 	suspect atomic.Pointer[context.CancelFunc]
 }
 
-// Dial returns a store on an external etcd cluster. It doesn't wait for the cluster: if that can't be reached, the log
-// says so within two seconds, calls fail when their context is over, and all recovers when the cluster is there. An error is a
-// mistake in the config: an endpoint that is none, a file that can't be read.
+// Dial returns a store on an external etcd cluster. It doesn't wait for the cluster: if that can't
+// be reached, the log says so within two seconds, calls fail when their context is over, and all
+// recovers when the cluster is there. An error is a mistake in the config: an endpoint that is
+// none, a file that can't be read.
 func Dial(conf Config) (*Store, error) {
 	if conf.DialTimeout == 0 {
 		conf.DialTimeout = DefaultDialTimeout
@@ -66,7 +72,8 @@ func Dial(conf Config) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	client, err := conf.newClient(endpoints, tlsConfig, chatter(conf.Logger))
+	watchdog := newPulse(endpoints, tlsConfig, conf.Logger)
+	client, err := conf.newClient(endpoints, tlsConfig, watchdog, chatter(conf.Logger))
 	if err != nil {
 		return nil, fmt.Errorf("create etcd client: %w", err)
 	}
@@ -74,6 +81,10 @@ func Dial(conf Config) (*Store, error) {
 	s.timeout = conf.DialTimeout
 	s.leases = pb.NewLeaseClient(client.ActiveConnection())
 	s.closeErr = client.Close
+	s.pulse = watchdog
+	if len(endpoints) > 1 {
+		s.start(func() { watchdog.run(s.ctx) })
+	}
 	m := &monitor{store: s, endpoints: endpoints, tls: tlsConfig}
 	s.start(m.run)
 	return s, nil
@@ -83,7 +94,6 @@ func newStore(client *clientv3.Client, where string, logger *zap.Logger) *Store 
 	s := &Store{client: client, where: where, logger: logger, timeout: DefaultDialTimeout}
 	s.ctx, s.cancel = context.WithCancelCause(context.Background())
 	s.usable, s.disable = context.WithCancelCause(s.ctx)
-	s.history.rewound = make(chan struct{})
 	return s
 }
 
@@ -121,13 +131,23 @@ func (s *Store) Get(ctx context.Context, key string) (cluster.Entry, error) {
 // List implements cluster.Store.
 func (s *Store) List(ctx context.Context, prefix string) (cluster.Listing, error) {
 	var l cluster.Listing
+	rewinds, err := s.history.InOneEra(func() (err error) {
+		l, err = s.list(ctx, prefix)
+		return err
+	})
+	l.Era.Rewinds = rewinds
+	return l, err
+}
+
+func (s *Store) list(ctx context.Context, prefix string) (cluster.Listing, error) {
+	var l cluster.Listing
 	err := s.call(ctx, fmt.Sprintf("list %q", prefix), func(ctx context.Context) (*pb.ResponseHeader, error) {
 		// A range is sorted by key without being asked to.
 		resp, err := s.read(ctx, prefix, clientv3.WithPrefix())
 		if err != nil {
 			return nil, err
 		}
-		l.Revision = resp.Header.Revision
+		l.Revision, l.Era.Cluster = resp.Header.Revision, strconv.FormatUint(resp.Header.ClusterId, 16)
 		l.Entries = make([]cluster.Entry, len(resp.Kvs))
 		for i, kv := range resp.Kvs {
 			l.Entries[i] = entry(kv)
@@ -145,7 +165,7 @@ func (s *Store) Put(ctx context.Context, req cluster.PutRequest) (cluster.PutRes
 		if err != nil {
 			return nil, err
 		}
-		if err := s.roomToWrite(); err != nil {
+		if err := errors.Join(s.roomToWrite(), s.roomForValue(req)); err != nil {
 			return nil, err
 		}
 		// The count is taken before the put, in the same transaction: it says whether the key existed.
@@ -157,6 +177,10 @@ func (s *Store) Put(ctx context.Context, req cluster.PutRequest) (cluster.PutRes
 		case errors.Is(err, rpctypes.ErrLeaseNotFound):
 			lost(req.Session)
 			return nil, cluster.ErrSessionLost
+		case errors.Is(err, rpctypes.ErrNoSpace):
+			return nil, &cluster.FullError{Reason: "the store is full: etcd takes no writes but deletions"}
+		case tooLarge(err):
+			return nil, &cluster.TooLargeError{Key: req.Key, Size: len(req.Value), Store: "etcd"}
 		case err != nil:
 			return nil, err
 		case !resp.Succeeded:
@@ -167,6 +191,12 @@ func (s *Store) Put(ctx context.Context, req cluster.PutRequest) (cluster.PutRes
 		return resp.Header, nil
 	})
 	return res, err
+}
+
+// tooLarge tells the server's refusal of a long request (its setting max-request-bytes, 1.5 MiB by
+// default), and the client's of one that is longer than 2 MiB.
+func tooLarge(err error) bool {
+	return errors.Is(err, rpctypes.ErrRequestTooLarge) || status.Code(err) == codes.ResourceExhausted && strings.Contains(err.Error(), "larger than max")
 }
 
 // Delete implements cluster.Store.
@@ -212,7 +242,8 @@ func (s *Store) Close() error {
 	return nil
 }
 
-// revision reads the store's present revision, through the keys under prefix, which is what the user may be allowed to read.
+// revision reads the store's present revision, through the keys under prefix, which is what the
+// user may be allowed to read.
 func (s *Store) revision(ctx context.Context, prefix string) (revision int64, err error) {
 	err = s.call(ctx, fmt.Sprintf("read the revision of %q", prefix), func(ctx context.Context) (*pb.ResponseHeader, error) {
 		resp, err := s.read(ctx, prefix, clientv3.WithPrefix(), clientv3.WithCountOnly())
@@ -225,7 +256,8 @@ func (s *Store) revision(ctx context.Context, prefix string) (revision int64, er
 	return revision, err
 }
 
-// read reads keys, and tries again while the cluster changes its leader: over a network etcd's client does so by itself.
+// read reads keys, and tries again while the cluster changes its leader: over a network etcd's
+// client does so by itself.
 func (s *Store) read(ctx context.Context, key string, opts ...clientv3.OpOption) (*clientv3.GetResponse, error) {
 	for {
 		resp, err := s.client.Get(ctx, key, opts...)
@@ -235,8 +267,8 @@ func (s *Store) read(ctx context.Context, key string, opts ...clientv3.OpOption)
 	}
 }
 
-// call runs one request: it bounds it, ends it with the store, watches the revision of its answer, and explains its error.
-// request returns the header of the answer if it got one.
+// call runs one request: it bounds it, ends it with the store, watches the revision of its answer,
+// and explains its error. request returns the header of the answer if it got one.
 func (s *Store) call(ctx context.Context, what string, request func(context.Context) (*pb.ResponseHeader, error)) error {
 	if s.usable.Err() != nil {
 		return fmt.Errorf("%s: %w", what, context.Cause(s.usable))
@@ -253,7 +285,7 @@ func (s *Store) call(ctx context.Context, what string, request func(context.Cont
 	stop := context.AfterFunc(s.usable, cancel)
 	defer stop()
 
-	before := s.history.newest()
+	before := s.history.Newest()
 	header, err := request(bounded)
 	if header != nil {
 		s.observe(before, header.Revision)
@@ -274,6 +306,14 @@ func (s *Store) call(ctx context.Context, what string, request func(context.Cont
 		return fmt.Errorf("%s at %s: %w (%s)", what, s.where, err, *why)
 	}
 	return fmt.Errorf("%s at %s: %w", what, s.where, err)
+}
+
+// observe compares the revision of an answer with the newest that was known when its request was sent.
+func (s *Store) observe(before, revision int64) {
+	if s.history.Observe(before, revision) {
+		s.logger.Warn("the store went back to an older revision, was it restored or emptied? All its watches start over",
+			zap.String("store", s.where), zap.Int64("from", before), zap.Int64("to", revision))
+	}
 }
 
 func entry(kv *mvccpb.KeyValue) cluster.Entry {

@@ -66,7 +66,8 @@ func formQuorum(t *testing.T, changes ...func(*EmbeddedConfig)) *testQuorum {
 	return q
 }
 
-// acquainted reports whether each member has it in its log that all have started, which is what tells a member that lost its data from a new one.
+// acquainted reports whether each member has it in its log that all have started, which is what
+// tells a member that lost its data from a new one.
 func (q *testQuorum) acquainted() bool {
 	for _, s := range q.stores {
 		for _, m := range s.server.etcd.Server.Cluster().Members() {

@@ -20,8 +20,8 @@ const (
 	eventOverhead = 128
 )
 
-// watch is one cluster.Store.Watch. etcd's client buffers without bound for a reader that doesn't read, so its events are
-// taken at once, into a queue that has one.
+// watch is one cluster.Store.Watch. etcd's client buffers without bound for a reader that doesn't
+// read, so its events are taken at once, into a queue that has one.
 type watch struct {
 	store  *Store
 	prefix string
@@ -56,9 +56,9 @@ func (w *watch) run(ctx context.Context) {
 	stop := context.AfterFunc(w.store.ctx, cancel)
 	defer stop()
 	for ctx.Err() == nil {
-		err := w.begin(ctx)
+		rewound, err := w.begin(ctx)
 		if err == nil {
-			err = w.follow(ctx)
+			err = w.follow(ctx, rewound)
 		}
 		w.complain(ctx, err)
 		w.flush(ctx)
@@ -66,26 +66,34 @@ func (w *watch) run(ctx context.Context) {
 	}
 }
 
-// begin finds out whether the store still is where the watch left it.
-func (w *watch) begin(ctx context.Context) error {
+// begin finds out whether the store still is where the watch left it. The channel is closed when it
+// is not any more. It is taken before the revision is read: a store that goes back in between would
+// otherwise be watched from a revision that it has not reached, in silence.
+func (w *watch) begin(ctx context.Context) (rewound <-chan struct{}, err error) {
+	rewound = w.store.history.Rewound()
 	present, err := w.store.revision(ctx, w.prefix)
 	if err != nil {
-		return err
+		return nil, err
+	}
+	select {
+	case <-rewound: // it went back just now, as this answer may have been the first to tell
+		w.lost = true
+		return w.begin(ctx)
+	default:
 	}
 	if w.lost || present < w.after {
 		w.after, w.lost = present, false
 		w.queue, w.queued = nil, 0
 		w.push(cluster.Event{Kind: cluster.EventRelist, Entry: cluster.Entry{Revision: present}})
 	}
-	return nil
+	return rewound, nil
 }
 
 // follow delivers events until the server ends the watch or events are lost.
-func (w *watch) follow(ctx context.Context) error {
+func (w *watch) follow(ctx context.Context, rewound <-chan struct{}) error {
 	// A member that has lost its leader ends the watch instead of being silent.
 	ctx, cancel := context.WithCancel(clientv3.WithRequireLeader(ctx))
 	defer cancel()
-	rewound := w.store.history.rewinds()
 	responses := w.store.client.Watch(ctx, w.prefix,
 		clientv3.WithPrefix(), clientv3.WithRev(w.after+1), clientv3.WithProgressNotify())
 	for {
@@ -152,7 +160,8 @@ func (w *watch) pop() {
 
 func size(ev cluster.Event) int { return len(ev.Entry.Key) + len(ev.Entry.Value) + eventOverhead }
 
-// flush delivers what is queued, unless a relist makes it superfluous: while the store is away, the reader has all there is.
+// flush delivers what is queued, unless a relist makes it superfluous: while the store is away, the
+// reader has all there is.
 func (w *watch) flush(ctx context.Context) {
 	for !w.lost && len(w.queue) > 0 {
 		select {
@@ -164,7 +173,8 @@ func (w *watch) flush(ctx context.Context) {
 	}
 }
 
-// complain logs why the watch was interrupted, once per reason. That the store is away is the monitor's to say.
+// complain logs why the watch was interrupted, once per reason. That the store is away is the
+// monitor's to say.
 func (w *watch) complain(ctx context.Context, err error) {
 	if err == nil || ctx.Err() != nil || unreachable(err) {
 		return

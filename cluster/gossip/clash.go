@@ -113,11 +113,12 @@ func (c *clashes) describe() string {
 	return fmt.Sprintf("two nodes have the name %q, one at %s and one at %s", worst.name, worst.a, worst.b)
 }
 
-// Conflict says that two nodes have one name, and where they are; empty: that is not so. This node's own name comes first.
+// Conflict says that two nodes have one name, and where they are; empty: that is not so. This
+// node's own name comes first.
 func (g *Gossip) Conflict() string { return g.clashes.describe() }
 
-// settleClashes checks what is suspected and forgets what is over.
-func (g *Gossip) settleClashes() {
+// checkClashes checks what is suspected and forgets what is over.
+func (g *Gossip) checkClashes() {
 	check, ended := g.clashes.due(time.Now())
 	for _, p := range ended {
 		g.notes.add(zapcore.InfoLevel, "conflict of two nodes with one name is over", zap.String("node", p.name), zap.Strings("addresses", []string{p.a, p.b}))

@@ -1,6 +1,8 @@
 package gossip
 
 import (
+	"fmt"
+	"net"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -125,4 +127,40 @@ func TestMemberlistsLogIsQuietAboutWhatIsNormalAndSaysTheRestOnceAMinute(t *test
 		n.flush()
 		require.Equal(t, maxNotes, log.Len(), "what nobody takes is lost, nobody waits")
 	})
+}
+
+func TestTheSkewOfAPeersClockIsMeasured(t *testing.T) {
+	sent := time.Unix(1_000_000, 0)
+	ahead, known := skew(sent, sent.Add(100*time.Millisecond), sent.Add(time.Hour+50*time.Millisecond).UnixMilli())
+	require.True(t, known)
+	require.Equal(t, time.Hour, ahead)
+	_, known = skew(sent, sent.Add(time.Second), sent.UnixMilli())
+	require.False(t, known, "an answer that took long says little")
+	_, known = skew(sent, sent, 0)
+	require.False(t, known, "a node of a version before says nothing")
+
+	peers := newTable("a", newNotes(zap.NewNop()))
+	peers.seen(&memberlist.Node{Name: "b", Addr: net.IPv4(127, 0, 0, 1)})
+	peers.seen(&memberlist.Node{Name: "c", Addr: net.IPv4(127, 0, 0, 1)})
+	peers.answered("b", sent, -time.Hour, true)
+	peers.answered("c", sent, time.Minute, true)
+	peers.answered("b", sent.Add(-time.Second), 0, false)
+	node, ahead := peers.skew()
+	require.Equal(t, "b", node)
+	require.Equal(t, -time.Hour, ahead)
+	require.Equal(t, sent, peers.list()[0].Answered, "an older answer takes nothing back")
+}
+
+func TestEachPeerHasItsTurnWithinAFewRounds(t *testing.T) {
+	peers := newTable("a", newNotes(zap.NewNop()))
+	for i := range 40 {
+		peers.seen(&memberlist.Node{Name: fmt.Sprintf("n%02d", i), Addr: net.IPv4(127, 0, 0, 1)})
+	}
+	asked, last := map[string]bool{}, ""
+	for range roundsPerTurn {
+		for _, p := range peers.next(last, askedPerRound, roundsPerTurn) {
+			asked[p.Node], last = true, p.Node
+		}
+	}
+	require.Len(t, asked, 40)
 }

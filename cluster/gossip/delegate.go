@@ -1,6 +1,8 @@
 package gossip
 
 import (
+	"time"
+
 	"github.com/hashicorp/memberlist"
 )
 
@@ -11,6 +13,7 @@ var (
 	_ memberlist.Delegate         = delegate{}
 	_ memberlist.EventDelegate    = delegate{}
 	_ memberlist.ConflictDelegate = delegate{}
+	_ memberlist.AliveDelegate    = delegate{}
 )
 
 func (d delegate) NodeMeta(int) []byte { return *d.g.meta.Load() }
@@ -35,6 +38,11 @@ func (d delegate) NotifyUpdate(n *memberlist.Node) { d.g.table.seen(n) }
 func (d delegate) NotifyLeave(n *memberlist.Node) {
 	d.g.table.gone(n)
 	hint(d.g.wake) // it may be back at another address already
+}
+
+// NotifyAlive refuses names that the store does not know; see admission.
+func (d delegate) NotifyAlive(n *memberlist.Node) error {
+	return d.g.admission.admit(n.Name, time.Now())
 }
 
 func (d delegate) NotifyConflict(existing, other *memberlist.Node) {

@@ -30,6 +30,7 @@ type Options struct {
 	Logger           *zap.Logger           // nil: no log
 	Registerer       prometheus.Registerer // nil: no metrics. Two nodes in one process need two, or labels
 	Timing           Timing
+	Fate             Fate                          // what becomes of packets and streams, for faults on purpose; nil: they arrive if the network lets them
 	Transport        memberlist.NodeAwareTransport // for tests, see package gossiptest; then the addresses above don't matter. nil: the network
 }
 
@@ -41,6 +42,7 @@ type Gossip struct {
 	notes         *notes
 	table         *table
 	clashes       *clashes
+	admission     *admission
 	contact       *contact // but for contact.at, the loop's
 	search        *search  // the loop's
 	metrics
@@ -67,8 +69,8 @@ type Gossip struct {
 
 const inboxSize = 256
 
-// Start listens and begins to gossip; it knows nobody until SetPeers, or until others join it. The error says what is wrong with the options or
-// which address can't be listened on.
+// Start listens and begins to gossip; it knows nobody until SetPeers, or until others join it. The
+// error says what is wrong with the options or which address can't be listened on.
 func Start(o Options) (*Gossip, error) {
 	if len(o.Node) < 1 || len(o.Node) > 128 {
 		return nil, fmt.Errorf("start gossip: node name %q does not have 1 to 128 bytes", o.Node)
@@ -79,7 +81,7 @@ func Start(o Options) (*Gossip, error) {
 	n := newNotes(o.Logger)
 	g := &Gossip{
 		node: o.Node, timing: o.Timing.withDefaults(), notes: n,
-		table: newTable(o.Node, n), clashes: newClashes(o.Node), contact: newContact(), search: newSearch(), metrics: newMetrics(),
+		table: newTable(o.Node, n), clashes: newClashes(o.Node), admission: newAdmission(o.Node), contact: newContact(), search: newSearch(), metrics: newMetrics(),
 		inbox: make(chan message, inboxSize), joins: make(chan joined, maxJoins), wake: make(chan struct{}, 1), spread: make(chan struct{}, 1),
 	}
 	g.ctx, g.stop = context.WithCancel(context.Background())
@@ -110,7 +112,7 @@ func (g *Gossip) create(o Options) error {
 	config.Name, config.Label, config.SecretKey, config.Logger = o.Node, o.Label, o.Key, logger
 	config.EnableCompression = false // nothing here is large, and compressing costs more than it saves
 	d := delegate{g}
-	config.Delegate, config.Events, config.Conflict = d, d, d
+	config.Delegate, config.Events, config.Conflict, config.Alive = d, d, d, d
 
 	transport := o.Transport
 	if transport == nil {
@@ -122,6 +124,9 @@ func (g *Gossip) create(o Options) error {
 			return errors.Join(err, bound.Shutdown())
 		}
 		transport = abortable{bound, g.ctx}
+	}
+	if o.Fate != nil {
+		transport = newFated(transport, o.Fate, g.table)
 	}
 	config.Transport = transport
 
@@ -199,14 +204,15 @@ func (g *Gossip) announce(change func(*announcement)) bool {
 	return true
 }
 
-// Peers returns all nodes but this one that were ever seen, sorted by name. Those that are dead or have left stay for an hour, or until Forget.
+// Peers returns all nodes but this one that were ever seen, sorted by name. Those that are dead or
+// have left stay for an hour, or until Forget.
 func (g *Gossip) Peers() []Peer { return g.table.list() }
 
 // Forget drops a peer that is not alive from Peers.
 func (g *Gossip) Forget(node string) { g.table.forget(node) }
 
-// LastContact returns the newest moment at which this node asked a peer that then answered that it holds this node alive. It has a monotonic reading.
-// Zero: there was none. It costs an atomic load.
+// LastContact returns the newest moment at which this node asked a peer that then answered that it
+// holds this node alive. It has a monotonic reading. Zero: there was none. It costs an atomic load.
 func (g *Gossip) LastContact() time.Time { return g.contact.at() }
 
 // Changes has a value after Peers has changed. It is a hint: several changes may be one value.
@@ -237,7 +243,7 @@ func (g *Gossip) loop() {
 		case <-tick.C:
 			g.askAround()
 			g.look()
-			g.settleClashes()
+			g.checkClashes()
 			g.watchIsolation()
 			g.table.forget("")
 		}
@@ -248,11 +254,12 @@ func (g *Gossip) receive(m message) {
 	switch m.Kind {
 	case ask:
 		if p, alive := g.table.assure(m.From); alive {
-			g.tell(p.Address, message{Kind: answer, Nonce: m.Nonce})
+			g.tell(p.Address, message{Kind: answer, Nonce: m.Nonce, Clock: time.Now().UnixMilli()})
 		}
 	case answer:
-		if g.contact.answered(m.Nonce) {
-			g.table.answered(m.From)
+		if sent, ok := g.contact.answered(m.Nonce, m.From); ok {
+			ahead, known := skew(sent, time.Now(), m.Clock)
+			g.table.answered(m.From, sent, ahead, known)
 		}
 	case clash:
 		if m.Name == g.node {
@@ -262,7 +269,7 @@ func (g *Gossip) receive(m message) {
 }
 
 func (g *Gossip) askAround() {
-	for _, p := range g.table.next(g.contact.last, askedPerRound) {
+	for _, p := range g.table.next(g.contact.last, askedPerRound, roundsPerTurn) {
 		g.tell(p.Address, message{Kind: ask, Nonce: g.contact.question(p.Node)})
 	}
 }
@@ -288,16 +295,17 @@ func (g *Gossip) join(address string) error {
 	return nil
 }
 
-// update tells memberlist that the announcement has changed, and waits until it was sent, at most so long. When nobody is there to hear it, it
-// does not wait. The caller holds g.life.
+// update tells memberlist that the announcement has changed, and waits until it was sent, at most
+// so long. When nobody is there to hear it, it does not wait. The caller holds g.life.
 func (g *Gossip) update(wait time.Duration) {
 	if !g.closed {
 		_ = g.list.UpdateNode(wait) // the only error is that the time is over; then it is sent later
 	}
 }
 
-// Leave tells the others that this node goes, so that it is not taken for dead. It waits until that was said, at most until the
-// context ends or about 2 s. From then on nobody answers this node: LastContact grows old. Close comes next.
+// Leave tells the others that this node goes, so that it is not taken for dead. It waits until that
+// was said, at most until the context ends or about 2 s. From then on nobody answers this node:
+// LastContact grows old. Close comes next.
 func (g *Gossip) Leave(ctx context.Context) error {
 	g.announce(func(a *announcement) { a.Leaving = true })
 	g.life.Lock()
@@ -305,16 +313,16 @@ func (g *Gossip) Leave(ctx context.Context) error {
 	if g.closed || g.left {
 		return nil
 	}
-	g.update(patience(ctx))
+	g.update(waitAtMost(ctx))
 	g.left = true
-	if err := g.list.Leave(patience(ctx)); err != nil {
+	if err := g.list.Leave(waitAtMost(ctx)); err != nil {
 		return fmt.Errorf("leave gossip: %w", err)
 	}
 	return nil
 }
 
-// patience is a second, or what is left of the context; never 0, which memberlist takes for endless.
-func patience(ctx context.Context) time.Duration {
+// waitAtMost is a second, or what is left of the context; never 0, which memberlist takes for endless.
+func waitAtMost(ctx context.Context) time.Duration {
 	wait := time.Second
 	if deadline, ok := ctx.Deadline(); ok {
 		wait = min(wait, time.Until(deadline))
@@ -325,8 +333,9 @@ func patience(ctx context.Context) time.Duration {
 	return max(wait, time.Nanosecond)
 }
 
-// Close ends it, without a word to others: unless Leave came before, they take this node for dead. It may be called more than once. It returns when
-// everything has ended, which takes up to 2 s when a probe of a dead node is on its way.
+// Close ends it, without a word to others: unless Leave came before, they take this node for dead.
+// It may be called more than once. It returns when everything has ended, which takes up to 2 s when
+// a probe of a dead node is on its way.
 func (g *Gossip) Close() error {
 	g.life.Lock()
 	already := g.closed
@@ -351,7 +360,8 @@ func (g *Gossip) shutdown() error {
 	return nil
 }
 
-// awaitSilence waits for memberlist's goroutines: it gives them a sign, but no handle to wait for. Those that have our label are looked for in the profile of all.
+// awaitSilence waits for memberlist's goroutines: it gives them a sign, but no handle to wait for.
+// Those that have our label are looked for in the profile of all.
 func (g *Gossip) awaitSilence() {
 	deadline := time.Now().Add(streamTimeout + maxAwareness*g.timing.ProbeInterval)
 	for pause := time.Millisecond; time.Now().Before(deadline); pause = min(2*pause, 50*time.Millisecond) {

@@ -25,6 +25,7 @@ type message struct {
 	Kind    messageKind `json:"k"`
 	From    string      `json:"from"`           // the sender's name
 	Nonce   uint64      `json:"n,omitempty"`    // of the question, and repeated in its answer
+	Clock   int64       `json:"c,omitempty"`    // answer: the sender's clock, in Unix milliseconds
 	Name    string      `json:"name,omitempty"` // clash: the name
 	Address string      `json:"at,omitempty"`   // clash: where somebody else has it
 }

@@ -95,8 +95,8 @@ func aboutKeys(text string) bool {
 	return strings.Contains(text, "decrypt") || strings.Contains(text, "remote state is encrypted") || strings.Contains(text, "remote state is not encrypted")
 }
 
-// Write takes memberlist's log, one line per call. What we say ourselves, and what it says in normal operation, is debugging; of what it warns
-// about, each kind comes once a minute.
+// Write takes memberlist's log, one line per call. What we say ourselves, and what it says in
+// normal operation, is debugging; of what it warns about, each kind comes once a minute.
 func (n *notes) Write(p []byte) (int, error) {
 	level, text := parseLine(string(p))
 	_, from, _ := strings.Cut(text, "from=")
@@ -105,6 +105,8 @@ func (n *notes) Write(p []byte) (int, error) {
 		n.add(level, "memberlist", zap.String("reason", text))
 	case aboutKeys(text):
 		n.otherKey(from, text)
+	case strings.HasPrefix(text, "ignoring alive message"):
+		n.addLimited("stranger", zapcore.WarnLevel, "names that the store does not know are kept out of gossip", zap.String("reason", text))
 	case strings.Contains(text, "unacceptable label"):
 		n.addLimited("label", zapcore.WarnLevel, "a node of another cluster talks to this one", zap.String("address", from), zap.String("reason", text))
 	default:
@@ -113,7 +115,8 @@ func (n *notes) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// expected are beginnings of warnings that say what a dead, slow or restarted peer looks like, about which the table of peers speaks.
+// expected are beginnings of warnings that say what a dead, slow or restarted peer looks like,
+// about which the table of peers speaks.
 func expected(text string) bool {
 	for _, beginning := range []string{
 		"Push/Pull with ", "Failed fallback ", "Conflicting address ", "Refuting an alive ", "Got ping for unexpected node", "Failed to send gossip ",

@@ -20,8 +20,15 @@ type Peer struct {
 	Left    bool      // it is not alive because it said so; never together with Alive
 	Since   time.Time // since when it is alive, dead or gone
 	Status  Status    // what it last said of itself; zero if that could not be understood
-	// Assured is the newest moment at which this node told the peer that it holds it alive, which the peer may take for evidence. Zero: never.
+	// Assured is the newest moment at which this node told the peer that it holds it alive, which
+	// the peer may take for evidence. Zero: never.
 	Assured time.Time
+	// Answered is the newest moment at which this node asked the peer a question that it then
+	// answered: that it holds this node alive. Zero: never. It has a monotonic reading.
+	Answered time.Time
+	// ClockAhead is how far the peer's clock was ahead of this node's when it last answered
+	// promptly, to a few milliseconds.
+	ClockAhead time.Duration
 }
 
 // peer is a Peer with what only this package needs.
@@ -32,7 +39,8 @@ type peer struct {
 	unanswered int  // questions in a row
 }
 
-// table is all that memberlist's callbacks write to. They run under memberlist's lock: nothing here blocks, or calls memberlist.
+// table is all that memberlist's callbacks write to. They run under memberlist's lock: nothing here
+// blocks, or calls memberlist.
 type table struct {
 	self    string
 	changed chan struct{} // capacity 1
@@ -101,8 +109,10 @@ func (t *table) list() []Peer {
 	return all
 }
 
-// next returns up to n of the living whose turn it is after that of the named one, and counts a question to each.
-func (t *table) next(after string, n int) []Peer {
+// next returns those of the living whose turn it is after that of the named one, and counts a
+// question to each: at least so many, and enough for all of them to have their turn in so many
+// rounds.
+func (t *table) next(after string, least, rounds int) []Peer {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	var living []string
@@ -116,7 +126,7 @@ func (t *table) next(after string, n int) []Peer {
 		first++
 	}
 	var turn []Peer
-	for i := range min(n, len(living)) {
+	for i := range min(max(least, (len(living)+rounds-1)/rounds), len(living)) {
 		p := t.peers[living[(first+i)%len(living)]]
 		p.unanswered++
 		turn = append(turn, p.Peer)
@@ -136,12 +146,34 @@ func (t *table) assure(node string) (Peer, bool) {
 	return p.Peer, true
 }
 
-func (t *table) answered(node string) {
+// answered notes that a node has answered a question that was sent then, and how far its clock is
+// ahead, if that is known.
+func (t *table) answered(node string, sent time.Time, ahead time.Duration, known bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if p := t.peers[node]; p != nil {
-		p.unanswered = 0
+	p := t.peers[node]
+	if p == nil {
+		return
 	}
+	p.unanswered = 0
+	if sent.After(p.Answered) {
+		p.Answered = sent
+	}
+	if known {
+		p.ClockAhead = ahead
+	}
+}
+
+// skew is how far the clock of a living peer is from this node's at most, and which one's.
+func (t *table) skew() (node string, ahead time.Duration) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for name, p := range t.peers {
+		if p.Alive && p.ClockAhead.Abs() > ahead.Abs() {
+			node, ahead = name, p.ClockAhead
+		}
+	}
+	return node, ahead
 }
 
 // known says whether there was a peer of that name, and whether it is well: alive, and answering.
@@ -149,7 +181,7 @@ func (t *table) known(node string) (known, well bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	p := t.peers[node]
-	return p != nil, p != nil && p.Alive && p.unanswered < mutePatience
+	return p != nil, p != nil && p.Alive && p.unanswered < unansweredAtMost
 }
 
 // count returns how many are alive, dead, and have left.

@@ -12,7 +12,8 @@ import (
 const (
 	firstRetry = 250 * time.Millisecond
 	lastRetry  = 5 * time.Second
-	// maxJoins is how many peers are talked to at the same time. A host that swallows packets takes one of them for dialTimeout.
+	// maxJoins is how many peers are talked to at the same time. A host that swallows packets takes
+	// one of them for dialTimeout.
 	maxJoins = 8
 	// blockedAfter is how long the store may list peers of whom none is seen before that is worth a warning.
 	blockedAfter = 10 * time.Second
@@ -112,9 +113,11 @@ func (s *search) isolation(now time.Time, alive int) (began, ended bool) {
 	return began, false
 }
 
-// SetPeers names the peers, as the store lists them: node → host:port. Those that are not seen are joined again and again in the background.
-// This node's own name is not joined, but an address other than its own is asked whether another node answers to it.
+// SetPeers names the peers, as the store lists them: node → host:port. Those that are not seen are
+// joined again and again in the background. This node's own name is not joined, but an address
+// other than its own is asked whether another node answers to it.
 func (g *Gossip) SetPeers(peers map[string]string) {
+	g.admission.name(peers)
 	g.mu.Lock()
 	g.named = maps.Clone(peers)
 	g.mu.Unlock()

@@ -14,7 +14,8 @@ type Status struct {
 	Session      string // of the node in the store; empty: none. At most 256 bytes
 	ReachesStore bool   // the node could talk to the store lately
 	Fenced       bool   // the node has stopped scraping what it claims: its session may be revoked
-	// AwaySince is, to the millisecond and by the node's clock, since when at the latest the store has not answered it; zero if it does, or never has.
+	// AwaySince is, to the millisecond and by the node's clock, since when at the latest the store
+	// has not answered it; zero if it does, or never has.
 	AwaySince time.Time
 }
 
@@ -23,8 +24,8 @@ const (
 	maxSessionBytes = 256
 )
 
-// announcement is how a status travels, as a node's metadata. Fields may be added within a version; a new version is for what older
-// nodes would misunderstand.
+// announcement is how a status travels, as a node's metadata. Fields may be added within a version;
+// a new version is for what older nodes would misunderstand.
 type announcement struct {
 	Version      int    `json:"v"`
 	Session      string `json:"s,omitempty"`
@@ -34,7 +35,8 @@ type announcement struct {
 	Leaving      bool   `json:"l,omitempty"` // memberlist does not tell its callbacks a leave from a death
 }
 
-// encode returns at most memberlist.MetaMaxSize bytes. A session that is too long is left out, with an error beside the rest.
+// encode returns at most memberlist.MetaMaxSize bytes. A session that is too long is left out, with
+// an error beside the rest.
 func (a announcement) encode() ([]byte, error) {
 	var err error
 	if len(a.Session) > maxSessionBytes {

@@ -37,7 +37,8 @@ func listen(ctx context.Context, hostport string, logger *log.Logger) (*memberli
 	return nil, fmt.Errorf("listen for gossip on %s: %w", hostport, err)
 }
 
-// resolve turns host:port into an IP address and a port; an empty host is 0.0.0.0. memberlist takes what is no IP address for all interfaces.
+// resolve turns host:port into an IP address and a port; an empty host is 0.0.0.0. memberlist takes
+// what is no IP address for all interfaces.
 func resolve(ctx context.Context, hostport string) (netip.AddrPort, error) {
 	host, portText, err := net.SplitHostPort(hostport)
 	if err != nil {
@@ -61,8 +62,8 @@ func resolve(ctx context.Context, hostport string) (netip.AddrPort, error) {
 	return netip.AddrPortFrom(ip.Unmap(), uint16(port)), nil
 }
 
-// abortable is the network, with connections that end with a context, so that Close need not wait for a peer. It dials briefly: to nodes of the
-// same network.
+// abortable is the network, with connections that end with a context, so that Close need not wait
+// for a peer. It dials briefly: to nodes of the same network.
 type abortable struct {
 	*memberlist.NetTransport
 	ctx context.Context

@@ -279,17 +279,21 @@ func TestALateAnswerCountsFromWhenItWasAskedFor(t *testing.T) {
 		late := c.question("b")
 		pass(5 * time.Second)
 
-		require.False(t, c.answered(late+1), "it was never asked")
-		require.True(t, c.answered(late))
+		answered := func(nonce uint64, by string) bool { _, ok := c.answered(nonce, by); return ok }
+		require.False(t, answered(late+1, "b"), "it was never asked")
+		require.False(t, answered(late, "a"), "another one was asked")
+		sent, ok := c.answered(late, "b")
+		require.True(t, ok)
+		require.Equal(t, asked.Add(time.Second), sent)
 		require.Equal(t, asked.Add(time.Second), c.at())
-		require.False(t, c.answered(late), "once")
-		require.True(t, c.answered(early))
+		require.False(t, answered(late, "b"), "once")
+		require.True(t, answered(early, "a"))
 		require.Equal(t, asked.Add(time.Second), c.at(), "an older one takes nothing back")
 
 		forgotten := c.question("a")
 		pass(2 * askedFor)
 		c.question("a")
-		require.False(t, c.answered(forgotten))
+		require.False(t, answered(forgotten, "a"))
 		require.Len(t, c.open, 1)
 	})
 }

@@ -34,7 +34,8 @@ type Memory struct {
 	aside string
 }
 
-// Change is what became different: configs that were written, with their text as it was read, and names of those that are gone.
+// Change is what became different: configs that were written, with their text as it was read, and
+// names of those that are gone.
 type Change struct {
 	Written []messages.Document
 	Gone    []string
@@ -44,10 +45,10 @@ type Change struct {
 
 // Cluster is what a node knew of its cluster.
 type Cluster struct {
-	// Session is what the node's claims were bound to.
-	Session string
-	// Renewed is when the session was renewed last, by the node's clock, if the store had not answered since; zero if it had: then
-	// nothing is known of what came after.
+	// Session is what the node's claims were bound to, Incarnation the process that wrote them.
+	Session, Incarnation string
+	// Renewed is when the session was renewed last, by the node's clock, if the store had not
+	// answered since; zero if it had: then nothing is known of what came after.
 	Renewed time.Time
 	Members []messages.Member
 	// Claims are the node's own.
@@ -80,8 +81,8 @@ func Open(file string) (*Memory, error) {
 	return m, nil
 }
 
-// open opens a bbolt file and reads all of it, for bbolt finds out about damage only where it looks, and by a panic or, in a file that was
-// cut short, by a fault of the memory it is mapped to.
+// open opens a bbolt file and reads all of it, for bbolt finds out about damage only where it
+// looks, and by a panic or, in a file that was cut short, by a fault of the memory it is mapped to.
 func open(file string) (db *bbolt.DB, err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {

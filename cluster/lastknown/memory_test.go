@@ -32,12 +32,12 @@ func TestWhatWasKnownIsThereAfterARestart(t *testing.T) {
 
 	since := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	known := Cluster{
-		Session: "7f", Revision: 12, Renewed: since,
+		Session: "7f", Incarnation: "first", Revision: 12, Renewed: since,
 		Members: []messages.Member{{
 			Node: "a", Address: "a:80", Scheme: "http", Gossip: "a:7946", Zone: "z", State: messages.Active, Tokens: messages.NewList[uint32](1, 1<<31),
 			Settings: "s", Version: "v", Since: since, Session: "7f", Revision: 3,
 		}},
-		Claims: []messages.Claim{{Unit: messages.Unit{Config: "one", Slice: 2}, Node: "a", Session: "7f", Revision: 4, Since: since}},
+		Claims: []messages.Claim{{Unit: messages.Unit{Config: "one", Slice: 2}, Node: "a", Incarnation: "first", Session: "7f", Revision: 4, Since: since}},
 	}
 	require.NoError(t, m.Save(Change{
 		Written: []messages.Document{{Name: "one", Revision: 1, Text: "text 1"}, {Name: "two/x", Revision: 2, Text: "text 2"}, {Name: "three", Revision: 5, Text: ""}},

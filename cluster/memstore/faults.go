@@ -31,7 +31,8 @@ type faults struct {
 	next   map[Op][]error
 }
 
-// FailNext makes the next call of op return err, without reaching the server. Calls queue up: two FailNext fail two calls.
+// FailNext makes the next call of op return err, without reaching the server. Calls queue up: two
+// FailNext fail two calls.
 func (c *Client) FailNext(op Op, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -59,8 +59,8 @@ func (s *Server) Compact(revision int64) {
 	s.wakeWatches()
 }
 
-// Reset makes the server what a restored or emptied one is to its clients: no keys, no sessions, and the given revision,
-// however high it was before.
+// Reset makes the server what a restored or emptied one is to its clients: no keys, no sessions,
+// and the given revision, however high it was before.
 func (s *Server) Reset(revision int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -97,7 +97,7 @@ func (s *Server) list(prefix string) cluster.Listing {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	first := sort.SearchStrings(s.sorted, prefix)
-	l := cluster.Listing{Revision: s.revision}
+	l := cluster.Listing{Revision: s.revision, Era: cluster.Era{Rewinds: uint64(s.incarnation)}}
 	for _, key := range s.sorted[first:] {
 		if !strings.HasPrefix(key, prefix) {
 			break

@@ -9,8 +9,8 @@ import (
 	"github.com/ringmaster-agent/ringmaster/cluster"
 )
 
-// renewEvery is how often a session proves that it is alive. It must be well below the age (2.5 s) at which a node stops
-// trusting that proof.
+// renewEvery is how often a session proves that it is alive. It must be well below the age (2.5 s)
+// at which a node stops trusting that proof.
 const renewEvery = time.Second
 
 type session struct {
@@ -83,6 +83,8 @@ func (s *session) LastRenewed() time.Time {
 	defer s.client.server.mu.Unlock()
 	return s.lastRenewed
 }
+
+func (s *session) Abandon() { s.end() }
 
 func (s *session) Close(ctx context.Context) error {
 	s.end()

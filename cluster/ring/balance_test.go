@@ -70,7 +70,8 @@ func fnv1(name string) uint32 {
 	return h.Sum32()
 }
 
-// The figures stand in the package's doc and in docs/scale.md. They are drawn from fixed seeds, so every run prints the same.
+// The figures stand in the package's doc and in docs/scale.md. They are drawn from fixed seeds, so
+// every run prints the same.
 func TestMembersOwnAboutTheSame(t *testing.T) {
 	for _, c := range []struct {
 		members int

@@ -36,8 +36,9 @@ type Ring struct {
 	holding, zones int
 }
 
-// New makes a ring of copies of the members, in whatever order they come. Of several members with one token the smallest name holds
-// it. A name that comes twice is one member, with the tokens of both and the smaller zone.
+// New makes a ring of copies of the members, in whatever order they come. Of several members with
+// one token the smallest name holds it. A name that comes twice is one member, with the tokens of
+// both and the smaller zone.
 func New(members []Member, o Options) *Ring {
 	r := &Ring{zoneAware: o.ZoneAware, members: normal(members)}
 	var places []uint64 // a token and, below it, the index of a member that has it
@@ -86,8 +87,9 @@ func normal(members []Member) []Member {
 	return out
 }
 
-// Owner returns the member whose token is closest to the key without going over: that with the largest token that is not larger than
-// the key or, where there is none, with the largest token of all. !ok: nobody holds a token. It does not allocate.
+// Owner returns the member whose token is closest to the key without going over: that with the
+// largest token that is not larger than the key or, where there is none, with the largest token of
+// all. !ok: nobody holds a token. It does not allocate.
 func (r *Ring) Owner(key uint32) (name string, ok bool) {
 	if r == nil || len(r.tokens) == 0 {
 		return "", false
@@ -95,12 +97,14 @@ func (r *Ring) Owner(key uint32) (name string, ok bool) {
 	return r.members[r.holders[r.place(key)]].Name, true
 }
 
-// Owners returns n distinct members for the replicas of a key: the owner, and then whom one meets going up from its token, around the end of the
-// key space. With ZoneAware, members that are the first of their zone on this way come before all others. There are fewer than
-// n if fewer hold tokens, none for n ≤ 0.
+// Owners returns n distinct members for the replicas of a key: the owner, and then whom one meets
+// going up from its token, around the end of the key space. With ZoneAware, members that are the
+// first of their zone on this way come before all others. There are fewer than n if fewer hold
+// tokens, none for n ≤ 0.
 //
-// When a member goes, the answers it was in get one other in its stead (two are exchanged at most with ZoneAware), and no other answer
-// changes. Those behind the one that is gone can move up, though: who looks at places and not at the set sees more changes.
+// When a member goes, the answers it was in get one other in its stead (two are exchanged at most
+// with ZoneAware), and no other answer changes. Those behind the one that is gone can move up,
+// though: who looks at places and not at the set sees more changes.
 func (r *Ring) Owners(key uint32, n int) []string {
 	if r == nil || n <= 0 || len(r.tokens) == 0 {
 		return nil
@@ -152,7 +156,8 @@ func (r *Ring) Members() []Member {
 	return out
 }
 
-// Shares returns which part of the key space each member owns. The parts add up to 1, unless nobody holds a token: then all are 0.
+// Shares returns which part of the key space each member owns. The parts add up to 1, unless nobody
+// holds a token: then all are 0.
 func (r *Ring) Shares() map[string]float64 {
 	owned := map[string]float64{}
 	if r == nil {
@@ -175,7 +180,8 @@ func (r *Ring) Shares() map[string]float64 {
 	return owned
 }
 
-// Equal says whether both rings have the same members with the same zones and tokens, and the same options. All rings without members are equal.
+// Equal says whether both rings have the same members with the same zones and tokens, and the same
+// options. All rings without members are equal.
 func (r *Ring) Equal(other *Ring) bool {
 	if r.empty() || other.empty() {
 		return r.empty() && other.empty()

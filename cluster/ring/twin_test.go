@@ -72,7 +72,8 @@ func (w twin) owners(key uint32, n int) []string {
 	return names
 }
 
-// world is a random set of members: few or many tokens, spread out or so close that they collide, with zones or without.
+// world is a random set of members: few or many tokens, spread out or so close that they collide,
+// with zones or without.
 func world(rnd *rand.Rand) []Member {
 	token := rnd.Uint32
 	if rnd.IntN(2) == 0 {

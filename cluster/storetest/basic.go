@@ -13,6 +13,18 @@ import (
 )
 
 var basicTests = []test{
+	{"a value that is too long is refused by name, and nothing is written", func(s *suite) {
+		const size = 3 << 20
+		_, err := s.store.Put(s.ctx, cluster.PutRequest{Key: "big", Value: make([]byte, size)})
+		if err == nil {
+			s.Skip("the store under test accepts 3 MiB")
+		}
+		var refusal *cluster.TooLargeError
+		require.ErrorAs(s, err, &refusal)
+		require.Equal(s, size, refusal.Size)
+		_, err = s.store.Get(s.ctx, "big")
+		require.ErrorIs(s, err, cluster.ErrNotFound)
+	}},
 	{"a key that was never written is not found", func(s *suite) {
 		_, err := s.store.Get(s.ctx, "k")
 		require.ErrorIs(s, err, cluster.ErrNotFound)

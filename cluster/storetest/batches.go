@@ -50,7 +50,7 @@ var batchTests = []test{
 		require.Equal(s, []cluster.OpResult{{Revision: rev}, {Revision: rev}, {Revision: rev}}, results)
 		l, err := s.store.List(s.ctx, "")
 		require.NoError(s, err)
-		require.Equal(s, cluster.Listing{Revision: rev, Entries: []cluster.Entry{
+		require.Equal(s, cluster.Listing{Revision: rev, Era: l.Era, Entries: []cluster.Entry{
 			{Key: "new", Value: []byte("n"), Revision: rev, Created: rev},
 			{Key: "old", Value: []byte("v2"), Revision: rev, Created: created},
 		}}, l)

@@ -30,21 +30,23 @@ type Sharer interface {
 	Share(t *testing.T) cluster.Store
 }
 
-// Forgetful is a store that can't tell what was deleted between two revisions, unless its prefix was listed at the first one
-// through the same client. The suite lists before it watches such a store.
+// Forgetful is a store that can't tell what was deleted between two revisions, unless its prefix
+// was listed at the first one through the same client. The suite lists before it watches such a
+// store.
 type Forgetful interface {
 	ForgetsDeletions()
 }
 
-// Limited is a store that accepts less than the contract asks for: values of so many bytes, and a batch in several steps if
-// it has more than BatchStep operations.
+// Limited is a store that accepts less than the contract asks for: values of so many bytes, and a
+// batch in several steps if it has more than BatchStep operations.
 type Limited interface {
 	ValueLimit() int
 	BatchStep() int
 }
 
-// Run runs the suite, or only the named groups of it. open returns a new, empty store, and sees to its being closed at the
-// end of t. All groups but "history" are content with a store that was emptied.
+// Run runs the suite, or only the named groups of it. open returns a new, empty store, and sees to
+// its being closed at the end of t. All groups but "history" are content with a store that was
+// emptied.
 func Run(t *testing.T, open func(t *testing.T) cluster.Store, only ...string) {
 	for _, group := range []struct {
 		name  string
@@ -66,7 +68,7 @@ func Run(t *testing.T, open func(t *testing.T) cluster.Store, only ...string) {
 		t.Run(group.name, func(t *testing.T) {
 			for _, test := range group.tests {
 				t.Run(test.name, func(t *testing.T) {
-					ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
+					ctx, cancel := context.WithTimeout(t.Context(), 6*patience)
 					defer cancel()
 					test.run(&suite{T: t, ctx: ctx, store: open(t)})
 				})
@@ -141,6 +143,14 @@ func (s *suite) revision() int64 {
 	l, err := s.store.List(s.ctx, "no such prefix")
 	require.NoError(s, err)
 	return l.Revision
+}
+
+// point is where the store's history is.
+func (s *suite) point() cluster.Point {
+	s.Helper()
+	l, err := s.store.List(s.ctx, "no such prefix")
+	require.NoError(s, err)
+	return cluster.Point{Revision: l.Revision, Era: l.Era}
 }
 
 // listFirst lists what will be watched, if the store needs that.

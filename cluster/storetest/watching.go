@@ -215,4 +215,23 @@ var historyTests = []test{
 		s.put("new", "v")
 		require.Equal(s, "new", s.next(events).Entry.Key)
 	}},
+	{"a listing after the store lost its keys is of another era, also once the old revision is passed", func(s *suite) {
+		rewinder := need[Rewinder](s)
+		for i := range 50 {
+			s.put(fmt.Sprint(i), "v")
+		}
+		before := s.point()
+		s.put("more", "v")
+		require.True(s, s.point().Follows(before))
+		rewinder.Rewind(s.T)
+		s.eventually(func() bool { return !s.point().Follows(before) }, "the store is the same as before")
+		for s.revision() <= before.Revision {
+			s.put("new", "v")
+		}
+		after := s.point()
+		require.Greater(s, after.Revision, before.Revision)
+		require.False(s, after.Follows(before), "what is missing now was not deleted")
+		s.put("new", "v")
+		require.True(s, s.point().Follows(after))
+	}},
 }

@@ -9,8 +9,8 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
-	"slices"
 	"syscall"
+	"time"
 
 	"github.com/prometheus/common/version"
 	"go.uber.org/zap"
@@ -36,6 +36,7 @@ func main() {
 func execute(args []string, out, problems io.Writer) (exitCode int) {
 	completeVersion(debug.ReadBuildInfo())
 	f, err := parseFlags(args, problems)
+	f.environment = currentEnvironment()
 	if errors.Is(err, flag.ErrHelp) {
 		return exitDone
 	}
@@ -45,6 +46,13 @@ func execute(args []string, out, problems io.Writer) (exitCode int) {
 	}
 	if f.version {
 		fmt.Fprintln(out, version.Print("agent"))
+		return exitDone
+	}
+	if f.health {
+		if err := probe(f.httpAddress); err != nil {
+			fmt.Fprintln(problems, "agent:", err)
+			return exitFailed
+		}
 		return exitDone
 	}
 	agent, err := f.load()
@@ -64,27 +72,39 @@ func execute(args []string, out, problems io.Writer) (exitCode int) {
 
 // load reads the config as the flags ask for it.
 func (f flags) load() (*config.Agent, error) {
-	if f.configFile == "" {
+	var (
+		text []byte
+		err  error
+		file = f.configFile
+	)
+	switch {
+	case file == "" && len(f.overrides) == 0:
 		return config.Default(f.walDirectory), nil
+	case file == "":
+		file = "command line"
+	default:
+		if text, err = os.ReadFile(file); err != nil {
+			return nil, fmt.Errorf("read -config.file: %w", err)
+		}
 	}
-	text, err := os.ReadFile(f.configFile)
-	if err != nil {
-		return nil, fmt.Errorf("read -config.file: %w", err)
-	}
-	return config.LoadAgent(f.configFile, text, config.LoadOptions{
-		ExpandEnv: f.expandEnv, LookupEnv: os.LookupEnv, WALDirectory: f.walDirectory,
+	agent, err := config.LoadAgent(file, text, config.LoadOptions{
+		ExpandEnv: f.expandEnv, LookupEnv: f.environment.lookup, WALDirectory: f.walDirectory, Overrides: f.overrides, Exists: exists,
 	})
+	if err != nil || f.useTLS == nil {
+		return agent, err
+	}
+	if *f.useTLS && agent.Server.HTTPTLS == nil {
+		return nil, errors.New("-server.http.enable-tls needs server.http_tls_config in the config file")
+	}
+	if !*f.useTLS {
+		agent.Server.HTTPTLS = nil
+	}
+	return agent, nil
 }
 
-// gcPercent makes the collector come earlier than by default. What an agent holds is labels that live long, and thousands of
-// instances make much of it: with 1,000 instances of 100 series the process is a sixth smaller, for a seventh more of very little CPU.
-const gcPercent = 50
-
-// collectEarly leaves the collector alone if the operator has said something about it.
-func collectEarly() {
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(gcPercent)
-	}
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
 }
 
 // serve runs the agent until a signal comes or something fails.
@@ -94,8 +114,8 @@ func serve(f flags, agent *config.Agent, logs io.Writer) (exitCode int) {
 		fmt.Fprintln(logs, "agent:", err)
 		return exitUsage
 	}
-	for _, name := range f.ignored {
-		logger.Warn("flag of the retired service has no meaning here and is ignored", zap.String("flag", name))
+	for _, flag := range f.ignored {
+		logger.Warn("flag of Grafana Agent has no effect here", zap.String("flag", flag))
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -109,6 +129,9 @@ func serve(f flags, agent *config.Agent, logs io.Writer) (exitCode int) {
 
 	bridgeGRPC(logger.Logger)
 	collectEarly()
+	limitMemory(f.environment.lookup, os.ReadFile)
+	start := time.AfterFunc(startTime, func() { forgetStart(logger.Logger) })
+	defer start.Stop()
 	options := f.options(agent, logger)
 	options.ReloadRequests = hangups
 	if err := daemon.Run(ctx, options); err != nil {
@@ -119,25 +142,31 @@ func serve(f flags, agent *config.Agent, logs io.Writer) (exitCode int) {
 	return exitDone
 }
 
-// bridgeGRPC makes etcd's transport log as everything else does. It says of each attempt to connect what the store says once, so only
-// its errors are let through, as by default.
+// bridgeGRPC makes etcd's transport log as everything else does. It says of each attempt to connect
+// what the store says once, so only its errors are let through, as by default.
 func bridgeGRPC(logger *zap.Logger) {
 	grpclog.SetLoggerV2(zapgrpc.NewLogger(logger.Named("grpc").WithOptions(zap.IncreaseLevel(zap.ErrorLevel))))
 }
 
 func (f flags) options(agent *config.Agent, logger *logging.Logger) daemon.Options {
 	options := daemon.Options{
-		Agent:             agent,
-		ListenAddress:     f.httpAddress,
-		WebConfigFile:     f.webConfig,
-		ReadAPI:           f.readAPI,
-		Hostname:          hostname(),
-		Version:           version.Version,
-		CreatedTimestamps: slices.Contains(f.features, featureCreatedTimestamps),
-		TypeAndUnitLabels: slices.Contains(f.features, featureTypeAndUnitLabels),
-		ShutdownTimeout:   f.shutdownTimeout,
-		Logger:            logger,
+		Agent:           agent,
+		ListenAddress:   f.httpAddress,
+		HTTP:            f.http,
+		WebConfigFile:   f.webConfig,
+		ReadAPI:         f.readAPI,
+		Hostname:        hostname(),
+		Version:         version.Version,
+		Flags:           f.shown,
+		Features:        f.features,
+		ShutdownTimeout: f.shutdownTimeout,
+		Logger:          logger,
+		MemoryLimit:     memoryLimit(),
+
+		Chaos: f.chaos,
+		Exit:  func() { os.Exit(exitFailed) },
 	}
+	options.Seal = f.environment.seal
 	if f.configFile != "" {
 		options.Reload = f.load
 	}

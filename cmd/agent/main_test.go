@@ -6,4 +6,11 @@ import (
 	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// Some of Prometheus' discoveries, and a library that they use, leave goroutines behind that hear of no end.
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m,
+		goleak.IgnoreAnyFunction("github.com/prometheus/prometheus/discovery/consul.(*Discovery).initialize"),
+		goleak.IgnoreAnyFunction("github.com/prometheus/prometheus/discovery/xds.(*fetchDiscovery).Run"),
+		goleak.IgnoreAnyFunction("github.com/Code-Hex/go-generics-cache.(*janitor).run.func1"),
+	)
+}

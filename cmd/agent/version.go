@@ -6,8 +6,8 @@ import (
 	"github.com/prometheus/common/version"
 )
 
-// completeVersion fills in, from what the Go tool recorded, the version that a build without -ldflags has not set. The version metric,
-// the command line and the log all show it.
+// completeVersion fills in, from what the Go tool recorded, the version that a build without
+// -ldflags has not set. The version metric, the command line and the log all show it.
 func completeVersion(build *debug.BuildInfo, ok bool) {
 	if version.Version == "" {
 		version.Version = "unknown"

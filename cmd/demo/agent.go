@@ -15,13 +15,14 @@ import (
 	"github.com/ringmaster-agent/ringmaster/config"
 )
 
-// runAgent is the agent of a process that the demo has started, with some of the flags of the real one. It ends when it is told to, or when its standard
-// input does: then the demo is gone.
+// runAgent is the agent of a process that the demo has started, with some of the flags of the real
+// one. It ends when it is told to, or when its standard input does: then the demo is gone.
 func runAgent(args []string) (exitCode int) {
 	set := flag.NewFlagSet(agentCommand, flag.ExitOnError)
 	file := set.String("config.file", "", "agent.yaml")
 	address := set.String("server.http.address", "127.0.0.1:0", "address of API and pages")
 	timeout := set.Duration("server.graceful-shutdown-timeout", 5*time.Second, "bound of an orderly end")
+	chaos := set.Bool("chaos.enabled", false, "let it be broken on purpose")
 	_ = set.Parse(args) // it exits
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -29,14 +30,14 @@ func runAgent(args []string) (exitCode int) {
 		_, _ = io.Copy(io.Discard, os.Stdin)
 		stop()
 	}()
-	if err := serveAgent(ctx, *file, *address, *timeout); err != nil {
+	if err := serveAgent(ctx, *file, *address, *timeout, *chaos); err != nil {
 		fmt.Fprintln(os.Stderr, "agent:", err)
 		return 1
 	}
 	return 0
 }
 
-func serveAgent(ctx context.Context, file, address string, timeout time.Duration) error {
+func serveAgent(ctx context.Context, file, address string, timeout time.Duration, chaos bool) error {
 	text, err := os.ReadFile(file)
 	if err != nil {
 		return fmt.Errorf("read agent.yaml: %w", err)
@@ -49,5 +50,5 @@ func serveAgent(ctx context.Context, file, address string, timeout time.Duration
 	if err != nil {
 		return err
 	}
-	return daemon.Run(ctx, daemon.Options{Agent: settings, ListenAddress: address, ShutdownTimeout: timeout, Logger: logger})
+	return daemon.Run(ctx, daemon.Options{Agent: settings, ListenAddress: address, ShutdownTimeout: timeout, Logger: logger, Chaos: chaos, Exit: func() { os.Exit(1) }})
 }

@@ -59,31 +59,49 @@ type account struct {
 	scraped, sent, pending float64
 }
 
-func (c *client) account(ctx context.Context) (account, error) {
+func (a *account) add(other account) {
+	a.scraped += other.scraped
+	a.sent += other.sent
+	a.pending += other.pending
+}
+
+// accounts are those of all configs, by name.
+func (c *client) accounts(ctx context.Context) (map[string]account, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, c.base+"/metrics", nil)
 	if err != nil {
-		return account{}, fmt.Errorf("read metrics: %w", err)
+		return nil, fmt.Errorf("read metrics: %w", err)
 	}
 	response, err := c.http.Do(request)
 	if err != nil {
-		return account{}, fmt.Errorf("read metrics: %w", err)
+		return nil, fmt.Errorf("read metrics: %w", err)
 	}
 	defer response.Body.Close()
 	parser := expfmt.NewTextParser(model.UTF8Validation)
 	families, err := parser.TextToMetricFamilies(response.Body)
 	if err != nil {
-		return account{}, fmt.Errorf("read metrics: %w", err)
+		return nil, fmt.Errorf("read metrics: %w", err)
 	}
-	return account{
-		scraped: sum(families["agent_wal_samples_appended_total"]),
-		sent:    sum(families["prometheus_remote_storage_samples_total"]),
-		pending: sum(families["prometheus_remote_storage_samples_pending"]),
-	}, nil
+	accounts := map[string]account{}
+	for name, field := range map[string]func(*account) *float64{
+		"agent_wal_samples_appended_total":          func(a *account) *float64 { return &a.scraped },
+		"prometheus_remote_storage_samples_total":   func(a *account) *float64 { return &a.sent },
+		"prometheus_remote_storage_samples_pending": func(a *account) *float64 { return &a.pending },
+	} {
+		for _, metric := range families[name].GetMetric() {
+			instance := instanceOf(metric)
+			a := accounts[instance]
+			*field(&a) += metric.GetCounter().GetValue() + metric.GetGauge().GetValue() + metric.GetUntyped().GetValue()
+			accounts[instance] = a
+		}
+	}
+	return accounts, nil
 }
 
-func sum(family *dto.MetricFamily) (total float64) {
-	for _, metric := range family.GetMetric() {
-		total += metric.GetCounter().GetValue() + metric.GetGauge().GetValue() + metric.GetUntyped().GetValue()
+func instanceOf(metric *dto.Metric) string {
+	for _, l := range metric.GetLabel() {
+		if l.GetName() == "instance_name" {
+			return l.GetValue()
+		}
 	}
-	return total
+	return ""
 }

@@ -19,6 +19,7 @@ import (
 
 	"github.com/ringmaster-agent/ringmaster/cmd/internal/node"
 	"github.com/ringmaster-agent/ringmaster/cmd/internal/toy"
+	"github.com/ringmaster-agent/ringmaster/internal/loopback"
 )
 
 const (
@@ -29,8 +30,12 @@ const (
 	endPatience    = 4 * time.Second  // for all of them, in the end
 )
 
-// clusterOf is how many nodes there are: 3 or 5, so that the store outlives the loss of one or two.
-type clusterOf int
+// clusterOf is how many nodes there are, 3 or 5, so that the store outlives the loss of one or two;
+// and the file of the experiment that is played on them, if there is one.
+type clusterOf struct {
+	nodes int
+	chaos string
+}
 
 // cluster is what runs.
 type cluster struct {
@@ -39,6 +44,8 @@ type cluster struct {
 	address string // of the demo itself: targets, receiver, commands
 	configs []string
 	ticks   *ticks
+	// chaos is the file of an experiment; empty: there is none.
+	chaos string
 	// commands come from keys and over HTTP, and are carried out one by one.
 	commands chan command
 }
@@ -54,12 +61,12 @@ func (n clusterOf) show(ctx context.Context, out io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("listen for targets, receiver and commands: %w", err)
 	}
-	c := &cluster{out: out, address: listener.Addr().String(), commands: make(chan command)}
-	for i := range int(n) * configsPerNode {
+	c := &cluster{out: out, chaos: n.chaos, address: listener.Addr().String(), commands: make(chan command)}
+	for i := range n.nodes * configsPerNode {
 		c.configs = append(c.configs, fmt.Sprintf("toy-%02d", i+1))
 	}
 	c.ticks = newTicks(c.configs)
-	if err := c.prepare(int(n), directory); err != nil {
+	if err := c.prepare(n.nodes, directory); err != nil {
 		return errors.Join(err, listener.Close())
 	}
 
@@ -74,6 +81,7 @@ func (n clusterOf) show(ctx context.Context, out io.Writer) error {
 	narrated := make(chan struct{})
 	group.Add(func() error {
 		defer close(narrated)
+		defer func() { fmt.Fprint(c.out, c.ticks.closing()) }()
 		defer c.end()
 		return c.narrate(ctx)
 	}, func(error) {
@@ -99,18 +107,21 @@ func (c *cluster) prepare(count int, directory string) error {
 	}
 	var peers []node.Peer
 	for i := range count {
-		address, err := node.FreeAddress()
+		address, err := loopback.FreeAddress()
 		if err != nil {
 			return err
 		}
 		peers = append(peers, node.Peer{Name: string(rune('a' + i)), Address: address})
 	}
 	for _, p := range peers {
-		address, err := node.FreeAddress()
+		address, err := loopback.FreeAddress()
 		if err != nil {
 			return err
 		}
 		settings := node.Settings{Name: p.Name, Receiver: "http://" + c.address + receiverPath, Peers: peers}
+		if c.chaos != "" {
+			settings.Args = []string{"-chaos.enabled"}
+		}
 		n, err := node.New(settings, filepath.Join(directory, p.Name), address, self, agentCommand)
 		if err != nil {
 			return err
@@ -129,6 +140,9 @@ func (c *cluster) narrate(ctx context.Context) error {
 		return err
 	}
 	c.welcome()
+	if c.chaos != "" {
+		return c.experiment(ctx)
+	}
 	ticker := time.NewTicker(reportEvery)
 	defer ticker.Stop()
 	for {
@@ -197,7 +211,7 @@ func (c *cluster) welcome() {
 	fmt.Fprintf(c.out, `
 k + Enter kills one of them (kill -9), r + Enter starts it again; s + Enter stops one in order. Or name it: k b. The same over HTTP:
   curl -X POST 'http://%s/kill?node=b'     also /start and /stop
-Ctrl-C ends it all. A tick is one scrape of one target; it is missed if nobody took it, doubled if two did.
+Look at the page Cluster of one that lives: who is dead, and what moved. Ctrl-C ends it all. A tick is one scrape of one target; it is missed if nobody took it, doubled if two did.
 
 `, c.address)
 }

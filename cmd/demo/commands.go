@@ -56,7 +56,8 @@ func (c *cluster) carryOut(o command) error {
 	return nil
 }
 
-// candidate is the node to do it to: one that runs, or to be started one that does not. The last one if nobody said which.
+// candidate is the node to do it to: one that runs, or to be started one that does not. The last
+// one if nobody said which.
 func (c *cluster) candidate(o command) (found *node.Node) {
 	for _, n := range c.nodes {
 		if n.Running() == (o.verb != start) && (o.node == "" || o.node == n.Name) {

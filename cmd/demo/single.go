@@ -53,7 +53,9 @@ func showSingle(ctx context.Context, out io.Writer) error {
 	})
 	group.Add(func() error { return narrate(ctx, out, toys, serving) }, func(error) { cancel() })
 	toys.addTo(&group)
-	return group.Run()
+	err = group.Run()
+	fmt.Fprint(out, toys.closing())
+	return err
 }
 
 // agentOptions is the agent as it runs without any flag, but in a directory and on a port of its own.
@@ -81,12 +83,13 @@ func narrate(ctx context.Context, out io.Writer, toys *world, serving <-chan net
 		agent = newClient(address.String())
 	}
 	for i, target := range toys.targetURLs {
-		if err := agent.putConfig(ctx, fmt.Sprintf("toy-%d", i+1), instanceConfig(target, toys.receiverURL)); err != nil {
+		if err := agent.putConfig(ctx, configName(i), instanceConfig(target, toys.receiverURL)); err != nil {
 			return err
 		}
 	}
-	fmt.Fprintf(out, "An agent runs %d configs here:  %s/\nIt scrapes %d toy targets every second and sends to a toy receiver. Ctrl-C ends it.\n\n",
+	fmt.Fprintf(out, "An agent runs %d configs here:  %s/\nIt scrapes %d toy targets every second and sends to a toy receiver. Open the page; Ctrl-C ends it.\n\n",
 		configs, agent.base, len(toys.targetURLs))
+	screen := newScreen(out)
 	ticker := time.NewTicker(reportEvery)
 	defer ticker.Stop()
 	for {
@@ -94,23 +97,37 @@ func narrate(ctx context.Context, out io.Writer, toys *world, serving <-chan net
 		case <-ctx.Done():
 			return nil
 		case <-ticker.C:
-			if err := report(ctx, out, agent, toys); err != nil {
+			if err := report(ctx, screen, agent, toys); err != nil {
 				return err
 			}
 		}
 	}
 }
 
-func report(ctx context.Context, out io.Writer, agent *client, toys *world) error {
-	account, err := agent.account(ctx)
+func report(ctx context.Context, out *screen, agent *client, toys *world) error {
+	accounts, err := agent.accounts(ctx)
 	if errors.Is(err, context.Canceled) {
 		return nil // the demo is ending
 	}
 	if err != nil {
 		return err
 	}
+	var total account
+	rows := [][]string{{"CONFIG", "SCRAPES", "SAMPLES SCRAPED", "SENT", "PENDING"}}
+	for i, target := range toys.targets {
+		a := accounts[configName(i)]
+		total.add(a)
+		rows = append(rows, []string{configName(i), count(float64(target.Scrapes())), count(a.scraped), count(a.sent), count(a.pending)})
+	}
 	received := toys.receiver.Totals()
-	fmt.Fprintf(out, "scrapes %5d   samples scraped %6.0f   sent %6.0f   pending %4.0f   received %6d in %d series\n",
-		toys.scrapes(), account.scraped, account.sent, account.pending, received.Samples, received.Series)
+	rows = append(rows, []string{"together", count(float64(toys.scrapes())), count(total.scraped), count(total.sent), count(total.pending)})
+	out.show(rows, fmt.Sprintf("The receiver has %d samples of %d series.", received.Samples, received.Series),
+		fmt.Sprintf("scrapes %5d   samples scraped %6.0f   sent %6.0f   pending %4.0f   received %6d in %d series",
+			toys.scrapes(), total.scraped, total.sent, total.pending, received.Samples, received.Series))
 	return nil
 }
+
+func count(n float64) string { return fmt.Sprintf("%.0f", n) }
+
+// configName is that of the i-th target.
+func configName(i int) string { return fmt.Sprintf("toy-%d", i+1) }

@@ -8,12 +8,8 @@ import (
 	"github.com/ringmaster-agent/ringmaster/cmd/internal/toy"
 )
 
-const (
-	// learnFrom is how many scrapes of a target its schedule is learned from.
-	learnFrom = 5
-	// patience is how long after it is due a tick is judged: one that can't be taken is made up for within its interval.
-	patience = interval + 500*time.Millisecond
-)
+// patience is how long after it is due a tick is judged: one that can't be taken is made up for within its interval.
+const patience = interval + 500*time.Millisecond
 
 // ticks accounts for every tick of every target, as the targets themselves see them.
 type ticks struct {
@@ -21,43 +17,25 @@ type ticks struct {
 	ledger  toy.Ledger
 
 	configs []string
-	learned map[string]toy.Schedule
-	judged  map[string]time.Time // until when
-
-	due, missed, doubled int
+	judge   toy.Judge
 }
 
 func newTicks(configs []string) *ticks {
-	return &ticks{configs: configs, learned: map[string]toy.Schedule{}, judged: map[string]time.Time{}}
+	return &ticks{configs: configs, judge: toy.Judge{Interval: interval, Patience: patience}}
 }
 
 // report judges what there is to judge, and says it in one line.
 func (t *ticks) report(now time.Time, running []string) string {
-	for _, name := range t.configs {
-		t.judge(name, now.Add(-patience))
-	}
-	return fmt.Sprintf("ticks %6d   missed %4d   doubled %3d   configs: %s   %s", t.due, t.missed, t.doubled, t.shares(running, now), t.unowned(now))
+	t.count(now)
+	return fmt.Sprintf("ticks %6d   missed %4d   doubled %3d   configs: %s   %s", t.judge.Due, t.judge.Missed, t.judge.Doubled, t.shares(running, now), t.unowned(now))
 }
 
-// judge accounts for the ticks of a target until an instant.
-func (t *ticks) judge(name string, until time.Time) {
-	arrivals := t.targets.Arrivals(name)
-	schedule, known := t.learned[name]
-	if !known {
-		if len(arrivals) < learnFrom {
-			return
-		}
-		schedule, known = toy.LearnSchedule(interval, arrivals)
-		if !known {
-			return
-		}
-		t.learned[name], t.judged[name] = schedule, arrivals[0].Add(-interval/10)
+// count judges what there is to judge.
+func (t *ticks) count(now time.Time) (missed, doubled int) {
+	for _, name := range t.configs {
+		t.judge.Until(name, t.targets.Arrivals(name), now)
 	}
-	found := schedule.Account(arrivals, t.judged[name], until, toy.JitterOfArrivals())
-	t.due += found.Due
-	t.missed += len(found.Missed)
-	t.doubled += len(found.Doubled)
-	t.judged[name] = until
+	return t.judge.Missed, t.judge.Doubled
 }
 
 // shares says how many configs each node has, by what it has sent last.
@@ -87,4 +65,9 @@ func (t *ticks) unowned(now time.Time) string {
 		return "all scraped"
 	}
 	return fmt.Sprintf("not scraped right now: %d", silent)
+}
+
+// closing is the account when everything has ended.
+func (t *ticks) closing() string {
+	return fmt.Sprintf("The account: %d ticks were due; %d were taken, %d missed. %d were taken twice.\n", t.judge.Due, t.judge.Due-t.judge.Missed, t.judge.Missed, t.judge.Doubled)
 }

@@ -78,3 +78,24 @@ func (w *world) scrapes() (total uint64) {
 	}
 	return total
 }
+
+// reportSeries are the samples that every scrape has beside the target's own: up and what follows it.
+const reportSeries = 5
+
+// closing is the account when everything has ended: what the targets gave, against what the receiver has.
+func (w *world) closing() string {
+	given := 0
+	for _, t := range w.targets {
+		given += int(t.Scrapes()) * (t.Samples() + reportSeries) //nolint:gosec // a demo does not run for ages
+	}
+	received := int(w.receiver.Totals().Samples) //nolint:gosec // as above
+	verdict := "Nothing is missing."
+	switch {
+	case received < given:
+		verdict = fmt.Sprintf("%d less: of scrapes that the end has cut off.", given-received)
+	case received > given:
+		verdict = fmt.Sprintf("%d more: of scrapes that failed, which have the agent's own samples only.", received-given)
+	}
+	return fmt.Sprintf("\nThe account: %d scrapes gave %d samples, with the %d that the agent adds to each. The receiver has %d. %s\n",
+		w.scrapes(), given, reportSeries, received, verdict)
+}

@@ -216,6 +216,9 @@ func textBodies() []body {
 		{"storage refuses a marker", typeText, "a 1\nb{storage_fault=\"marker\"} 1\nc 1\n"},
 		{"storage finds nothing", typeText, "a 1\nb{storage_fault=\"notfound\"} 1\nc 1\n"},
 		{"storage refuses exemplars", typeOM, "# TYPE a counter\na_total{storage_fault=\"exemplar\"} 1 # {i=\"1\"} 1\nb_total 1 # {i=\"1\"} 1\n# EOF\n"},
+		{"escaped help", typeText, "# HELP a with \\\\ and \\n and \\x and \"\n# TYPE a counter\na 1\n# HELP b \\\\\n# TYPE b gauge\nb{x=\"1\"} 1\nb{x=\"2\"} 2\n"},
+		{"quoted families with spaces", typeText1, "# HELP \"a b\" x y\n# TYPE \"a b\" counter\n{\"a b\"} 1\n{\"a b\",\"l l\"=\"x\"} 2\n# TYPE c gauge\nc 1\n"},
+		{"comments and blank lines between", typeText, "\n# a\n\n# TYPE a gauge\n# b\na 1\n\n#\n# HELP a x\n# c\na{x=\"1\"} 2\n\n\n# d\nb 3\n# e\n"},
 		{"byte order mark", typeText, "\xef\xbb\xbfa 1\n"},
 		{"many series", typeText, manySeries(200)},
 	}

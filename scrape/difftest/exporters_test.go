@@ -99,6 +99,9 @@ func TestExporters(t *testing.T) {
 			moments = append(moments, e.expose(accept))
 		}
 		for name, v := range variants(t) {
+			if kind == "protobuf" {
+				v.features.synthesis = false // Prometheus has lost the types of series with the label Method, see TestDeliberateDifferences
+			}
 			t.Run(kind+", "+name, func(t *testing.T) {
 				var steps []step
 				for _, a := range moments {

@@ -33,8 +33,9 @@ func FuzzResponses(f *testing.F) {
 	})
 }
 
-// goesOnAfterRedirect reports whether bytes follow a redirect. net/http, which Prometheus uses, takes them for the answer to the next
-// request or closes the connection, whichever of its goroutines is first.
+// goesOnAfterRedirect reports whether bytes follow a redirect. net/http, which Prometheus uses,
+// takes them for the answer to the next request or closes the connection, whichever of its
+// goroutines is first.
 func goesOnAfterRedirect(raw []byte) bool {
 	reader := bufio.NewReader(bytes.NewReader(raw))
 	for {

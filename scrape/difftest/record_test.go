@@ -25,7 +25,8 @@ type record struct {
 	outcome  error
 	afterEnd bool // it was refused because a loop had ended the series meanwhile
 
-	// cacheKey says that the family of a report series was given with the invalid byte that Prometheus ends its cache's keys with.
+	// cacheKey says that the family of a report series was given with the invalid byte that
+	// Prometheus ends its cache's keys with.
 	cacheKey bool
 }
 
@@ -42,7 +43,13 @@ func newRecord(c *clock, s *memory, st, t int64, v float64, h *histogram.Histogr
 	b = c.describeTime(b, t, r.marker)
 	if st != 0 {
 		b = append(b, " st="...)
-		b = strconv.AppendInt(b, st, 10)
+		if n, ok := c.interval(st, false); ok { // of a synthesis: that of the first sample
+			b = fmt.Appendf(b, "@%d", n)
+		} else if n, ok := c.interval(st+1, false); ok { // just before a sample
+			b = fmt.Appendf(b, "@%d-1ms", n)
+		} else {
+			b = strconv.AppendInt(b, st, 10)
+		}
 	}
 	if opts.RejectOutOfOrder {
 		b = append(b, " reject-out-of-order"...)
@@ -116,7 +123,8 @@ func (r *record) String() string {
 	return text
 }
 
-// afterEnd ends the line of a sample with a timestamp of its own that was refused because it is older than the end of its series.
+// afterEnd ends the line of a sample with a timestamp of its own that was refused because it is
+// older than the end of its series.
 const afterEnd = " after its end"
 
 // transaction is what one appender committed.
@@ -127,7 +135,8 @@ type transaction struct {
 	ending  []string // if not nil, series that ended with this transaction, which is not a scrape
 }
 
-// newTransaction puts records in canonical form: markers are sorted, and a transaction of nothing but markers is an ending.
+// newTransaction puts records in canonical form: markers are sorted, and a transaction of nothing
+// but markers is an ending.
 func newTransaction(records []record) transaction {
 	tx := transaction{ending: []string{}}
 	for i := range records {

@@ -2,7 +2,6 @@ package difftest
 
 import (
 	"fmt"
-	"maps"
 	"runtime"
 	"slices"
 	"strings"
@@ -12,10 +11,12 @@ import (
 
 	"github.com/prometheus/common/promslog"
 	promconfig "github.com/prometheus/prometheus/config"
+
+	"github.com/ringmaster-agent/ringmaster/series"
 )
 
-// quiet is the end of each interval in which nothing may be scraped: configs are reloaded and answers are changed then, and it
-// is long enough for either loop to take up new targets.
+// quiet is the end of each interval in which nothing may be scraped: configs are reloaded and
+// answers are changed then, and it is long enough for either loop to take up new targets.
 const quiet = 2 * time.Second
 
 const defaultUnit = time.Minute
@@ -27,6 +28,12 @@ type step struct {
 	answers map[string]answer  // by host:port; "" is every other target. nil: as before
 	unit    time.Duration      // scrape interval from now on. 0: as before
 	forget  bool               // the storage gives series new references
+
+	ours   *promconfig.Config  // what this project's loop is given instead of parsed, if not nil
+	blocks map[string][]finder // discoveries of the config's jobs, by name
+	fails  bool                // no commit succeeds in this interval
+	veto   time.Duration       // from the first scrape of this interval on, this project's loop has no permit for so long
+	move   bool                // this project's loop hands over to another scraper; Prometheus' goes on
 }
 
 // scenario is what both loops go through.
@@ -35,9 +42,11 @@ type scenario struct {
 	steps    []step
 	// jobRemoved says that a job is removed. Prometheus leaves the series of a removed job open, this project ends them.
 	jobRemoved bool
-	// keepsCache says that a job changes so that Prometheus forgets what it knew of its targets, which this project does not do:
-	// series that are gone end in the next scrape instead of some intervals later or never, and series that go on do not count as added.
+	// keepsCache says that a job changes so that Prometheus forgets what it knew of its targets,
+	// which this project does not do: series that are gone end in the next scrape instead of some
+	// intervals later or never, and series that go on do not count as added.
 	keepsCache bool
+	asksAgain  bool          // this project's loop repeats requests, whose number is not compared
 	plant      func(*record) // for tests of this package: what the second loop appends differently
 }
 
@@ -48,6 +57,7 @@ type trace struct {
 	shown      []string              // targets and metadata after each interval
 	ended      []string              // series, sorted
 	markers    []string              // what was appended to end them
+	markersOf  map[string]int        // how many each series has that a loop has made up
 	open       map[string]int64      // series without a staleness marker at the end, and the time of their last sample
 	end        int64                 // when the last interval began
 	broken     []string              // violations of the appender's contract
@@ -63,7 +73,7 @@ var phases = []time.Duration{0, 17 * time.Second, 31 * time.Second, 43 * time.Se
 func (s scenario) compare(t *testing.T) string {
 	t.Helper()
 	s.parse(t)
-	stock := s.run(t, makeStock, nil)
+	stock := s.run(t, s.stock(), nil)
 	own := s.run(t, makeOwn, s.plant)
 	if stock.borderline || own.borderline {
 		return ""
@@ -87,6 +97,11 @@ func (s scenario) parse(t testing.TB) {
 	for i := range s.steps {
 		if step := &s.steps[i]; step.config != "" {
 			step.parsed = parse(t, step.config)
+			for _, job := range step.parsed.ScrapeConfigs {
+				for _, f := range step.blocks[job.JobName] {
+					job.ServiceDiscoveryConfigs = append(job.ServiceDiscoveryConfigs, f)
+				}
+			}
 		}
 	}
 }
@@ -142,7 +157,11 @@ func (s scenario) runAt(t *testing.T, phase time.Duration, makeLoop makeLoop, pl
 	clock := &clock{network: net}
 	store := newMem(clock)
 	store.change = plant
+	if s.moves() {
+		store.book = series.New()
+	}
 	loop := makeLoop(t, s.features, store, net)
+	_, vetoable := loop.(*ownLoop)
 	got := &trace{}
 
 	unit := defaultUnit
@@ -153,20 +172,24 @@ func (s scenario) runAt(t *testing.T, phase time.Duration, makeLoop makeLoop, pl
 			synctest.Wait()
 			got.show(i-1, loop, net)
 		}
-		before := net.activity()
+		before, quietEnds := net.activity(), time.Now().Add(quiet)
 		if step.answers != nil {
 			net.set(step.answers)
 		}
 		if step.forget {
 			store.forget()
 		}
+		store.trouble(step, vetoable)
+		if step.move {
+			loop.move()
+		}
 		if step.parsed != nil {
-			if err := loop.apply(step.parsed); err != nil {
+			if err := loop.apply(step); err != nil {
 				t.Fatalf("apply config of step %d: %v", i, err)
 			}
 		}
 		if i > 0 {
-			pass(quiet)
+			pass(time.Until(quietEnds))
 			got.disturbed = got.disturbed || net.activity() != before || net.inFlight() > 0
 		}
 		if step.unit != 0 {
@@ -223,177 +246,7 @@ func (g *trace) collect(store *mem, net *network) {
 	}
 	slices.Sort(g.ended)
 	g.requests = net.requests
-	g.open = store.openSeries()
+	g.open, g.markersOf = store.openSeries(), store.markersOf
 	g.borderline, g.cacheKeys = store.borderline, store.cacheKeys
 	g.broken = store.violations()
-}
-
-// diff returns what differs, or "".
-func (s scenario) diff(stock, own *trace) string {
-	var out strings.Builder
-	for _, broken := range own.broken {
-		fmt.Fprintf(&out, "own loop: %s\n", broken)
-	}
-	for _, target := range keys(stock.committed, own.committed) {
-		a, b := stock.committed[target], own.committed[target]
-		if s.keepsCache {
-			a, b = withoutCache(a), withoutCache(b)
-		}
-		for i := range max(len(a), len(b)) {
-			if s.keepsCache {
-				forgiveEnds(at(a, i), at(b, i))
-			}
-			diffLines(&out, fmt.Sprintf("transaction %d of target %s", i, target), at(a, i), forgive(at(a, i), at(b, i)))
-		}
-	}
-	for _, address := range keys(stock.requests, own.requests) {
-		diffLines(&out, "requests to "+address, stock.requests[address], own.requests[address])
-	}
-	if s.keepsCache {
-		diffLines(&out, "targets", onlyTargets(stock.shown), onlyTargets(own.shown))
-	} else {
-		diffLines(&out, "targets and metadata", stock.shown, own.shown)
-	}
-	if s.keepsCache {
-		diffOpen(&out, stock, own)
-	} else {
-		s.diffEnded(&out, stock, own)
-	}
-	return out.String()
-}
-
-// diffEnded compares which series were ended outside of scrapes.
-func (s scenario) diffEnded(out *strings.Builder, stock, own *trace) {
-	ended := own.ended
-	if s.jobRemoved {
-		ended = slices.DeleteFunc(slices.Clone(ended), func(series string) bool { return !slices.Contains(stock.ended, series) })
-	}
-	if !slices.Equal(stock.ended, ended) {
-		diffLines(out, "ended series", stock.ended, ended)
-		writeLines(out, "for this stock appended", stock.markers)
-		writeLines(out, "for this own appended", own.markers)
-	}
-}
-
-// diffOpen compares which series are open at the end, if what ended them may differ. Series that Prometheus has forgotten without
-// ending them need not be open. Where the last body breaks off, those of its first part go on in both loops, but a reload by which Prometheus
-// forgets them ends them there.
-func diffOpen(out *strings.Builder, stock, own *trace) {
-	for _, series := range keys(stock.open, own.open) {
-		last, inStock := stock.open[series]
-		_, inOwn := own.open[series]
-		switch {
-		case inStock && !inOwn && last >= stock.end:
-			fmt.Fprintf(out, "series %s has ended, and goes on in stock\n", series)
-		case inOwn && !inStock && !endsInFailure(own.committed):
-			fmt.Fprintf(out, "series %s has not ended, but has in stock\n", series)
-		}
-	}
-}
-
-// endsInFailure reports whether the last scrape of a target failed.
-func endsInFailure(committed map[string][][]string) bool {
-	for _, transactions := range committed {
-		if len(transactions) > 0 && strings.Contains(line(transactions[len(transactions)-1], "up"), " (0) ") {
-			return true
-		}
-	}
-	return false
-}
-
-// withoutCache leaves out what depends on what a loop knows of earlier scrapes.
-func withoutCache(transactions [][]string) [][]string {
-	var kept [][]string
-	for _, lines := range transactions {
-		kept = append(kept, slices.DeleteFunc(slices.Clone(lines), func(line string) bool {
-			return strings.Contains(line, " 7ff0000000000002 (NaN) @") || strings.HasPrefix(line, `{__name__="scrape_series_added"`)
-		}))
-	}
-	return kept
-}
-
-// forgiveEnds leaves out what became of samples, with old timestamps of their own, that one of the loops has appended after it had ended
-// their series because of a reload, which the other does later or never.
-func forgiveEnds(a, b []string) {
-	for i := range min(len(a), len(b)) {
-		if strings.HasSuffix(a[i], afterEnd) || strings.HasSuffix(b[i], afterEnd) {
-			a[i], _, _ = strings.Cut(a[i], " refused: ")
-			b[i], _, _ = strings.Cut(b[i], " refused: ")
-		}
-	}
-}
-
-// forgive takes metadata away from own lines where Prometheus has none because it keeps the name of a protobuf family in a buffer
-// that the parser has filled with the next series: it finds the name there again unless a label sorts before it.
-func forgive(stock, own []string) []string {
-	misplaced := func(line string) bool { return !strings.HasPrefix(line, `{__name__=`) }
-	if len(stock) != len(own) || !slices.ContainsFunc(stock, misplaced) {
-		return own
-	}
-	forgiven := slices.Clone(own)
-	for i, line := range own {
-		if bare := withoutMetadata(line); bare == stock[i] {
-			forgiven[i] = bare
-		}
-	}
-	return forgiven
-}
-
-// onlyTargets leaves out metadata, of which a loop without its cache knows less.
-func onlyTargets(shown []string) []string {
-	return slices.DeleteFunc(slices.Clone(shown), func(line string) bool { return strings.Contains(line, ": metadata ") })
-}
-
-func withoutMetadata(line string) string {
-	from, to := strings.Index(line, " family="), strings.LastIndex(line, " refused: ")
-	switch {
-	case from < 0:
-		return line
-	case to < from:
-		return line[:from]
-	default:
-		return line[:from] + line[to:]
-	}
-}
-
-func at(transactions [][]string, i int) []string {
-	if i < len(transactions) {
-		return transactions[i]
-	}
-	return nil
-}
-
-func keys[V any](a, b map[string]V) []string {
-	all := slices.AppendSeq(slices.Collect(maps.Keys(a)), maps.Keys(b))
-	slices.Sort(all)
-	return slices.Compact(all)
-}
-
-// diffLines writes the lines between the common beginning and the common end, a few of each side.
-func diffLines(out *strings.Builder, what string, stock, own []string) {
-	if slices.Equal(stock, own) {
-		return
-	}
-	first := 0
-	for first < min(len(stock), len(own)) && stock[first] == own[first] {
-		first++
-	}
-	last := 0
-	for last < min(len(stock), len(own))-first && stock[len(stock)-1-last] == own[len(own)-1-last] {
-		last++
-	}
-	fmt.Fprintf(out, "%s differ from line %d on (%d lines, own loop %d):\n", what, first, len(stock), len(own))
-	writeLines(out, "stock", stock[first:len(stock)-last])
-	writeLines(out, "own  ", own[first:len(own)-last])
-}
-
-func writeLines(out *strings.Builder, side string, lines []string) {
-	const most, width = 12, 1000
-	for i, line := range lines {
-		if i == most {
-			fmt.Fprintf(out, "  %s … and %d more\n", side, len(lines)-most)
-			return
-		}
-		fmt.Fprintf(out, "  %s %s\n", side, line[:min(len(line), width)])
-	}
 }

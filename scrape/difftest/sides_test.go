@@ -1,6 +1,7 @@
 package difftest
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -26,13 +27,14 @@ import (
 
 // features are the options that both loops have.
 type features struct {
-	parseStartTimestamps, typeAndUnitLabels, openMetrics2, zstd, scrapeOnShutdown bool
+	parseStartTimestamps, typeAndUnitLabels, openMetrics2, zstd, scrapeOnShutdown, synthesis bool
 }
 
 // loop is a scrape loop under test. Its methods are called by one goroutine.
 type loop interface {
-	apply(c *promconfig.Config) error
+	apply(s step) error
 	start() error
+	move()              // goes on as another scraper, after the next apply
 	targets() []string  // all that is shown of the active targets, sorted
 	metadata() []string // of their metrics, distinct and sorted
 	stop()
@@ -60,6 +62,7 @@ func makeStock(t testing.TB, f features, a storage.AppendableV2, n *network) loo
 		EnableOpenMetrics2:       f.openMetrics2,
 		EnableZstdScrape:         f.zstd,
 		ScrapeOnShutdown:         f.scrapeOnShutdown,
+		SynthesizeST:             f.synthesis,
 		HTTPClientOptions:        []config_util.HTTPClientOption{config_util.WithDialContextFunc(n.dial)},
 	}
 	name := reflect.ValueOf(options).Elem().FieldByName("fqdn")
@@ -72,8 +75,9 @@ func makeStock(t testing.TB, f features, a storage.AppendableV2, n *network) loo
 	return &stockLoop{t: t, manager: manager, sets: make(chan map[string][]*targetgroup.Group)}
 }
 
-// makeStaticStock makes Prometheus' loop as it is with static targets: it restarts all loops of a job, without their caches, when
-// one of its targets changes. The other hears of targets as if a discovery had found them.
+// makeStaticStock makes Prometheus' loop as it is with static targets: it restarts all loops of a
+// job, without their caches, when one of its targets changes. The other hears of targets as if a
+// discovery had found them.
 func makeStaticStock(t testing.TB, f features, a storage.AppendableV2, n *network) loop {
 	l := makeStock(t, f, a, n).(*stockLoop)
 	l.static = true
@@ -87,17 +91,14 @@ func (nowhere) Register(prometheus.Collector) error  { return nil }
 func (nowhere) MustRegister(...prometheus.Collector) {}
 func (nowhere) Unregister(prometheus.Collector) bool { return true }
 
-func (l *stockLoop) apply(c *promconfig.Config) error {
-	managed := *c
-	managed.ScrapeConfigs = nil
-	for _, job := range c.ScrapeConfigs {
-		bare := *job
-		if !l.static {
-			bare.ServiceDiscoveryConfigs = nil
-		}
-		managed.ScrapeConfigs = append(managed.ScrapeConfigs, &bare)
+func (l *stockLoop) move() {}
+
+func (l *stockLoop) apply(s step) error {
+	c, managed := s.parsed, s.parsed
+	if !l.static {
+		managed = withoutDiscoveries(c)
 	}
-	if err := l.manager.ApplyConfig(&managed); err != nil {
+	if err := l.manager.ApplyConfig(managed); err != nil {
 		return err
 	}
 	started := l.config != nil
@@ -106,6 +107,17 @@ func (l *stockLoop) apply(c *promconfig.Config) error {
 		l.sets <- staticTargets(c)
 	}
 	return nil
+}
+
+func withoutDiscoveries(c *promconfig.Config) *promconfig.Config {
+	managed := *c
+	managed.ScrapeConfigs = nil
+	for _, job := range c.ScrapeConfigs {
+		bare := *job
+		bare.ServiceDiscoveryConfigs = nil
+		managed.ScrapeConfigs = append(managed.ScrapeConfigs, &bare)
+	}
+	return &managed
 }
 
 func (l *stockLoop) start() error {
@@ -163,30 +175,64 @@ func (l *stockLoop) stop() { l.manager.Stop() }
 
 type ownLoop struct {
 	t       testing.TB
+	options scrape.Options
 	scraper *scrape.Scraper
+	moved   bool // the scraper has not been started
 }
 
 // makeOwn makes this project's loop.
 func makeOwn(t testing.TB, f features, a storage.AppendableV2, n *network) loop {
 	options := scrape.Options{
-		Appendable:           a,
-		OnPanic:              func(err error) { t.Errorf("unexpected panic: %v", err) },
-		ParseStartTimestamps: f.parseStartTimestamps,
-		TypeAndUnitLabels:    f.typeAndUnitLabels,
-		OpenMetrics2:         f.openMetrics2,
-		ZstdScrape:           f.zstd,
-		ScrapeOnShutdown:     f.scrapeOnShutdown,
-		DialContext:          n.dial,
+		Appendable: a,
+		OnPanic:    func(err error) { t.Errorf("unexpected panic: %v", err) },
+		Features: scrape.Features{
+			ParseStartTimestamps:      f.parseStartTimestamps,
+			SynthesizeStartTimestamps: f.synthesis,
+			TypeAndUnitLabels:         f.typeAndUnitLabels,
+			OpenMetrics2:              f.openMetrics2,
+			ZstdScrape:                f.zstd,
+			ScrapeOnShutdown:          f.scrapeOnShutdown,
+		},
+		DialContext: n.dial,
 	}
-	scraper, err := scrape.New(options)
-	if err != nil {
-		t.Fatalf("make own loop: %v", err)
+	if m, ok := a.(*mem); ok {
+		options.Book, options.Permit = m.book, m.permitted
 	}
-	return &ownLoop{t: t, scraper: scraper}
+	l := &ownLoop{t: t, options: options}
+	l.renew()
+	return l
 }
 
-func (l *ownLoop) apply(c *promconfig.Config) error {
-	return l.scraper.Apply(context.Background(), &scrape.Config{Jobs: c.ScrapeConfigs})
+func (l *ownLoop) renew() {
+	scraper, err := scrape.New(l.options)
+	if err != nil {
+		l.t.Fatalf("make own loop: %v", err)
+	}
+	l.scraper = scraper
+}
+
+func (l *ownLoop) apply(s step) error {
+	c := cmp.Or(s.ours, s.parsed)
+	if err := l.scraper.Apply(context.Background(), &scrape.Config{Jobs: c.ScrapeConfigs}); err != nil || !l.moved {
+		return err
+	}
+	l.moved = false
+	return l.scraper.Start()
+}
+
+// move hands over within half of the quiet time.
+func (l *ownLoop) move() {
+	ctx, cancel := context.WithTimeout(context.Background(), quiet/2)
+	defer cancel()
+	if err := l.scraper.Stop(ctx, scrape.HandOver); err != nil {
+		l.t.Errorf("hand over: %v", err)
+	}
+	handover := l.scraper.Handover()
+	l.renew()
+	if err := l.scraper.Resume(handover); err != nil {
+		l.t.Errorf("resume: %v", err)
+	}
+	l.moved = true
 }
 
 func (l *ownLoop) start() error { return l.scraper.Start() }

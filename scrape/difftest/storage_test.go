@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"sync"
 	"time"
@@ -13,6 +14,8 @@ import (
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/model/value"
 	"github.com/prometheus/prometheus/storage"
+
+	"github.com/ringmaster-agent/ringmaster/series"
 )
 
 // faultLabel on a series makes the storage refuse it in the way that the value names.
@@ -55,7 +58,8 @@ func (c *clock) length() int64 {
 	return c.unit
 }
 
-// interval returns the number of the interval that the scrape with timestamp t ran in, and false if t is not a scrape's.
+// interval returns the number of the interval that the scrape with timestamp t ran in, and false if
+// t is not a scrape's.
 func (c *clock) interval(t int64, marker bool) (int64, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -115,8 +119,8 @@ type memory struct {
 	exemplar  int64 // latest, as the clock has it
 }
 
-// mem is an appendable that keeps what is committed, in canonical form, and refuses what a real storage refuses: samples older
-// than the series' last, and other values for the same time.
+// mem is an appendable that keeps what is committed, in canonical form, and refuses what a real
+// storage refuses: samples older than the series' last, and other values for the same time.
 type mem struct {
 	clock  *clock
 	change func(*record) // plants a difference; nil: none
@@ -124,22 +128,30 @@ type mem struct {
 	mu         sync.Mutex
 	series     map[string]*memory
 	refs       map[storage.SeriesRef]*memory
+	forgotten  map[storage.SeriesRef]*memory // by their references of before
 	nextRef    storage.SeriesRef
 	committed  []transaction
 	open       int
-	broken     []string // violations of the contract of an appender
-	cacheKeys  bool     // see record.cacheKey
-	borderline bool     // a timestamp was accepted that a scrape at another place in the interval might find too far ahead
+	broken     []string       // violations of the contract of an appender
+	cacheKeys  bool           // see record.cacheKey
+	markersOf  map[string]int // how many each series has that a loop has made up
+	book       *series.Book   // gives references, for ever; nil: the storage does
+	failing    bool           // no commit succeeds
+	veto       time.Duration  // how long there is no permit once an appender was asked for
+	vetoed     time.Time      // when that was
+	borderline bool           // a timestamp was accepted that a scrape at another place in the interval might find too far ahead
 }
 
 func newMem(c *clock) *mem {
-	return &mem{clock: c, series: map[string]*memory{}, refs: map[storage.SeriesRef]*memory{}, nextRef: 1}
+	return &mem{clock: c, series: map[string]*memory{}, refs: map[storage.SeriesRef]*memory{},
+		forgotten: map[storage.SeriesRef]*memory{}, nextRef: 1, markersOf: map[string]int{}}
 }
 
 // forget makes all references invalid and gives series new ones, as a storage that has dropped idle series does.
 func (m *mem) forget() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	maps.Copy(m.forgotten, m.refs)
 	m.refs = map[storage.SeriesRef]*memory{}
 	for _, s := range m.series {
 		s.ref = 0
@@ -178,6 +190,9 @@ func (m *mem) AppenderV2(context.Context) storage.AppenderV2 {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.open++
+	if m.veto > 0 && m.vetoed.IsZero() {
+		m.vetoed = time.Now()
+	}
 	return &memAppender{mem: m}
 }
 
@@ -197,7 +212,10 @@ func (a *memAppender) Append(ref storage.SeriesRef, ls labels.Labels, st, t int6
 		a.broken = append(a.broken, "append to an ended transaction")
 	}
 	a.borderline = a.borderline || t > time.Now().Add(maxAhead).UnixMilli()-2*a.clock.length()
-	s := a.find(ref, ls)
+	s := a.find(ref, ls, opts.RejectOutOfOrder)
+	if s == nil || ls.IsEmpty() && s.labels.Get(faultLabel) == "notfound" {
+		return 0, storage.ErrNotFound // whoever trusts in a reference has to come again, with labels
+	}
 	r := newRecord(a.clock, s, st, t, v, h, fh, opts)
 	err := a.check(s, &r, opts)
 	r.outcome = err
@@ -216,26 +234,40 @@ func (a *memAppender) Append(ref storage.SeriesRef, ls labels.Labels, st, t int6
 	return s.ref, err
 }
 
-// find returns the series with these labels, a new one if there is none.
-func (m *mem) find(ref storage.SeriesRef, ls labels.Labels) *memory {
-	if s := m.refs[ref]; s != nil {
+// find returns the series with these labels, a new one if there is none. Without labels the
+// reference is to be trusted; nil: there is no such series. Of a series that is open the storage
+// forgets no reference, so markers find theirs.
+func (m *mem) find(ref storage.SeriesRef, ls labels.Labels, marker bool) *memory {
+	s := m.refs[ref]
+	if ls.IsEmpty() {
+		if s == nil && marker {
+			if s = m.forgotten[ref]; s != nil {
+				m.refer(s)
+			}
+		}
+		return s
+	}
+	if s != nil {
 		if !labels.Equal(s.labels, ls) {
 			m.broken = append(m.broken, fmt.Sprintf("reference of %s used for %s", s.text, ls))
 		}
 		return s
 	}
 	text := ls.String()
-	s := m.series[text]
-	if s == nil {
+	if s = m.series[text]; s == nil {
 		s = &memory{labels: ls, text: text}
 		m.series[text] = s
 	}
+	m.refer(s)
+	return s
+}
+
+// refer makes sure that a series has a reference.
+func (m *mem) refer(s *memory) {
 	if s.ref == 0 {
-		s.ref = m.nextRef
-		m.nextRef++
+		s.ref = m.newRef(s.labels)
 		m.refs[s.ref] = s
 	}
-	return s
 }
 
 // check is what the storage has against a record.
@@ -273,8 +305,14 @@ func (a *memAppender) Commit() error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.end("commit")
+	if a.failing {
+		return errStorage
+	}
 	for s, r := range a.pending {
 		s.ended = r.marker
+		if r.marker {
+			a.markersOf[s.text]++
+		}
 		s.last, s.lastValue, s.lastStale, s.known, s.exemplar = r.order, r.value, r.stale, true, r.exemplar
 	}
 	if len(a.records) > 0 {

@@ -22,6 +22,7 @@ const metricRelabelling = `metric_relabel_configs:
 
 // configs are what every body is scraped with.
 var configs = map[string]string{
+	"nul in the job's name":  strings.Replace(job("extra_scrape_metrics: true"), "job_name: j", "job_name: \"j\\0k\"", 1),
 	"defaults":               job(),
 	"honor labels":           job("honor_labels: true"),
 	"no timestamps":          job("honor_timestamps: false"),
@@ -52,7 +53,8 @@ var featureSets = map[string]features{
 	"plain":            {},
 	"start timestamps": {parseStartTimestamps: true},
 	"type and unit":    {typeAndUnitLabels: true},
-	"all features":     {parseStartTimestamps: true, typeAndUnitLabels: true, openMetrics2: true, zstd: true},
+	"synthesis":        {synthesis: true},
+	"all features":     {synthesis: true, parseStartTimestamps: true, typeAndUnitLabels: true, openMetrics2: true, zstd: true},
 }
 
 // lives are what a target goes through with one body: scraped twice, less of it, nothing, a failure, all of it again.
@@ -86,7 +88,7 @@ func variants(t *testing.T) map[string]variant {
 		parsed := parse(t, text)
 		for featureName, set := range featureSets {
 			switch {
-			case featureName == "plain", featureName == "all features", configName == "defaults", configName == "nhcb and all":
+			case featureName == "plain", featureName == "all features", configName == "defaults", configName == "nhcb and all", configName == "native":
 				all[configName+", "+featureName] = variant{parsed, set}
 			}
 		}

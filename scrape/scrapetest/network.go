@@ -1,5 +1,5 @@
-// Package scrapetest has what tests of scraping share: a network in memory, so that time can be virtual. It is never linked into a
-// binary. Its types may be used by any goroutine.
+// Package scrapetest has what tests of scraping share: a network in memory, so that time can be
+// virtual. It is never linked into a binary. Its types may be used by any goroutine.
 package scrapetest
 
 import (

@@ -23,6 +23,7 @@ const (
 	OpWrite    Op = "write"
 	OpTruncate Op = "truncate"
 	OpSync     Op = "sync"
+	OpSyncFS   Op = "syncfs"
 )
 
 // Call is one operation about to be made.
@@ -48,7 +49,8 @@ type FS struct {
 	hook func(Call) Fault
 }
 
-// Hook sets who is asked; nil ends all faults. The hook may block, which is a slow disk. It may be called by many goroutines.
+// Hook sets who is asked; nil ends all faults. The hook may block, which is a slow disk. It may be
+// called by many goroutines.
 func (f *FS) Hook(hook func(Call) Fault) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -107,6 +109,9 @@ func (f *FS) Remove(name string) error {
 
 // SyncDir implements wal.FS.
 func (f *FS) SyncDir(name string) error { return f.ask(Call{Op: OpSyncDir, Name: name}).Err }
+
+// SyncFS implements wal.FS.
+func (f *FS) SyncFS(name string) error { return f.ask(Call{Op: OpSyncFS, Name: name}).Err }
 
 type faultyFile struct {
 	*os.File

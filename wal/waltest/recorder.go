@@ -8,6 +8,8 @@ import (
 	"github.com/prometheus/prometheus/model/histogram"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/model/metadata"
+
+	"github.com/ringmaster-agent/ringmaster/series"
 )
 
 // Sample is a delivered sample. Two are == exactly if they are the same sample of the same series.
@@ -53,51 +55,65 @@ type Recorder struct {
 	// Faults says what was wrong: an undefined reference, or one with two meanings.
 	Faults []string
 
-	series map[uint64]string
+	book   *series.Book
+	series map[series.Ref]defined
 }
 
-func (r *Recorder) name(ref uint64) string {
-	name, ok := r.series[ref]
-	if !ok {
-		r.Faults = append(r.Faults, fmt.Sprintf("reference %x is not defined", ref))
-	}
-	return name
+// defined is what a reference was last defined as.
+type defined struct {
+	generation uint32
+	name       string
 }
+
+// NewRecorder returns a Recorder for readers of a log, or of a view of one.
+func NewRecorder(l interface{ Book() *series.Book }) *Recorder {
+	return &Recorder{book: l.Book(), series: map[series.Ref]defined{}}
+}
+
+func (r *Recorder) name(ref series.Ref) string {
+	d, ok := r.series[ref]
+	if !ok || d.generation != r.book.Generation(ref) {
+		r.Faults = append(r.Faults, fmt.Sprintf("reference %d is not defined", ref))
+	}
+	return d.name
+}
+
+// Record implements wal.Visitor.
+func (*Recorder) Record(uint64) {}
 
 // Series implements wal.Visitor.
-func (r *Recorder) Series(ref uint64, ls labels.Labels) {
-	if r.series == nil {
-		r.series = map[uint64]string{}
+func (r *Recorder) Series(ref series.Ref) {
+	var b labels.ScratchBuilder
+	d := defined{r.book.Generation(ref), r.book.Labels(ref, &b).String()}
+	if old, ok := r.series[ref]; ok && old.generation == d.generation && old.name != d.name {
+		r.Faults = append(r.Faults, fmt.Sprintf("reference %d means %s and %s", ref, old.name, d.name))
 	}
-	if old, ok := r.series[ref]; ok && old != ls.String() {
-		r.Faults = append(r.Faults, fmt.Sprintf("reference %x means %s and %s", ref, old, ls))
-	}
-	r.series[ref] = ls.String()
-	r.Defined = append(r.Defined, ls.String())
+	r.series[ref] = d
+	r.Defined = append(r.Defined, d.name)
 }
 
 // Float implements wal.Visitor.
-func (r *Recorder) Float(ref uint64, startTime, t int64, v float64) {
+func (r *Recorder) Float(ref series.Ref, startTime, t int64, v float64) {
 	r.Samples = append(r.Samples, FloatSample(r.name(ref), startTime, t, v))
 }
 
 // Histogram implements wal.Visitor.
-func (r *Recorder) Histogram(ref uint64, startTime, t int64, h *histogram.Histogram) {
+func (r *Recorder) Histogram(ref series.Ref, startTime, t int64, h *histogram.Histogram) {
 	r.Samples = append(r.Samples, HistogramSample(r.name(ref), startTime, t, h))
 }
 
 // FloatHistogram implements wal.Visitor.
-func (r *Recorder) FloatHistogram(ref uint64, startTime, t int64, h *histogram.FloatHistogram) {
+func (r *Recorder) FloatHistogram(ref series.Ref, startTime, t int64, h *histogram.FloatHistogram) {
 	r.Samples = append(r.Samples, FloatHistogramSample(r.name(ref), startTime, t, h))
 }
 
 // Exemplar implements wal.Visitor.
-func (r *Recorder) Exemplar(ref uint64, e exemplar.Exemplar) {
+func (r *Recorder) Exemplar(ref series.Ref, e exemplar.Exemplar) {
 	r.Exemplars = append(r.Exemplars, Exemplar{Series: r.name(ref), Labels: e.Labels.String(), T: e.Ts, Value: e.Value, HasT: e.HasTs})
 }
 
 // Metadata implements wal.Visitor.
-func (r *Recorder) Metadata(ref uint64, m metadata.Metadata) {
+func (r *Recorder) Metadata(ref series.Ref, m metadata.Metadata) {
 	if r.MetadataOf == nil {
 		r.MetadataOf = map[string]metadata.Metadata{}
 	}

@@ -3,11 +3,13 @@ package consultest
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
 	"net/http"
 	"net/url"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -17,7 +19,8 @@ import (
 )
 
 const (
-	// maxValue and maxTxn are the settings kv_max_value_size and txn_max_req_len, by default what Raft likes.
+	// maxValue and maxTxn are the settings kv_max_value_size and txn_max_req_len, by default what
+	// Raft likes.
 	maxValue = 512 << 10
 	maxTxn   = 512 << 10
 	// defaultWait and maxWait bound a blocking query (Blocking queries).
@@ -25,27 +28,40 @@ const (
 	maxWait     = 10 * time.Minute
 )
 
-// keyOf returns the key in the URL of a request, or what Consul 1.21.5 and later say of keys they don't like there
-// (agent/kvs_endpoint.go, validateKVKey). Transactions are free of that: their keys are not in a URL.
+// keyOf returns the key in the URL of a request as Consul 1.22 understands it, which cleans it like
+// a path, or what it says of one that it doesn't like (agent/kvs_endpoint.go, KVSEndpoint and
+// validateKVKey). Transactions are free of that.
 func keyOf(r *http.Request) (string, error) {
-	key := strings.TrimPrefix(r.URL.Path, "/v1/kv/")
-	for _, c := range key {
-		if !strings.ContainsRune("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789,-_./", c) {
-			return "", httpError{http.StatusBadRequest, fmt.Sprintf("key contains invalid character %q", c)}
-		}
+	raw := strings.TrimPrefix(r.URL.Path, "/v1/kv/")
+	if raw == "" {
+		return "", nil
 	}
-	if strings.HasPrefix(key, "/") || strings.Contains(key, "..") {
-		return "", httpError{http.StatusBadRequest, "key must not begin with a '/' nor contain a path traversal"}
+	key := path.Clean(raw)
+	if strings.HasSuffix(raw, "/") && !strings.HasSuffix(key, "/") {
+		key += "/"
 	}
-	for _, extension := range []string{".js", ".css", ".html", ".xml", ".json", ".txt", ".log", ".sh"} {
-		if strings.HasSuffix(strings.ToLower(key), extension) {
-			return "", httpError{http.StatusBadRequest, "key contains suspicious file extension"}
-		}
+	if strings.HasPrefix(key, " ") || strings.HasSuffix(key, " ") {
+		return "", errors.New("invalid key name, leading/trailing spaces are not allowed")
+	}
+	if slices.Contains(strings.Split(key, "/"), "..") {
+		return "", errors.New("invalid key name, path traversal is not allowed")
+	}
+	decoded, err := url.PathUnescape(key)
+	if err != nil { // not encoded, so not in disguise
+		decoded = key
+	}
+	switch {
+	case decoded == key:
+	case strings.Contains(decoded, ".."):
+		return "", errors.New("invalid key name, path traversal is not allowed")
+	case strings.Contains(decoded, " "):
+		return "", errors.New("invalid key name, leading/trailing spaces are not allowed")
 	}
 	return key, nil
 }
 
-// read answers GET: one key, or with ?recurse all under a prefix, or with ?keys their names; 404 if there are none.
+// read answers GET: one key, or with ?recurse all under a prefix, or with ?keys their names; 404 if
+// there are none.
 func (s *Server) read(w http.ResponseWriter, r *http.Request, p Policy) error {
 	key, err := keyOf(r)
 	if err != nil {
@@ -68,7 +84,8 @@ func (s *Server) read(w http.ResponseWriter, r *http.Request, p Policy) error {
 	if err != nil {
 		return err
 	}
-	// A listing has what the token may read; since Consul 1.11 a header tells that something was left out (ACL filtering).
+	// A listing has what the token may read; since Consul 1.11 a header tells that something was
+	// left out (ACL filtering).
 	visible := slices.DeleteFunc(found, func(e *api.KVPair) bool { return !p.Read(e.Key) })
 	if len(visible) < len(found) {
 		w.Header().Set("X-Consul-Results-Filtered-By-ACLs", "true")
@@ -91,8 +108,8 @@ func (s *Server) read(w http.ResponseWriter, r *http.Request, p Policy) error {
 	}
 }
 
-// block runs a query, and again at each change, until its index is above the one the client names (Blocking queries). An
-// index that is still to come blocks as well.
+// block runs a query, and again at each change, until its index is above the one the client names
+// (Blocking queries). An index that is still to come blocks as well.
 func (s *Server) block(r *http.Request, query func(*state) (uint64, []*api.KVPair)) (uint64, []*api.KVPair, error) {
 	above, wait, err := blocking(r.URL.Query())
 	if err != nil {
@@ -112,14 +129,16 @@ func (s *Server) block(r *http.Request, query func(*state) (uint64, []*api.KVPai
 		select {
 		case <-changed:
 		case <-ctx.Done():
-		case <-abandoned:
-			above = 0
+		case <-abandoned: // the answer is what was before (blockingquery.Query)
+			s.blocked.Add(-1)
+			return index, found, nil
 		}
 		s.blocked.Add(-1)
 	}
 }
 
-// blocking reads index and wait. The server adds up to a sixteenth to the wait, so that clients don't come all at once.
+// blocking reads index and wait. The server adds up to a sixteenth to the wait, so that clients
+// don't come all at once.
 func blocking(q url.Values) (above uint64, wait time.Duration, err error) {
 	if text := q.Get("index"); text != "" {
 		if above, err = strconv.ParseUint(text, 10, 64); err != nil {
@@ -136,7 +155,8 @@ func blocking(q url.Values) (above uint64, wait time.Duration, err error) {
 	return above, wait + rand.N(wait/16+1), nil
 }
 
-// get returns a key, and as the index its own, or the table's if there is no such key (consul/kvs_endpoint.go, Get).
+// get returns a key, and as the index its own, or the table's if there is no such key
+// (consul/kvs_endpoint.go, Get).
 func (s *state) get(key string) (uint64, []*api.KVPair) {
 	if e := s.kvs[key]; e != nil {
 		return e.ModifyIndex, []*api.KVPair{e}
@@ -144,8 +164,9 @@ func (s *state) get(key string) (uint64, []*api.KVPair) {
 	return s.kvsIndex, nil
 }
 
-// list returns the keys under prefix, sorted, and as the index the highest of them and of the tombstones under the prefix; the
-// table's if there are neither, or if the prefix is empty (state/kvs.go, kvsListTxn).
+// list returns the keys under prefix, sorted, and as the index the highest of them and of the
+// tombstones under the prefix; the table's if there are neither, or if the prefix is empty
+// (state/kvs.go, kvsListTxn).
 func (s *state) list(prefix string) (uint64, []*api.KVPair) {
 	var found []*api.KVPair
 	var index uint64

@@ -23,7 +23,8 @@ type Options struct {
 // Policy is what the bearer of a token may do. A nil function allows nothing.
 type Policy struct {
 	Read, Write func(key string) bool
-	Sessions    bool
+	// Sessions: the policy has session:write, Nodes: it has node:write, each for all nodes.
+	Sessions, Nodes bool
 }
 
 // Server is the stand-in. Use Start.
@@ -152,6 +153,8 @@ func (s *Server) route(w http.ResponseWriter, r *http.Request, p Policy) error {
 		return s.remove(w, r, p)
 	case path == "/v1/txn" && method == http.MethodPut:
 		return s.transact(w, r, p)
+	case (path == registerPath || path == deregisterPath) && method == http.MethodPut:
+		return s.catalog(w, r, p)
 	case strings.HasPrefix(path, "/v1/session/"):
 		return s.session(w, r, p)
 	default:
@@ -169,12 +172,12 @@ func (e httpError) Error() string { return e.reason }
 
 var errDenied = httpError{http.StatusForbidden, "Permission denied"}
 
-// policy follows the ACL documentation: no token is the anonymous token, which by default may do nothing; a token that does
-// not exist is 403 "ACL not found".
+// policy follows the ACL documentation: no token is the anonymous token, which by default may do
+// nothing; a token that does not exist is 403 "ACL not found".
 func (s *Server) policy(r *http.Request) (Policy, error) {
 	everything := func(string) bool { return true }
 	if s.options.Policies == nil {
-		return Policy{Read: everything, Write: everything, Sessions: true}, nil
+		return Policy{Read: everything, Write: everything, Sessions: true, Nodes: true}, nil
 	}
 	token := r.Header.Get("X-Consul-Token")
 	p, ok := s.options.Policies[token]

@@ -3,6 +3,7 @@ package consultest
 import (
 	"crypto/rand"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -12,8 +13,8 @@ import (
 )
 
 const (
-	// ttlMultiplier is how many TTLs a session lives without renewal: "the TTL is a lower bound" (Sessions;
-	// structs.SessionTTLMultiplier).
+	// ttlMultiplier is how many TTLs a session lives without renewal: "the TTL is a lower bound"
+	// (Sessions; structs.SessionTTLMultiplier).
 	ttlMultiplier = 2
 	maxTTL        = 24 * time.Hour
 	maxLockDelay  = time.Minute
@@ -33,6 +34,14 @@ func (s *Server) session(w http.ResponseWriter, r *http.Request, p Policy) error
 	switch {
 	case verb == "create" && r.Method == http.MethodPut:
 		return s.createSession(w, r)
+	case verb == "list" && r.Method == http.MethodGet:
+		s.state.mu.Lock()
+		defer s.state.mu.Unlock()
+		all := []api.SessionEntry{}
+		for _, sess := range s.state.sessions {
+			all = append(all, sess.SessionEntry)
+		}
+		return writeJSON(w, http.StatusOK, all)
 	case id == "":
 		return httpError{http.StatusBadRequest, "Missing session"}
 	case verb == "renew" && r.Method == http.MethodPut:
@@ -53,22 +62,24 @@ func (s *Server) session(w http.ResponseWriter, r *http.Request, p Policy) error
 	}
 }
 
-// createSession follows the defaults of agent/session_endpoint.go: lock delay 15 s, behaviour release, no TTL, and the
-// health of the node, which an empty NodeChecks takes out.
+// createSession follows the defaults of agent/session_endpoint.go: lock delay 15 s, behaviour
+// release, no TTL, and the health of the node, which an empty NodeChecks takes out.
 func (s *Server) createSession(w http.ResponseWriter, r *http.Request) error {
 	body := struct {
-		Name, Behavior, TTL string
-		LockDelay           any
-	}{Behavior: api.SessionBehaviorRelease}
-	if err := json.NewDecoder(r.Body).Decode(&body); err != nil {
-		return httpError{http.StatusBadRequest, fmt.Sprintf("Request decode failed: %v", err)}
+		Name, Behavior, TTL, Node string
+		LockDelay                 any
+	}{Behavior: api.SessionBehaviorRelease, Node: localNode}
+	if r.ContentLength > 0 { // a body of unknown length is ignored
+		if err := json.NewDecoder(r.Body).Decode(&body); err != nil {
+			return httpError{http.StatusBadRequest, fmt.Sprintf("Request decode failed: %v", err)}
+		}
 	}
 	delay, err := parseLockDelay(body.LockDelay)
 	if err != nil {
 		return httpError{http.StatusBadRequest, fmt.Sprintf("Request decode failed: %v", err)}
 	}
 	sess := &session{SessionEntry: api.SessionEntry{
-		ID: newID(), Name: body.Name, Node: "consultest", LockDelay: delay, Behavior: body.Behavior, TTL: body.TTL,
+		ID: newID(), Name: body.Name, Node: body.Node, LockDelay: delay, Behavior: body.Behavior, TTL: body.TTL,
 	}}
 	if body.Behavior != api.SessionBehaviorRelease && body.Behavior != api.SessionBehaviorDelete {
 		return fmt.Errorf("Invalid Behavior setting '%s'", body.Behavior) //nolint:staticcheck // Consul's own text
@@ -82,11 +93,14 @@ func (s *Server) createSession(w http.ResponseWriter, r *http.Request) error {
 				sess.ttl, s.options.MinTTL, maxTTL)
 		}
 	}
-	s.state.addSession(sess)
+	if !s.state.addSession(sess) {
+		return errors.New("Missing node registration") //nolint:staticcheck // Consul's own text
+	}
 	return writeJSON(w, http.StatusOK, map[string]string{"ID": sess.ID})
 }
 
-// parseLockDelay: a string is a duration, a number is nanoseconds, or seconds if it is below 1000 (FixupLockDelay).
+// parseLockDelay: a string is a duration, a number is nanoseconds, or seconds if it is below 1000
+// (FixupLockDelay).
 func parseLockDelay(v any) (delay time.Duration, err error) {
 	switch v := v.(type) {
 	case nil:
@@ -104,7 +118,8 @@ func parseLockDelay(v any) (delay time.Duration, err error) {
 	return min(delay, maxLockDelay), nil
 }
 
-// renewSession starts the TTL anew. It takes no index: renewals are the leader's own affair (consul/session_ttl.go).
+// renewSession starts the TTL anew. It takes no index: renewals are the leader's own affair
+// (consul/session_ttl.go).
 func (s *Server) renewSession(w http.ResponseWriter, id string) error {
 	s.state.mu.Lock()
 	defer s.state.mu.Unlock()
@@ -112,7 +127,7 @@ func (s *Server) renewSession(w http.ResponseWriter, id string) error {
 	if sess == nil {
 		return httpError{http.StatusNotFound, fmt.Sprintf("Session id '%s' not found", id)}
 	}
-	sess.timer.Reset(sess.lifetime())
+	sess.restart(&s.state)
 	return writeJSON(w, http.StatusOK, []api.SessionEntry{sess.SessionEntry})
 }
 
@@ -123,24 +138,81 @@ func (s *session) lifetime() time.Duration {
 	return ttlMultiplier * s.ttl
 }
 
-func (s *state) addSession(sess *session) {
+// restart gives the session its whole time. One that a snapshot brought back has no timer before.
+func (s *session) restart(st *state) {
+	if s.timer != nil {
+		s.timer.Stop()
+	}
+	s.timer = time.AfterFunc(s.lifetime(), func() { st.endSession(s.ID) })
+}
+
+// addSession reports false if the session's node is not in the catalog (state/session.go,
+// sessionCreateTxn).
+func (s *state) addSession(sess *session) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if !s.nodes[sess.Node] {
+		return false
+	}
 	s.index++
 	sess.CreateIndex = s.index
 	s.sessions[sess.ID] = sess
-	sess.timer = time.AfterFunc(sess.lifetime(), func() { s.endSession(sess.ID) })
+	sess.restart(s)
+	return true
 }
 
-// endSession destroys a session, for whatever reason: its keys are released or deleted at one index, and can't be locked
-// until the lock delay is over (state/session.go, deleteSessionTxn).
+const (
+	// localNode is the node of the agent that is asked.
+	localNode      = "consultest"
+	registerPath   = "/v1/catalog/register"
+	deregisterPath = "/v1/catalog/deregister"
+)
+
+// catalog registers a node, or takes it out (Catalog API).
+func (s *Server) catalog(w http.ResponseWriter, r *http.Request, p Policy) error {
+	var body struct{ Node, Address string }
+	if err := json.NewDecoder(r.Body).Decode(&body); err != nil {
+		return httpError{http.StatusBadRequest, fmt.Sprintf("Request decode failed: %v", err)}
+	}
+	register := r.URL.Path == registerPath
+	switch {
+	case !p.Nodes:
+		return errDenied
+	case body.Node == "" || register && body.Address == "":
+		return errors.New("Must provide node and address") //nolint:staticcheck // Consul's own text
+	}
+	s.state.setNode(body.Node, register)
+	return writeJSON(w, http.StatusOK, true)
+}
+
+// setNode adds or removes a node. The sessions of one that goes end (state/catalog.go,
+// deleteNodeTxn); that of the agent itself is registered again at once.
+func (s *state) setNode(node string, there bool) {
+	s.mu.Lock()
+	s.nodes[node] = there || node == localNode
+	var ended []string
+	for id, sess := range s.sessions {
+		if !there && sess.Node == node {
+			ended = append(ended, id)
+		}
+	}
+	s.mu.Unlock()
+	for _, id := range ended {
+		s.endSession(id)
+	}
+}
+
+// endSession destroys a session, for whatever reason: its keys are released or deleted at one
+// index, and can't be locked until the lock delay is over (state/session.go, deleteSessionTxn).
 func (s *state) endSession(id string) {
 	_ = s.apply(func(t *tx) error {
 		sess := t.sessions[id]
 		if sess == nil {
 			return nil
 		}
-		sess.timer.Stop()
+		if sess.timer != nil {
+			sess.timer.Stop()
+		}
 		delete(t.sessions, id)
 		for key, e := range t.kvs {
 			if e.Session != id {

@@ -10,7 +10,8 @@ import (
 	"github.com/hashicorp/consul/api"
 )
 
-// maxTxnOps is how many operations a transaction may have, since Consul 1.14 (agent/txn_endpoint.go); before, it was 64.
+// maxTxnOps is how many operations a transaction may have, since Consul 1.14
+// (agent/txn_endpoint.go); before, it was 64.
 const maxTxnOps = 128
 
 // transact answers PUT /v1/txn: all operations or none; 409 with the errors if any was refused (Txn API).
@@ -40,7 +41,8 @@ func decodeTxn(r *http.Request) ([]*api.KVTxnOp, error) {
 		return nil, err
 	}
 	if len(body) > maxTxn {
-		return nil, httpError{http.StatusRequestEntityTooLarge, fmt.Sprintf("Request body too large, max size: %d bytes.", maxTxn)}
+		return nil, httpError{http.StatusRequestEntityTooLarge,
+			fmt.Sprintf("Request body(%d bytes) too large, max size: %d bytes.", r.ContentLength, maxTxn)}
 	}
 	var all api.TxnOps
 	if err := json.Unmarshal(body, &all); err != nil {

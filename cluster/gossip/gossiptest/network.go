@@ -1,11 +1,13 @@
 // Package gossiptest is a network in memory for tests of gossip, in real or in virtual time (testing/synctest).
 //
-// A Network hands out transports, each with an address of its own. Packets take the network's latency, and are lost on the way to who is cut off,
-// is down, or has a full queue, as with UDP: nobody ever waits for the receiver, unlike with memberlist's own mock. Dialling
-// who is cut off takes the whole timeout; who is down refuses at once. What is random has a seed.
+// A Network hands out transports, each with an address of its own. Packets take the network's
+// latency, and are lost on the way to who is cut off, is down, or has a full queue, as with UDP:
+// nobody ever waits for the receiver, unlike with memberlist's own mock. Dialling who is cut off
+// takes the whole timeout; who is down refuses at once. What is random has a seed.
 //
-// It owns no clock and starts no goroutine that outlives a packet's latency. Everything may be used by any number of goroutines. It is tested by
-// the tests of package gossip, which is never linked with it into a binary.
+// It owns no clock and starts no goroutine that outlives a packet's latency. Everything may be used
+// by any number of goroutines. It is tested by the tests of package gossip, which is never linked
+// with it into a binary.
 package gossiptest
 
 import (
@@ -56,8 +58,8 @@ func (n *Network) Join() *Transport {
 	return t
 }
 
-// Partition cuts the network: only addresses of one side reach each other. Those that are in none form one side more. It replaces any partition before;
-// without sides there is none.
+// Partition cuts the network: only addresses of one side reach each other. Those that are in none
+// form one side more. It replaces any partition before; without sides there is none.
 func (n *Network) Partition(sides ...[]string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -182,8 +184,8 @@ func (t *Transport) DialAddressTimeout(to memberlist.Address, timeout time.Durat
 // StreamCh implements memberlist.Transport.
 func (t *Transport) StreamCh() <-chan net.Conn { return t.streams }
 
-// Shutdown implements memberlist.Transport: the node is down, and its connections are broken. It may be called earlier and more than
-// once: then it is as if the process had been killed.
+// Shutdown implements memberlist.Transport: the node is down, and its connections are broken. It
+// may be called earlier and more than once: then it is as if the process had been killed.
 func (t *Transport) Shutdown() error {
 	n := t.network
 	n.mu.Lock()

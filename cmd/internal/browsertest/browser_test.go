@@ -7,7 +7,9 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -46,7 +48,8 @@ func startBrowser(t *testing.T, path string) context.Context {
 	return browser
 }
 
-// endLeftovers waits for the browser's children, of which each names the profile on its command line, and kills those that stay.
+// endLeftovers waits for the browser's children, of which each names the profile on its command
+// line, and kills those that stay.
 func endLeftovers(t *testing.T, profile string) {
 	t.Helper()
 	deadline := time.Now().Add(leftoverPatience)
@@ -85,6 +88,7 @@ type tab struct {
 
 	mu         sync.Mutex
 	requests   []string // URLs since the last visit
+	clicks     int      // since the last visit of an address
 	complaints []string // of the console and the network, since the last visit
 }
 
@@ -107,6 +111,9 @@ func (b *tab) hear(event any) {
 	case *network.EventRequestWillBeSent:
 		b.requests = append(b.requests, e.Request.URL)
 	case *network.EventLoadingFailed:
+		if e.Canceled { // the page that is left follows no more
+			return
+		}
 		complain("a request failed: %s %s", e.ErrorText, e.BlockedReason)
 	case *runtime.EventExceptionThrown:
 		complain("exception: %s", e.ExceptionDetails.Text)
@@ -117,19 +124,22 @@ func (b *tab) hear(event any) {
 	}
 }
 
-// visit types a URL into the address bar. What comes has to be a whole page without a complaint, and loads nothing else.
+// visit types a URL into the address bar. What comes has to be a whole page without a complaint,
+// and loads nothing but its own style and script.
 func (b *tab) visit(url string) {
 	b.t.Helper()
+	b.clicks = 0
 	b.arrive(url, chromedp.Navigate(url))
 }
 
-// click follows the link that is called so, and lands on url.
-func (b *tab) click(link, url string) {
+// click follows the first link, or presses the first button, that is called so.
+func (b *tab) click(name string) {
 	b.t.Helper()
-	b.arrive(url, chromedp.Click(fmt.Sprintf("//a[normalize-space()=%q]", link)))
+	b.clicks++
+	b.arrive("", chromedp.Click(fmt.Sprintf("(//main//a[normalize-space()=%[1]q] | //nav//a[normalize-space()=%[1]q] | //main//button[normalize-space()=%[1]q])[1]", name)))
 }
 
-// arrive takes a step that loads a page.
+// arrive takes a step that loads a page: the one at url, or any if that is empty.
 func (b *tab) arrive(url string, step chromedp.Action[chromedp.Void]) {
 	b.t.Helper()
 	b.mu.Lock()
@@ -139,15 +149,24 @@ func (b *tab) arrive(url string, step chromedp.Action[chromedp.Void]) {
 	defer cancel()
 	response, err := chromedp.RunResponse(ctx, step)
 	require.NoError(b.t, err, "load %s", url)
-	require.EqualValues(b.t, http.StatusOK, response.Status, url)
-	require.Equal(b.t, url, response.URL)
+	require.EqualValues(b.t, http.StatusOK, response.Status, response.URL)
+	if url != "" {
+		require.Equal(b.t, url, response.URL)
+	}
 	// What the browser said before this answer has been heard after it.
 	require.Equal(b.t, "complete", ask[string](b, "document.readyState"))
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	require.Equal(b.t, []string{url}, b.requests, "a page is one request")
+	pages := slices.DeleteFunc(slices.Clone(b.requests), func(request string) bool {
+		return strings.Contains(request, "/assets/") || strings.Contains(request, "/live?of=") || strings.HasPrefix(request, "data:")
+	})
+	pages = slices.DeleteFunc(pages, func(request string) bool { return request != response.URL && b.posted(request) })
+	require.Equal(b.t, []string{response.URL}, slices.Compact(pages), "a page loads its own style and script, and nothing else")
 	require.Empty(b.t, b.complaints, url)
 }
+
+// posted says whether a request is that of a button, which is answered with where to look.
+func (b *tab) posted(request string) bool { return strings.Contains(request, "/configs/") }
 
 // do has the browser do something to the page.
 func (b *tab) do(steps ...chromedp.Action[chromedp.Void]) {
@@ -165,4 +184,8 @@ func ask[T any](b *tab, expression string) T {
 	answer, err := chromedp.Run(ctx, chromedp.Evaluate[T](expression))
 	require.NoError(b.t, err, expression)
 	return answer
+}
+
+func contextOf(b *tab) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(b.ctx, patience)
 }

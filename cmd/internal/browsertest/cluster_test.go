@@ -16,7 +16,12 @@ import (
 
 	"github.com/ringmaster-agent/ringmaster/cmd/internal/node"
 	"github.com/ringmaster-agent/ringmaster/cmd/internal/toy"
+	"github.com/ringmaster-agent/ringmaster/internal/loopback"
 )
+
+// restartBackoff is the shortest that there is: a config which always fails is in quarantine on a
+// node within a minute, and then goes to the next one.
+const restartBackoff = 100 * time.Millisecond
 
 // stopPatience is how long an orderly end may take.
 const stopPatience = 25 * time.Second
@@ -24,7 +29,8 @@ const stopPatience = 25 * time.Second
 // nodeNames are in the order of the pages. The last one is as long as a cloud makes them.
 var nodeNames = []string{"agent-0", "agent-1", "ip-10-20-130-240.eu-central-1.compute.internal"}
 
-// startCluster starts three agents with a quorum of embedded stores, which end with the test, and waits until they are ready.
+// startCluster starts three agents with a quorum of embedded stores, which end with the test, and
+// waits until they are ready.
 func startCluster(t *testing.T, receiver string) (nodes []*node.Node) {
 	t.Helper()
 	agent := buildAgent(t)
@@ -33,7 +39,7 @@ func startCluster(t *testing.T, receiver string) (nodes []*node.Node) {
 		peers = append(peers, node.Peer{Name: name, Address: freeAddress(t)})
 	}
 	for _, peer := range peers {
-		settings := node.Settings{Name: peer.Name, Receiver: "http://" + receiver + "/", Peers: peers}
+		settings := node.Settings{Name: peer.Name, Receiver: "http://" + receiver + "/", Peers: peers, RestartBackoff: restartBackoff, Args: []string{"-config.enable-read-api"}}
 		n, err := node.New(settings, filepath.Join(t.TempDir(), peer.Name), freeAddress(t), agent)
 		require.NoError(t, err)
 		require.NoError(t, n.Start())
@@ -42,7 +48,7 @@ func startCluster(t *testing.T, receiver string) (nodes []*node.Node) {
 	}
 	t.Cleanup(func() { stopAll(t, nodes) })
 	for _, n := range nodes {
-		eventually(t, func() bool { return !n.Running() || n.Ready(t.Context()) }, "node %s never gets ready", n.Name)
+		eventually(t, func() bool { return !n.Running() || n.Ready(t.Context()) }, time.Now().Add(patience), "node %s never gets ready", n.Name)
 		require.True(t, n.Running(), "node %s has ended", n.Name)
 	}
 	return nodes
@@ -80,16 +86,22 @@ func buildAgent(t *testing.T) (path string) {
 
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	address, err := node.FreeAddress()
+	address, err := loopback.FreeAddress()
 	require.NoError(t, err)
 	return address
 }
+
+// refusal is what the receiver says that refuses everything.
+const refusal = "out of bounds: this receiver takes nothing on Sundays"
 
 // serveToys serves a target at /metrics and a receiver elsewhere.
 func serveToys(t *testing.T) (address string) {
 	t.Helper()
 	mux := http.NewServeMux()
 	mux.Handle("/metrics", &toy.Target{})
+	mux.HandleFunc("/refuse", func(w http.ResponseWriter, _ *http.Request) {
+		http.Error(w, refusal, http.StatusBadRequest)
+	})
 	mux.Handle("/", &toy.Receiver{})
 	address = freeAddress(t)
 	server := &http.Server{Addr: address, Handler: mux, ReadHeaderTimeout: 10 * time.Second}

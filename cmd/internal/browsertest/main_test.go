@@ -21,6 +21,10 @@ const (
 	leftoverPatience = 10 * time.Second
 )
 
+var screenshots = flag.String("screenshots", "", "a directory to which screenshots of all pages are written")
+
+var axePath = flag.String("axe", "", "axe-core's axe.min.js, which all pages are held against; task axe fetches it")
+
 var chromiumPath = flag.String("chromium", "", "the browser to run: a path, or a name in $PATH; without it chromium, chromium-browser or google-chrome")
 
 func TestMain(m *testing.M) {
@@ -46,9 +50,8 @@ func findChromium(t *testing.T) (path string) {
 }
 
 // eventually looks from the test's own goroutine, so that a condition may require things.
-func eventually(t *testing.T, condition func() bool, message string, args ...any) {
+func eventually(t *testing.T, condition func() bool, deadline time.Time, message string, args ...any) {
 	t.Helper()
-	deadline := time.Now().Add(patience)
 	tick := time.NewTicker(pollEvery)
 	defer tick.Stop()
 	for !condition() {

@@ -6,10 +6,13 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
@@ -34,168 +37,175 @@ const (
 
 var long = "team/" + strings.Repeat("a-long-name-", 12)
 
-// pagePaths are the pages that the agent makes itself.
-var pagePaths = []string{"/", "/debug/cluster", "/debug/ring"}
+// pagePaths are the agent's pages, of which some are about a config or a target.
+func pagePaths() []string {
+	return []string{
+		"/", "/configs", "/configs?state=down", "/configs/" + url.PathEscape("both"), "/configs/" + url.PathEscape(stuck), "/configs/" + held, "/targets", "/receivers", "/cluster", "/cluster?leave=agent-1",
+		"/discovery", "/discovery?config=dropping", "/relabel", "/status", "/flow", "/flow?config=both", "/flow?config=" + stuck, "/upload", "/upload?name=both",
+	}
+}
 
 // site is a cluster that is looked at.
 type site struct {
 	nodes   []*node.Node
 	browser context.Context
 	configs map[string]shown
+	toys    string
 }
 
-// shown is what a row of the front page says of a config.
-type shown struct{ Phase, Up, Down, Unknown string }
+// shown is what a row of the list of configs says.
+type shown struct{ State, Up, Down string }
 
 func TestPagesAsAPersonSeesThem(t *testing.T) {
 	chromium := findChromium(t)
 	toys, nowhere := serveToys(t), freeAddress(t)
-	s := &site{nodes: startCluster(t, toys), browser: startBrowser(t, chromium)}
+	s := &site{nodes: startCluster(t, toys), browser: startBrowser(t, chromium), toys: toys}
 	s.configs = map[string]shown{
-		"both": {"running", "2", "1", "0"},
-		"down": {"running", "0", "1", "0"},
-		markup: {"running", "1", "0", "0"},
-		long:   {"running", "1", "0", "0"},
-		short:  {"running", "1", "0", "0"},
+		"both":     {"down", "2", "1"},
+		"down":     {"down", "0", "1"},
+		"dropping": {"running", "1", "0"},
+		"refused":  {"refused", "1", "0"},
+		stuck:      {"quarantined", "0", "0"},
+		markup:     {"running", "1", "0"},
+		long:       {"running", "1", "0"},
+		short:      {"running", "1", "0"},
+		held:       {"held", "0", "0"},
 	}
+	s.blockLogs(t, stuck)
 	for name, text := range map[string]string{
-		"both": configOf(toys, strings.Replace(toys, "127.0.0.1", "localhost", 1), nowhere),
-		"down": configOf(nowhere),
-		markup: configOf(toys),
-		long:   configOf(toys),
-		short:  configOf(toys),
+		"both":     configOf(toys, strings.Replace(toys, "127.0.0.1", "localhost", 1), nowhere),
+		"down":     configOf(nowhere),
+		"dropping": configOf(toys, "db.invalid:9104") + "  relabel_configs:\n  - {source_labels: [__address__], regex: 'db\\..*', action: drop}\n",
+		"refused":  configOf(toys) + fmt.Sprintf("remote_write:\n- {name: sunday, url: 'http://%s/refuse', queue_config: {batch_send_deadline: 500ms}}\n", toys),
+		stuck:      configOf(toys),
+		markup:     configOf(toys),
+		long:       configOf(toys),
+		short:      configOf(toys),
+		held:       configOf(toys),
 	} {
 		require.NoError(t, s.nodes[0].Put(t.Context(), name, text))
 	}
+	eventually(t, func() bool { // a node that has not heard of the config yet refuses to hold it
+		_, err := s.nodes[1].Ask(t.Context(), http.MethodPost, "/agent/api/v1/config/"+held+"/hold", `{"reason": "its receiver is moved", "by": "anna"}`)
+		return err == nil
+	}, time.Now().Add(patience), "the config is never held")
 	require.ErrorContains(t, s.nodes[0].Put(t.Context(), "invalid", "scrape_configs: 7\n"), "400")
 
-	t.Run("the front pages show each config once, with its targets", s.frontPagesShowEachConfigOnce)
-	t.Run("the cluster and ring pages show each member", s.clusterPagesShowEachMember)
-	t.Run("each link leads somewhere, and back", s.eachLinkLeadsSomewhere)
+	t.Run("every node lists each config once, with its targets", s.everyNodeListsEachConfigOnce)
+	t.Run("the cluster page shows each member", s.clusterPageShowsEachMember)
+	t.Run("each link leads somewhere", s.eachLinkLeadsSomewhere)
 	t.Run("no page scrolls sideways on a phone", s.noPageScrollsSideways)
 	t.Run("all texts are readable by day and by night", s.allTextsAreReadable)
+	t.Run("pages are accessible", s.pagesAreAccessible)
+	t.Run("axe-core has nothing to say", s.holdAgainstAxe)
+	t.Run("a page searches while one types and follows what happens", s.searchesWhileOneTypes)
+	t.Run("screenshots", s.takeScreenshots)
+	t.Run("on call", s.onCall)
 	t.Run("a config that is deleted disappears", s.aDeletedConfigDisappears)
 }
 
-func (s *site) frontPagesShowEachConfigOnce(t *testing.T) {
-	b := openTab(t, s.browser)
-	s.awaitConfigs(t, b)
+// held is a config that a person has stopped.
+const held = "held"
+
+// stuck is a config whose log can't be opened.
+const stuck = "stuck"
+
+// blockLogs puts a file where the log of a config would be, on each node.
+func (s *site) blockLogs(t *testing.T, config string) {
+	t.Helper()
 	for _, n := range s.nodes {
-		b.visit(n.URL() + "/")
-		require.Equal(t, n.Name+" – Ringmaster", ask[string](b, "document.title"))
-		require.Equal(t, "Ringmaster on "+n.Name, textOf(b, "h1"))
-		require.Contains(t, textOf(b, "header"), "Ready.")
-		require.Equal(t, sumOf(t, frontRows(b)), textOf(b, "caption"))
-		require.Zero(t, ask[int](b, `document.querySelectorAll("b").length`), "a name is text")
+		require.NoError(t, os.MkdirAll(n.WALDirectory(), 0o700))
+		require.NoError(t, os.WriteFile(filepath.Join(n.WALDirectory(), config), []byte("in the way"), 0o600))
 	}
 }
 
-// awaitConfigs waits until the nodes' front pages together show each config in one row, and as it is.
-func (s *site) awaitConfigs(t *testing.T, b *tab) {
+func (s *site) everyNodeListsEachConfigOnce(t *testing.T) {
+	b := openTab(t, s.browser)
+	for _, n := range s.nodes {
+		s.awaitConfigs(t, b, n)
+		require.Equal(t, "Configs – "+n.Name+" – Ringmaster", ask[string](b, "document.title"))
+		require.Equal(t, "Configs", textOf(b, "h1"))
+		require.Equal(t, fmt.Sprintf("%d configs", len(s.configs)), textOf(b, "caption"))
+		rows := rowsOf(b, 0)
+		require.Equal(t, "running", rows[len(rows)-1][1], "what is worst is first")
+		require.Zero(t, ask[int](b, `document.querySelectorAll("main b").length`), "a name is text")
+	}
+}
+
+// troubled are the states that a config goes through which fails on one node after the other.
+var troubled = []string{"failed", "waiting", "preparing", "unowned", "quarantined"}
+
+// awaitConfigs waits until a node lists each config in one row, and as it is.
+func (s *site) awaitConfigs(t *testing.T, b *tab, n *node.Node) {
 	t.Helper()
 	var found map[string]shown
 	defer func() {
 		if t.Failed() {
-			t.Logf("the front pages show %v", found)
+			t.Logf("%s shows %v", n.Name, found)
 		}
 	}()
+	deadline := time.Now().Add(patience)
 	eventually(t, func() bool {
+		b.visit(n.URL() + "/configs")
+		rows := rowsOf(b, 0)
 		found = map[string]shown{}
-		rows := 0
-		for _, n := range s.nodes {
-			b.visit(n.URL() + "/")
-			of := frontRows(b)
-			maps.Copy(found, of)
-			rows += len(of)
+		for _, cells := range rows {
+			found[cells[0]] = shown{cells[1], cells[3], cells[4]}
 		}
-		return rows == len(s.configs) && maps.Equal(found, s.configs)
-	}, "the front pages never show the configs as they are")
-}
-
-func frontRows(b *tab) map[string]shown {
-	rows := map[string]shown{}
-	for _, cells := range rowsOf(b, 0) {
-		if len(cells) > 5 {
-			rows[cells[0]] = shown{cells[1], cells[2], cells[3], cells[4]}
+		// It fails on one node after the other until all have it in quarantine.
+		if wanted := s.configs[stuck]; wanted.State == "quarantined" && slices.Contains(troubled, found[stuck].State) {
+			found[stuck] = wanted
 		}
-	}
-	return rows
+		return len(rows) == len(s.configs) && maps.Equal(found, s.configs)
+	}, deadline, "the node never lists the configs as they are")
 }
 
-// sumOf is the caption above the rows.
-func sumOf(t *testing.T, rows map[string]shown) string {
-	t.Helper()
-	var up, down, unknown int
-	for _, row := range rows {
-		up += number(t, row.Up)
-		down += number(t, row.Down)
-		unknown += number(t, row.Unknown)
-	}
-	return fmt.Sprintf("Instances on this node: %d. Targets: %d up, %d down, %d not scraped yet.", len(rows), up, down, unknown)
-}
-
-func number(t *testing.T, text string) int {
-	t.Helper()
-	n, err := strconv.Atoi(text)
-	require.NoError(t, err)
-	return n
-}
-
-func (s *site) clusterPagesShowEachMember(t *testing.T) {
+func (s *site) clusterPageShowsEachMember(t *testing.T) {
 	b := openTab(t, s.browser)
 	for _, n := range s.nodes {
 		eventually(t, func() bool {
-			b.visit(n.URL() + "/debug/cluster")
-			return strings.Contains(textOf(b, "header"), fmt.Sprintf("Configs: %d. Units: %d. Run by nobody: 0. The ring has settled. This node may scrape.", len(s.configs), len(s.configs)))
-		}, "the cluster page of %s never shows a cluster that is well", n.Name)
-		require.Equal(t, "Cluster – Ringmaster", ask[string](b, "document.title"))
-		require.Equal(t, "Cluster as "+n.Name+" sees it", textOf(b, "h1"))
-		s.requireEachMember(t, rowsOf(b, 0), 3)
-		moved := map[string]bool{}
-		for _, move := range rowsOf(b, 2) {
-			moved[move[1]] = true
+			b.visit(n.URL() + "/cluster")
+			return strings.Contains(textOf(b, "main"), fmt.Sprintf("%d configs, %d units: ", len(s.configs), len(s.configs))) &&
+				strings.Contains(textOf(b, "main"), "1 refused, 2 down, ") && strings.Contains(textOf(b, "main"), "4 running.") &&
+				strings.Contains(textOf(b, "main"), "The ring has settled. This node may scrape.")
+		}, time.Now().Add(patience), "the cluster page of %s never shows a cluster that is well", n.Name)
+		rows := rowsOf(b, 0)
+		require.Len(t, rows, len(s.nodes))
+		for i, other := range s.nodes {
+			require.Equal(t, []string{other.Name, "ACTIVE"}, rows[i][:2])
+			require.Contains(t, rows[i][3], strings.TrimPrefix(other.URL(), "http://"))
 		}
-		require.Contains(t, moved, markup, "who came to run it is told, and its name is text")
-		require.Zero(t, ask[int](b, `document.querySelectorAll("b").length`), "a name is text")
-
-		b.visit(n.URL() + "/debug/ring")
-		require.Equal(t, "Ring – Ringmaster", ask[string](b, "document.title"))
-		require.Equal(t, "Ring", textOf(b, "h1"))
-		s.requireEachMember(t, rowsOf(b, 0), 2)
-	}
-}
-
-// requireEachMember holds a table of members against the nodes; the address is in the column numbered so.
-func (s *site) requireEachMember(t *testing.T, rows [][]string, address int) {
-	t.Helper()
-	require.Len(t, rows, len(s.nodes))
-	for i, n := range s.nodes {
-		require.Equal(t, []string{n.Name, "ACTIVE"}, rows[i][:2])
-		require.Contains(t, rows[i][address], strings.TrimPrefix(n.URL(), "http://"))
+		require.Contains(t, textOf(b, "main"), markup, "who came to run it is told, and its name is text")
+		require.Zero(t, ask[int](b, `document.querySelectorAll("main b").length`), "a name is text")
+		require.Equal(t, len(s.nodes), ask[int](b, `document.querySelectorAll("svg.ring circle").length`))
 	}
 }
 
 func (s *site) eachLinkLeadsSomewhere(t *testing.T) {
 	b, n := openTab(t, s.browser), s.nodes[0]
-	front := n.URL() + "/"
-	b.visit(front)
-	links := ask[[]string](b, `[...document.links].map(a => a.href)`)
-	require.Contains(t, links, n.URL()+"/metrics")
-	for _, link := range links {
-		path, own := strings.CutPrefix(link, n.URL())
-		require.True(t, own, "%s is another origin", link)
-		_, err := n.Get(t.Context(), path)
-		require.NoError(t, err)
+	seen := map[string]bool{}
+	for _, page := range pagePaths() {
+		b.visit(n.URL() + page)
+		for _, link := range ask[[]string](b, `[...document.links].map(a => a.href)`) {
+			path, own := strings.CutPrefix(link, n.URL())
+			if isNode := slices.ContainsFunc(s.nodes, func(n *node.Node) bool { return link == n.URL()+"/" }); isNode && !own {
+				continue
+			}
+			require.True(t, own, "%s is another origin", link)
+			if path, _, _ = strings.Cut(path, "#"); seen[path] {
+				continue
+			}
+			seen[path] = true
+			_, err := n.Get(t.Context(), path)
+			require.NoError(t, err, "from %s", page)
+		}
 	}
-	for _, around := range [][]string{{"Cluster", "/debug/cluster", "Back to this node", "/"}, {"Ring", "/debug/ring", "Back to this node", "/"}, {"Cluster", "/debug/cluster", "Ring", "/debug/ring"}} {
-		b.visit(front)
-		b.click(around[0], n.URL()+around[1])
-		b.click(around[2], n.URL()+around[3])
-	}
+	require.True(t, seen["/metrics"])
+	require.True(t, seen["/-/support"])
 }
 
 // brokenWords are the words of a table's headings and buttons that don't fit on a line.
-const brokenWords = `[...document.querySelectorAll("th[scope=col], button")].map(e => e.firstChild).flatMap(text =>
+const brokenWords = `[...document.querySelectorAll("th[scope=col], button")].map(e => e.firstChild?.firstChild ?? e.firstChild).filter(n => n?.nodeType === 3).flatMap(text =>
 	[...text.data.matchAll(/\S+/g)].filter(word => {
 		const range = document.createRange()
 		range.setStart(text, word.index)
@@ -207,7 +217,7 @@ func (s *site) noPageScrollsSideways(t *testing.T) {
 	b := openTab(t, s.browser)
 	b.do(chromedp.EmulateViewport(phoneWidth, phoneHeight, chromedp.EmulateMobile, chromedp.EmulatePortrait))
 	for _, n := range s.nodes {
-		for _, path := range pagePaths {
+		for _, path := range pagePaths() {
 			b.visit(n.URL() + path)
 			// A page that is too wide would make a phone zoom out, so the window counts as well.
 			require.Equal(t, phoneWidth, ask[int](b, "innerWidth"), path)
@@ -236,7 +246,7 @@ func (s *site) allTextsAreReadable(t *testing.T) {
 		b.do(emulateColours(scheme))
 		wrong := 0
 		for _, n := range s.nodes {
-			for _, path := range pagePaths {
+			for _, path := range pagePaths() {
 				b.visit(n.URL() + path)
 				page := ask[contrasts](b, contrastScript)
 				require.GreaterOrEqual(t, page.Background, luminance.least, "%s, %s", path, scheme)
@@ -264,41 +274,29 @@ func emulateColours(scheme string) chromedp.Action[chromedp.Void] {
 }
 
 func (s *site) aDeletedConfigDisappears(t *testing.T) {
-	b := openTab(t, s.browser)
-	shows := func() bool {
-		_, there := frontRows(b)[short]
-		return there
-	}
-	i := slices.IndexFunc(s.nodes, func(n *node.Node) bool {
-		b.visit(n.URL() + "/")
-		return shows()
-	})
-	require.GreaterOrEqual(t, i, 0, "a node runs it")
-
-	other := s.nodes[(i+1)%len(s.nodes)]
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodDelete, other.URL()+"/agent/api/v1/config/"+short, nil)
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodDelete, s.nodes[1].URL()+"/agent/api/v1/config/"+short, nil)
 	require.NoError(t, err)
 	defer http.DefaultClient.CloseIdleConnections()
 	response, err := http.DefaultClient.Do(request)
 	require.NoError(t, err)
 	require.NoError(t, response.Body.Close())
 	require.Equal(t, http.StatusOK, response.StatusCode)
-
 	delete(s.configs, short)
-	eventually(t, func() bool {
-		b.arrive(s.nodes[i].URL()+"/", chromedp.Reload())
-		return !shows()
-	}, "a reload goes on showing a config that was deleted")
-	s.awaitConfigs(t, b)
+	b := openTab(t, s.browser)
+	for _, n := range s.nodes {
+		s.awaitConfigs(t, b, n)
+	}
 }
 
+// textOf is the text of the first element that a selector finds, "" if there is none, as in a page
+// that is being loaded.
 func textOf(b *tab, selector string) string {
 	b.t.Helper()
-	return strings.Join(strings.Fields(ask[string](b, fmt.Sprintf("document.querySelector(%q).textContent", selector))), " ")
+	return strings.Join(strings.Fields(ask[string](b, fmt.Sprintf(`document.querySelector(%q)?.textContent ?? ""`, selector))), " ")
 }
 
 // rowsOf are the texts of the body of the page's table numbered so.
 func rowsOf(b *tab, table int) [][]string {
 	b.t.Helper()
-	return ask[[][]string](b, fmt.Sprintf(`[...document.querySelectorAll("table")[%d].tBodies[0].rows].map(r => [...r.cells].map(c => c.textContent))`, table))
+	return ask[[][]string](b, fmt.Sprintf(`[...(document.querySelectorAll("main table")[%d]?.tBodies[0].rows ?? [])].map(r => [...r.cells].map(c => c.textContent.trim()))`, table))
 }

@@ -33,10 +33,14 @@ type clusterUnderTest struct {
 	t         *testing.T // that runs now
 	owner     *testing.T // that the cluster ends with
 	directory string
-	etcd      *etcdServer       // nil: embedded
+	etcd      *etcdServer       // nil: embedded, or Consul
+	consul    string            // its address
 	cables    map[string]*proxy // between a node and etcd
 	peers     []node.Peer       // of the embedded quorum
 	nodes     map[string]*node.Node
+	lan       *lan // nil: loopback
+	isolated  string
+	program   string // of nodes that are made; empty: this module's
 
 	metronome *metronome
 	targets   *toy.Targets
@@ -51,12 +55,10 @@ type clusterUnderTest struct {
 // newCluster starts a store, the nodes called so, and what is around them.
 func newCluster(t *testing.T, names ...string) *clusterUnderTest {
 	t.Helper()
-	c := &clusterUnderTest{t: t, owner: t, directory: workDirectory(t), cables: map[string]*proxy{}, nodes: map[string]*node.Node{},
-		metronome: startMetronome(t), targets: &toy.Targets{}, ledger: &toy.Ledger{}, began: time.Now()}
-	mux := http.NewServeMux()
-	mux.Handle(toy.TargetsPath, c.targets)
-	mux.Handle("/api/v1/write", c.ledger)
-	c.address = serve(t, mux)
+	c := clusterWithoutStore(t)
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	c.serve(listener)
 	if *embedded {
 		for _, name := range names {
 			c.peers = append(c.peers, node.Peer{Name: name, Address: freeAddress(t)})
@@ -64,11 +66,21 @@ func newCluster(t *testing.T, names ...string) *clusterUnderTest {
 	} else {
 		c.etcd = startEtcd(t, c.directory)
 	}
+	c.startAll(names...)
+	return c
+}
+
+func clusterWithoutStore(t *testing.T) *clusterUnderTest {
+	return &clusterUnderTest{t: t, owner: t, directory: workDirectory(t), cables: map[string]*proxy{}, nodes: map[string]*node.Node{},
+		metronome: startMetronome(t), targets: &toy.Targets{}, ledger: &toy.Ledger{}, began: time.Now()}
+}
+
+func (c *clusterUnderTest) startAll(names ...string) {
+	c.t.Helper()
 	for _, name := range names {
 		c.start(name)
 	}
 	c.awaitReady(names...)
-	return c
 }
 
 func workDirectory(t *testing.T) string {
@@ -82,18 +94,19 @@ func workDirectory(t *testing.T) string {
 	return directory
 }
 
-func serve(t *testing.T, handler http.Handler) (address string) {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	server := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second}
+// serve serves the targets and the receiver.
+func (c *clusterUnderTest) serve(listener net.Listener) {
+	mux := http.NewServeMux()
+	mux.Handle(toy.TargetsPath, c.targets)
+	mux.Handle("/api/v1/write", c.ledger)
+	server := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
 	var ended sync.WaitGroup
 	ended.Go(func() { _ = server.Serve(listener) })
-	t.Cleanup(func() {
+	c.owner.Cleanup(func() {
 		_ = server.Close()
 		ended.Wait()
 	})
-	return listener.Addr().String()
+	c.address = listener.Addr().String()
 }
 
 // start starts a node, for the first time or again.
@@ -108,19 +121,40 @@ func (c *clusterUnderTest) start(name string) {
 }
 
 func (c *clusterUnderTest) newNode(name string) *node.Node {
-	settings := node.Settings{Name: name, Receiver: "http://" + c.address + "/api/v1/write", Peers: c.peers}
-	if c.etcd != nil {
+	settings := node.Settings{Name: name, Receiver: "http://" + c.address + "/api/v1/write", Peers: c.peers, WhenIsolated: c.isolated}
+	command := []string{c.program}
+	if c.program == "" {
+		command[0] = agentProgram(c.t)
+	}
+	address := ""
+	switch {
+	case c.consul != "":
+		settings.Consul = c.consul
+	case c.lan != nil:
+		settings.Etcd, settings.Dial = c.etcd.address, c.lan.dial
+		command, address = c.lan.command(name, command...), c.lan.stations[name].address+":9090"
+	case c.etcd != nil:
 		c.cables[name] = startProxy(c.owner, c.etcd.address)
 		settings.Etcd = c.cables[name].address()
 	}
-	n, err := node.New(settings, filepath.Join(c.directory, name), freeAddress(c.t), agentProgram(c.t))
+	return c.addNode(name, settings, filepath.Join(c.directory, name), address, command...)
+}
+
+// addNode adds a node that is known here by a name which may be another one than its own. Without
+// an address it gets a free one of loopback.
+func (c *clusterUnderTest) addNode(key string, settings node.Settings, directory, address string, command ...string) *node.Node {
+	c.t.Helper()
+	if address == "" {
+		address = freeAddress(c.t)
+	}
+	n, err := node.New(settings, directory, address, command...)
 	require.NoError(c.t, err)
-	c.nodes[name] = n
+	c.nodes[key] = n
 	c.owner.Cleanup(func() {
 		n.Kill()
 		if c.owner.Failed() && *keep == "" {
 			log, _ := os.ReadFile(n.LogFile())
-			c.owner.Logf("log of node %s (its end):\n%s", name, log[max(0, len(log)-20_000):])
+			c.owner.Logf("log of node %s (its end):\n%s", key, log[max(0, len(log)-20_000):])
 		}
 	})
 	return n
@@ -199,7 +233,8 @@ func ownedBy(owners map[string]string, node string) (configs []string) {
 	return configs
 }
 
-// settle waits until all configs are scraped, by the nodes named and each of them, and nothing has moved for some ticks.
+// settle waits until all configs are scraped, by the nodes named and each of them, and nothing has
+// moved for some ticks.
 func (c *clusterUnderTest) settle(names ...string) {
 	c.t.Helper()
 	var before map[string]string

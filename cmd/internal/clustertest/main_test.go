@@ -17,7 +17,9 @@ var (
 	full     = flag.Bool("full", false, "measure the whole table, with 300 and 10,000 configs: about a quarter of an hour")
 	embedded = flag.Bool("embedded", false, "let the agents form an embedded quorum of three, in place of an external etcd")
 	etcdPath = flag.String("etcd", "etcd", "the etcd server to run: a path, or a name in $PATH")
+	consul   = flag.String("consul", "", "a Consul program for the row about it; see task consul")
 	built    = flag.String("agent", "", "an agent program to measure; without it one is built of this module")
+	before   = flag.String("before", "", "an agent program of the version before, for the rows about two versions; see task versions")
 	keep     = flag.String("keep", "", "keep what the processes log and write in this directory")
 )
 

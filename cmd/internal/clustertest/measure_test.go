@@ -19,13 +19,15 @@ func quietTicks() int {
 }
 
 const (
-	// hardlyNoise and littleLate are how long a machine may stand still, and by how much targets that don't move may be scraped late, for a
-	// measurement with few configs to tell anything about ticks that were missed. Where a quick test runs, others run, too.
+	// hardlyNoise and littleLate are how long a machine may stand still, and by how much targets
+	// that don't move may be scraped late, for a measurement with few configs to tell anything
+	// about ticks that were missed. Where a quick test runs, others run, too.
 	hardlyNoise = 200 * time.Millisecond
 	littleLate  = 500 * time.Millisecond
 )
 
-// learn waits for some quiet ticks, and finds the schedules of all targets in the timestamps of their samples.
+// learn waits for some quiet ticks, and finds the schedules of all targets in the timestamps of
+// their samples.
 func (c *clusterUnderTest) learn() {
 	c.t.Helper()
 	pause(time.Duration(quietTicks()) * c.interval)
@@ -38,8 +40,8 @@ func (c *clusterUnderTest) learn() {
 	}
 }
 
-// schedule is that of a target, which the whole cluster keeps to. All scrapes since are looked at, because only one that was not late shows it to the
-// millisecond.
+// schedule is that of a target, which the whole cluster keeps to. All scrapes since are looked at,
+// because only one that was not late shows it to the millisecond.
 func (c *clusterUnderTest) schedule(name string) toy.Schedule {
 	c.t.Helper()
 	before := c.learned[name]
@@ -49,8 +51,8 @@ func (c *clusterUnderTest) schedule(name string) toy.Schedule {
 	return now
 }
 
-// made is when the scrapes of a target began that it has seen: as their samples say, or, if these have never come, when they arrived there, which
-// is later.
+// made is when the scrapes of a target began that it has seen: as their samples say, or, if these
+// have never come, when they arrived there, which is later.
 func (c *clusterUnderTest) made(name string) []time.Time {
 	made := c.targets.Arrivals(name)
 	for _, s := range c.ledger.Scrapes(name) {
@@ -72,6 +74,7 @@ type measurement struct {
 	due                     int
 	missed, doubled         int // at the targets
 	unreceived, receivedTwo int // at the receiver
+	byTwo                   int // of receivedTwo, those of two nodes; the others are of one that was late, and took two close together
 	moves                   []move
 	still                   []time.Duration // gaps between scrapes of one node that follow each other, of all configs
 	examples                []string
@@ -84,7 +87,8 @@ type move struct {
 	gap              time.Duration // between the last scrape of the one and the first of the other
 }
 
-// measure waits until all ticks before now have had their chance, and accounts for those since an instant.
+// measure waits until all ticks before now have had their chance, and accounts for those since an
+// instant.
 func (c *clusterUnderTest) measure(from time.Time, configs []string) measurement {
 	c.t.Helper()
 	until := time.Now()
@@ -100,7 +104,8 @@ func (c *clusterUnderTest) measure(from time.Time, configs []string) measurement
 	return m
 }
 
-// awaitReceived waits until the receiver has a sample of each config that is newer than an instant, but not for ever: what never comes is counted.
+// awaitReceived waits until the receiver has a sample of each config that is newer than an instant,
+// but not for ever: what never comes is counted.
 func (c *clusterUnderTest) awaitReceived(configs []string, than time.Time) {
 	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); pause(pollEvery) {
 		if !slices.ContainsFunc(configs, func(name string) bool {
@@ -122,6 +127,7 @@ func (c *clusterUnderTest) measureOne(m *measurement, name string, from, until t
 	m.doubled += len(atTarget.Doubled)
 	m.unreceived += len(atReceiver.Missed)
 	m.receivedTwo += len(atReceiver.Doubled)
+	m.byTwo += byTwoNodes(learned, atReceiver.Doubled, scrapes)
 	for i := 1; i < len(scrapes); i++ {
 		before, after := scrapes[i-1], scrapes[i]
 		if before.At.Before(from) || after.At.After(until) {
@@ -140,7 +146,24 @@ func (c *clusterUnderTest) measureOne(m *measurement, name string, from, until t
 	}
 }
 
-// describe is for the log: what is wrong with the ticks of a config, and all that is known around it.
+// byTwoNodes is how many ticks were taken by two nodes.
+func byTwoNodes(learned toy.Schedule, ticks []int64, scrapes []toy.Scrape) (count int) {
+	for _, tick := range ticks {
+		nodes := map[string]bool{}
+		for _, s := range scrapes {
+			if learned.At(s.At.Add(toy.JitterOfTimestamps().Early)) == tick {
+				nodes[s.Node] = true
+			}
+		}
+		if len(nodes) > 1 {
+			count++
+		}
+	}
+	return count
+}
+
+// describe is for the log: what is wrong with the ticks of a config, and all that is known around
+// it.
 func describe(name string, learned toy.Schedule, atTarget, atReceiver toy.Ticks, scrapes []toy.Scrape) string {
 	clock := func(ticks []int64) (due []string) {
 		for _, tick := range ticks[:min(5, len(ticks))] {
@@ -156,7 +179,8 @@ func describe(name string, learned toy.Schedule, atTarget, atReceiver toy.Ticks,
 	return text
 }
 
-// deviations is how much the time between two scrapes differs from the interval where a config has moved, and where none has: what the machine does.
+// deviations is how much the time between two scrapes differs from the interval where a config has
+// moved, and where none has: what the machine does.
 func (m measurement) deviations(interval time.Duration) (moved, still spread) {
 	var gaps []time.Duration
 	for _, move := range m.moves {
@@ -180,7 +204,8 @@ func spreadOf(gaps []time.Duration, interval time.Duration) spread {
 	return spread{off[len(off)/2], off[len(off)-1]}
 }
 
-// tells says whether missed ticks are the agents' doing. The whole table is measured for people, who see what the machine did.
+// tells says whether missed ticks are the agents' doing. The whole table is measured for people,
+// who see what the machine did.
 func (m measurement) tells(interval time.Duration) bool {
 	_, still := m.deviations(interval)
 	return *full || m.standstill < hardlyNoise && still.most < littleLate
@@ -188,7 +213,8 @@ func (m measurement) tells(interval time.Duration) bool {
 
 func (s spread) String() string { return ms(s.median) + " median, " + ms(s.most) + " maximum" }
 
-// takenOver returns, of configs that a node had at an instant, how long it took until others had scraped them all, and how many they haven't.
+// takenOver returns, of configs that a node had at an instant, how long it took until others had
+// scraped them all, and how many they haven't.
 func (c *clusterUnderTest) takenOver(configs []string, from string, since time.Time) (longest time.Duration, never int) {
 	for _, name := range configs {
 		took := time.Duration(-1)

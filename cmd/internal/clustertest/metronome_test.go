@@ -9,7 +9,8 @@ import (
 // beat is how often a metronome looks.
 const beat = 5 * time.Millisecond
 
-// metronome finds out when this process, and so most likely the machine, had no time for anybody: what is late then is not the agents' doing.
+// metronome finds out when this process, and so most likely the machine, had no time for anybody:
+// what is late then is not the agents' doing.
 type metronome struct {
 	mu    sync.Mutex
 	pause []standstill

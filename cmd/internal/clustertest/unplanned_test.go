@@ -35,7 +35,8 @@ func TestAKilledNodeIsTakenOver(t *testing.T) {
 	})
 }
 
-// lostTheirNode fills the row of a fault that took configs from a node. It returns when the last one of them was scraped again.
+// lostTheirNode fills the row of a fault that took configs from a node. It returns when the last
+// one of them was scraped again.
 func (c *clusterUnderTest) lostTheirNode(r *row, lost []string, node string, since time.Time, m measurement) (longest time.Duration) {
 	longest, never := c.takenOver(lost, node, since)
 	r.measured = fmt.Sprintf("%d of %d configs lost their node: the last one scraped again after %s; %s", len(lost), len(c.configs), sec(longest), m.ticks())
@@ -74,15 +75,20 @@ func TestAStalledNodeTakesNothingThatOthersHave(t *testing.T) {
 
 // missedSince is how many ticks were missed at the targets since an instant, of those that had their chance.
 func (c *clusterUnderTest) missedSince(from time.Time) (missed int) {
-	until := time.Now().Add(-c.interval - 2*time.Second)
+	return c.missedIn(from, time.Now().Add(-c.interval-2*time.Second))
+}
+
+// missedIn is how many ticks were missed at the targets of those due from one instant until another.
+func (c *clusterUnderTest) missedIn(from, until time.Time) (missed int) {
 	for _, name := range c.configs {
 		missed += len(c.schedule(name).Account(c.made(name), from, until, toy.JitterOfTimestamps()).Missed)
 	}
 	return missed
 }
 
-// overlaps counts scrapes by a node of configs that another node had scraped after it and scraped again later: its own were taken between
-// two of others, and so without a claim, unless the config moved there and back. A move takes longer than one tick.
+// overlaps counts scrapes by a node of configs that another node had scraped after it and scraped
+// again later: its own were taken between two of others, and so without a claim, unless the config
+// moved there and back. A move takes longer than one tick.
 func (c *clusterUnderTest) overlaps(configs []string, node string) (scrapes int, examples []string) {
 	for _, name := range configs {
 		all := c.ledger.Scrapes(name)
@@ -121,8 +127,8 @@ func TestANodeCutOffFromTheStoreStopsBeforeOthersStart(t *testing.T) {
 	})
 }
 
-// fenced looks at how configs left a node after an instant: how many it still scraped when others did, and the shortest time between its last scrape and
-// the first of another.
+// fenced looks at how configs left a node after an instant: how many it still scraped when others
+// did, and the shortest time between its last scrape and the first of another.
 func (c *clusterUnderTest) fenced(configs []string, node string, since time.Time) (late int, shortest time.Duration) {
 	shortest = time.Hour
 	for _, name := range configs {
@@ -211,4 +217,22 @@ func (c *clusterUnderTest) scrapedAgain(configs []string, since time.Time) (long
 		longest = max(longest, end)
 	}
 	return longest, never
+}
+
+// longestGap is the longest time after an instant for which a target was not scraped, and that
+// target's config. A target that waits still counts with what it has waited.
+func (c *clusterUnderTest) longestGap(since time.Time) (longest time.Duration, config string) {
+	for _, name := range c.configs {
+		last := since
+		for _, at := range append(c.targets.Arrivals(name), time.Now()) {
+			if at.Before(since) {
+				continue
+			}
+			if gap := at.Sub(last); gap > longest {
+				longest, config = gap, name
+			}
+			last = at
+		}
+	}
+	return longest, config
 }

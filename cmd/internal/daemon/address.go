@@ -40,7 +40,8 @@ func hostInterfaces() ([]networkInterface, error) {
 	return found, nil
 }
 
-// usualInterfaces are where an address is looked for first if nobody says where; those with private addresses come next.
+// usualInterfaces are where an address is looked for first if nobody says where; those with private
+// addresses come next.
 func usualInterfaces(of []networkInterface) []string {
 	names := []string{"eth0", "en0"}
 	for _, i := range of {
@@ -54,8 +55,8 @@ func usualInterfaces(of []networkInterface) []string {
 	return names
 }
 
-// firstAddress is that of the first interface in names that has one: its first IPv6 address if these are wanted, else its first IPv4
-// address. Loopback and link-local addresses don't count.
+// firstAddress is that of the first interface in names that has one: its first IPv6 address if
+// these are wanted, else its first IPv4 address. Loopback and link-local addresses don't count.
 func firstAddress(of []networkInterface, names []string, inet6 bool) (found netip.Addr, ok bool) {
 	for _, name := range names {
 		for _, i := range of {
@@ -77,7 +78,8 @@ func firstAddress(of []networkInterface, names []string, inet6 bool) (found neti
 	return found, false
 }
 
-// reachableIP is the IP address by which others reach what listens there; the zero value if there is none, as far as can be known here.
+// reachableIP is the IP address by which others reach what listens there; the zero value if there
+// is none, as far as can be known here.
 func reachableIP(listener *net.TCPAddr, l config.Lifecycler, interfaces []networkInterface) netip.Addr {
 	if ip, err := netip.ParseAddr(l.Address); err == nil {
 		return ip.Unmap()
@@ -93,8 +95,8 @@ func reachableIP(listener *net.TCPAddr, l config.Lifecycler, interfaces []networ
 	return ip
 }
 
-// advertised is the host:port at which others reach the HTTP listener: what the lifecycler says, or else where it listens, or else,
-// when it listens everywhere, the address of an interface.
+// advertised is the host:port at which others reach the HTTP listener: what the lifecycler says, or
+// else where it listens, or else, when it listens everywhere, the address of an interface.
 func advertised(listener *net.TCPAddr, l config.Lifecycler, interfaces []networkInterface) (string, error) {
 	port := l.Port
 	if port == 0 {

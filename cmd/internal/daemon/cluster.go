@@ -1,22 +1,23 @@
 package daemon
 
 import (
-	"fmt"
+	"cmp"
+	"context"
 	"net"
 	"slices"
 	"strings"
 
 	"go.uber.org/zap"
 
+	"github.com/ringmaster-agent/ringmaster"
 	"github.com/ringmaster-agent/ringmaster/actors"
 	"github.com/ringmaster-agent/ringmaster/cluster"
-	"github.com/ringmaster-agent/ringmaster/cluster/ring"
 	"github.com/ringmaster-agent/ringmaster/config"
 )
 
-// shareConfigs makes the agent one of those that divide the configs of the store among them. It is for stores that others can reach; on the rest
-// this node is the whole cluster.
-func (d *daemon) shareConfigs(store cluster.Store) error {
+// shareConfigs makes the agent one of those that divide the configs of the store among them. It is
+// for stores that others can reach; on the rest this node is the whole cluster.
+func (d *daemon) shareConfigs(ctx context.Context, store cluster.Store) error {
 	m := d.settings.agent().Metrics
 	service := m.ScrapingService
 	l := service.Lifecycler
@@ -29,7 +30,16 @@ func (d *daemon) shareConfigs(store cluster.Store) error {
 		return err
 	}
 	d.reachable = reachableIP(d.tcpAddress(), l, interfaces)
-	node := nodeName(l, d.Hostname)
+	registry := cluster.NewRegistry(store, l.Ring.KVStore.Prefix)
+	d.oldRing = registry.Predecessors
+	node := l.ID
+	switch {
+	case node != "":
+	case len(service.KVStore.Embedded.Peers) > 0:
+		node = d.Hostname // which is one of the peers' names
+	default:
+		node = d.ownName(ctx, registry.GetMember, address, m.WALDirectory)
+	}
 	d.cluster = &actors.Cluster{
 		Node:             node,
 		Address:          address,
@@ -37,8 +47,8 @@ func (d *daemon) shareConfigs(store cluster.Store) error {
 		Zone:             l.AvailabilityZone,
 		Version:          d.Version,
 		Settings:         agreement(service),
-		Tokens:           ownTokens(firstOf(l.TokensFilePath, tokensPath(m.WALDirectory)), node, l.NumTokens, d.Logger.Logger),
-		Registry:         cluster.NewRegistry(store, l.Ring.KVStore.Prefix),
+		Tokens:           ringmaster.OwnTokens(cmp.Or(l.TokensFilePath, ringmaster.TokensPath(m.WALDirectory)), node, l.NumTokens, d.Logger.Logger),
+		Registry:         registry,
 		Sessions:         store,
 		SessionTTL:       l.Ring.SessionTTL(),
 		JoinAfter:        l.JoinAfter + l.ObservePeriod,
@@ -55,14 +65,15 @@ func (d *daemon) shareConfigs(store cluster.Store) error {
 	return nil
 }
 
-// agreement is what all nodes of a cluster have to have in common, for people to compare. Where it differs, nodes would run other units than others
-// think, or the same config at other moments.
+// agreement is what all nodes of a cluster have to have in common, for people to compare. Where it
+// differs, nodes would run other units than others think, or the same config at other moments.
 func agreement(s config.ScrapingService) string {
-	return fmt.Sprintf("configs=%s replicas=%d zones=%t", s.KVStore.Prefix, s.Lifecycler.Ring.ReplicationFactor, s.Lifecycler.Ring.ZoneAwarenessEnabled)
+	return ringmaster.Agreement(s.KVStore.Prefix, s.Lifecycler.Ring.ReplicationFactor, s.Lifecycler.Ring.ZoneAwarenessEnabled)
 }
 
-// scheduleSeed is the same on all nodes that share configs, and another one where the prefix is: two clusters that scrape the same targets spread out.
-func scheduleSeed(s config.ScrapingService) uint64 { return uint64(ring.Key(s.KVStore.Prefix)) }
+// scheduleSeed is the same on all nodes that share configs, and another one where the prefix is:
+// two clusters that scrape the same targets spread out.
+func scheduleSeed(s config.ScrapingService) uint64 { return ringmaster.ScheduleSeed(s.KVStore.Prefix) }
 
 // storeOnLoopback reports whether no other host reaches the store.
 func storeOnLoopback(kv config.KVStore) bool {

@@ -25,7 +25,8 @@ import (
 	"github.com/ringmaster-agent/ringmaster/cluster/memstore"
 )
 
-// securedFiles writes a certificate for loopback and a web config file that demands it of clients, and a password: user, hunter2.
+// securedFiles writes a certificate for loopback and a web config file that demands it of clients,
+// and a password: user, hunter2.
 func securedFiles(t *testing.T) (webConfig string, certificate tls.Certificate) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

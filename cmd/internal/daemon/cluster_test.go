@@ -15,9 +15,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/ringmaster-agent/ringmaster/actors"
 	"github.com/ringmaster-agent/ringmaster/cluster"
-	"github.com/ringmaster-agent/ringmaster/cluster/gossip"
 	"github.com/ringmaster-agent/ringmaster/cluster/memstore"
 	"github.com/ringmaster-agent/ringmaster/cmd/internal/logging"
 	"github.com/ringmaster-agent/ringmaster/config"
@@ -236,11 +234,11 @@ func TestWhatANodeKnewElsewhereIsNoEvidenceHere(t *testing.T) {
 
 func TestOnlyAStoreOnLoopbackMakesALoopbackListenerUseful(t *testing.T) {
 	for store, local := range map[string]bool{
-		"store: etcd, etcd: {endpoints: ['127.0.0.1:1', 'http://localhost:2']}":                                                                true,
-		"store: etcd, etcd: {endpoints: ['127.0.0.1:1', 'etcd.example.org:2']}":                                                                false,
-		"store: consul, consul: {host: 'localhost:8500'}":                                                                                      true,
-		"store: consul, consul: {host: 'https://consul.example.org:8501'}":                                                                     false,
-		"embedded: {peers: [{name: a, url: 'http://127.0.0.1:1'}, {name: b, url: 'http://127.0.0.1:2'}, {name: c, url: 'http://10.0.0.1:3'}]}": false,
+		"store: etcd, etcd: {endpoints: ['127.0.0.1:1', 'http://localhost:2']}":                                                                                true,
+		"store: etcd, etcd: {endpoints: ['127.0.0.1:1', 'etcd.example.org:2']}":                                                                                false,
+		"store: consul, consul: {host: 'localhost:8500'}":                                                                                                      true,
+		"store: consul, consul: {host: 'https://consul.example.org:8501'}":                                                                                     false,
+		"embedded: {insecure: true, peers: [{name: a, url: 'http://127.0.0.1:1'}, {name: b, url: 'http://127.0.0.1:2'}, {name: c, url: 'http://10.0.0.1:3'}]}": false,
 	} {
 		kv := load(t, "metrics: {scraping_service: {enabled: true, kvstore: {"+store+"}}}").Metrics.ScrapingService.KVStore
 		require.Equal(t, local, storeOnLoopback(kv), store)
@@ -260,18 +258,6 @@ func TestAnEmbeddedServerOfSeveralHasToBeInTheList(t *testing.T) {
 	require.ErrorContains(t, err, `"d"`)
 }
 
-func TestReadinessHoldsOnlyAfterItsTime(t *testing.T) {
-	var r readiness
-	start := time.Now()
-	require.Equal(t, []string{"not yet"}, r.hold([]string{"not yet"}, start, time.Minute))
-	require.Contains(t, r.hold(nil, start, time.Minute)[0], "min_ready_duration is 1m0s")
-	require.Len(t, r.hold(nil, start.Add(59*time.Second), time.Minute), 1)
-	require.Empty(t, r.hold(nil, start.Add(time.Minute), time.Minute))
-	require.Equal(t, []string{"a store"}, r.hold([]string{"a store"}, start.Add(2*time.Minute), time.Minute))
-	require.Len(t, r.hold(nil, start.Add(3*time.Minute), time.Minute), 1, "it begins anew")
-	require.Empty(t, (&readiness{}).hold(nil, start, 0))
-}
-
 func TestTheLastMetricsCanBeScrapedBeforeTheProcessEnds(t *testing.T) {
 	agent := startDaemon(t, Options{Agent: load(t, "metrics: {wal_directory: "+filepath.Join(t.TempDir(), "wal")+
 		", scraping_service: {enabled: true, kvstore: {store: inmemory}, lifecycler: {final_sleep: 1s}}}")})
@@ -280,18 +266,4 @@ func TestTheLastMetricsCanBeScrapedBeforeTheProcessEnds(t *testing.T) {
 	status, _ := agent.request(t, http.MethodGet, "/metrics")
 	require.Equal(t, http.StatusOK, status)
 	require.NoError(t, agent.end(t))
-}
-
-func TestAPeerThatHasLeftCountsOnlyIfItCouldNotEndItsSession(t *testing.T) {
-	now := time.Now()
-	require.Equal(t, []actors.Peer{
-		{Node: "a", Alive: true, Assured: now, Status: actors.PeerStatus{Session: "1", ReachesStore: true}},
-		{Node: "b", Status: actors.PeerStatus{Session: "2"}},
-		{Node: "d", Status: actors.PeerStatus{Session: "4", Fenced: true}},
-	}, present([]gossip.Peer{
-		{Node: "a", Alive: true, Assured: now, Status: gossip.Status{Session: "1", ReachesStore: true}},
-		{Node: "b", Status: gossip.Status{Session: "2"}},
-		{Node: "c", Left: true, Status: gossip.Status{Session: "3"}},
-		{Node: "d", Left: true, Status: gossip.Status{Session: "4", Fenced: true}},
-	}))
 }

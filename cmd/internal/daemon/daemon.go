@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/oklog/run"
@@ -17,13 +18,18 @@ import (
 	versioncollector "github.com/prometheus/client_golang/prometheus/collectors/version"
 	"go.uber.org/zap"
 
+	"github.com/ringmaster-agent/ringmaster"
 	"github.com/ringmaster-agent/ringmaster/actors"
+	"github.com/ringmaster-agent/ringmaster/actors/fault"
+	"github.com/ringmaster-agent/ringmaster/actors/fault/around"
 	"github.com/ringmaster-agent/ringmaster/actors/pipeline"
 	"github.com/ringmaster-agent/ringmaster/cluster"
 	"github.com/ringmaster-agent/ringmaster/cluster/etcdstore"
 	"github.com/ringmaster-agent/ringmaster/cmd/internal/logging"
 	"github.com/ringmaster-agent/ringmaster/config"
-	"github.com/ringmaster-agent/ringmaster/messages"
+	"github.com/ringmaster-agent/ringmaster/remotewrite"
+	"github.com/ringmaster-agent/ringmaster/scrape"
+	"github.com/ringmaster-agent/ringmaster/web"
 )
 
 // Options of an agent. Agent, ListenAddress and Logger are required.
@@ -34,6 +40,8 @@ type Options struct {
 	Reload func() (*config.Agent, error)
 	// ListenAddress is the HTTP API's, host:port; port 0 takes a free one.
 	ListenAddress string
+	// HTTP bounds what clients of the API may take.
+	HTTP HTTPLimits
 	// WebConfigFile is a Prometheus web config file for the listener, empty for none.
 	WebConfigFile string
 	// ReadAPI lets the API show configs, with secrets masked.
@@ -42,43 +50,62 @@ type Options struct {
 	Hostname string
 	// Version is shown to users.
 	Version string
-	// CreatedTimestamps and TypeAndUnitLabels turn on Prometheus' features of these names.
-	CreatedTimestamps, TypeAndUnitLabels bool
+	// Flags are the command line, for the page Status.
+	Flags []web.Setting
+	// Features are what scrapes do that is off by default.
+	Features scrape.Features
 	// ShutdownTimeout bounds an orderly end. 0: 30 s.
 	ShutdownTimeout time.Duration
 	Logger          *logging.Logger
+	// MemoryLimit is how many bytes the process may use. 0: not known.
+	MemoryLimit int64
 	// Serving is called once the API answers. nil: nobody wants to know.
 	Serving func(net.Addr)
+	// Seal is called before the first config from outside is run, unless those may use the
+	// machine's credentials: it takes from the process' environment what they must not find there.
+	// nil: the environment stays as it is.
+	Seal func()
 	// ReloadRequests makes the agent reload for each signal. nil: only the API can.
 	ReloadRequests <-chan os.Signal
+
+	// Chaos lets the agent be broken on purpose over its API. Exit is called to end the process by
+	// such a fault; nil: it is only logged.
+	Chaos bool
+	Exit  func()
 
 	// sharedStore is for tests: a store that several agents share, in place of the config's. It is closed in the end.
 	sharedStore cluster.Store
 }
 
-// ErrTreeEnded says that the supervisor ended without being asked to: a bug. The process should end, and be started again.
+// ErrTreeEnded says that the supervisor ended without being asked to: a bug. The process should
+// end, and be started again.
 var ErrTreeEnded = errors.New("the supervisor has ended unexpectedly")
 
 // daemon is one agent being run.
 type daemon struct {
 	Options
-	settings *settings
-	registry *prometheus.Registry
-	loads    *loadMetrics
-	configs  *cluster.Configs // nil without scraping service
-	cluster  *actors.Cluster  // nil if the node runs everything itself
-	quorum   *etcdstore.Store // nil unless the store is one of several that are embedded in agents
-	memory   actors.Memory    // nil if nothing is kept for a start without the store
-	factory  *pipeline.Factory
-	listener net.Listener
-	front    *front
-	tree     *tree
+	settings   *settings
+	registry   *prometheus.Registry
+	loads      *loadMetrics
+	store      cluster.Store    // nil without scraping service
+	cluster    *actors.Cluster  // nil if the node runs everything itself
+	embedded   *etcdstore.Store // nil unless the store is inside of this process
+	quorum     *etcdstore.Store // nil unless the store is one of several that are embedded in agents
+	memory     actors.Memory    // nil if nothing is kept for a start without the store
+	supervisor *ringmaster.Supervisor
+	faults     *fault.Registry // nil if nothing is broken on purpose
+	listener   net.Listener
+	front      *front
+	tree       *tree
 	// reachable is the address by which other nodes reach this one; the zero value if it is not known, or there are none.
 	reachable netip.Addr
 	// secured says that the API is served over TLS.
 	secured   bool
 	reloading sync.Mutex
-	ready     readiness
+	// oldRing lists the members of Grafana Agent's ring; nil where nobody else reaches the store.
+	oldRing func(context.Context) ([]cluster.Predecessor, error)
+	// predecessors is nil until somebody has looked for them.
+	predecessors atomic.Pointer[predecessors]
 }
 
 // Run runs an agent until ctx is over or a part of it fails. It returns nil after an orderly end.
@@ -99,7 +126,7 @@ func Run(ctx context.Context, o Options) error {
 			started[i]()
 		}
 	}()
-	for _, part := range []func(context.Context) (stop func(), err error){d.listen, d.openFront, d.openStore, d.openMemory, d.openGossip, d.openPipelines} {
+	for _, part := range []func(context.Context) (stop func(), err error){d.listen, d.openFront, d.openFaults, d.openStore, d.openMemory, d.openSupervisor} {
 		stop, err := part(ctx)
 		if err != nil && ctx.Err() != nil {
 			return nil // it was called off
@@ -114,8 +141,11 @@ func Run(ctx context.Context, o Options) error {
 
 // run starts what works on its own, and waits. What is added first is stopped first.
 func (d *daemon) run(ctx context.Context) error {
+	if service := d.settings.agent().Metrics.ScrapingService; service.Enabled && !service.AllowAmbientCredentials && d.Seal != nil {
+		d.Seal()
+	}
 	d.tree = d.spawnTree()
-	d.front.answerWith(d.api())
+	d.front.answerWith(d.supervisor.Handler())
 
 	var group run.Group
 	stopRequested, stopWaiting := context.WithCancel(ctx)
@@ -131,10 +161,13 @@ func (d *daemon) run(ctx context.Context) error {
 	})
 	group.Add(d.front.wait, func(error) { d.front.shut() })
 	group.Add(func() error { return d.reloadOnRequest(stopRequested) }, func(error) { stopWaiting() })
+	group.Add(func() error { return d.breakProcess(stopRequested) }, func(error) { stopWaiting() })
+	watching, stopLooking := context.WithCancel(stopRequested)
 	group.Add(func() error {
-		d.factory.Upkeep(stopRequested, d.tree.knownUnits)
+		d.watchPredecessors(watching)
+		<-watching.Done()
 		return nil
-	}, func(error) { stopWaiting() })
+	}, func(error) { stopLooking() })
 
 	d.announce()
 	return group.Run()
@@ -158,7 +191,7 @@ func (d *daemon) listen(context.Context) (func(), error) {
 		return nil, err
 	}
 	d.secured = secured
-	listener, err := listen(d.ListenAddress, agent.Server)
+	listener, err := listen(d.ListenAddress, agent.Server, d.HTTP)
 	if err != nil {
 		return nil, err
 	}
@@ -187,10 +220,15 @@ func (d *daemon) openStore(ctx context.Context) (func(), error) {
 	if len(service.KVStore.Embedded.Peers) > 0 {
 		d.quorum, _ = opened.store.(*etcdstore.Store)
 	}
-	d.configs = cluster.NewConfigs(opened.store, service.KVStore.Prefix)
+	if inside, ok := opened.store.(*etcdstore.Store); ok && inside.Metrics() != nil {
+		d.embedded = inside
+		d.registry.MustRegister(inside.Metrics())
+	}
+	opened.store = around.Store(opened.store, d.faults)
+	d.store = opened.store
 	d.Logger.Info("configs are in the store", zap.String("store", opened.where), zap.String("prefix", service.KVStore.Prefix))
 	if opened.shared {
-		if err := d.shareConfigs(opened.store); err != nil {
+		if err := d.shareConfigs(ctx, opened.store); err != nil {
 			closeStore()
 			return nil, err
 		}
@@ -203,62 +241,90 @@ func (d *daemon) configuredStore(ctx context.Context) (opened, error) {
 		return opened{d.sharedStore, "that of a test", true}, nil
 	}
 	service := d.settings.agent().Metrics.ScrapingService
-	return openStore(ctx, service.KVStore, nodeName(service.Lifecycler, d.Hostname), d.Logger.Named("store"))
+	prefixes := []string{service.KVStore.Prefix, service.Lifecycler.Ring.KVStore.Prefix}
+	return openStore(ctx, service.KVStore, prefixes, nodeName(service.Lifecycler, d.Hostname), d.Logger.Named("store"))
 }
 
-func (d *daemon) openPipelines(context.Context) (func(), error) {
+// openSupervisor opens everything that scrapes and shares, but starts nothing.
+func (d *daemon) openSupervisor(context.Context) (func(), error) {
 	m := d.settings.agent().Metrics
 	service := m.ScrapingService
-	if err := os.MkdirAll(m.WALDirectory, 0o700); err != nil {
-		return nil, fmt.Errorf("create metrics.wal_directory: %w; choose a directory that the agent may write to", err)
+	gossiping, err := d.gossipOptions()
+	if err != nil {
+		return nil, err
 	}
+	node := nodeName(service.Lifecycler, d.Hostname)
+	if d.cluster != nil {
+		node = d.cluster.Node // the second one of a host has another
+	}
+	o := ringmaster.Options{
+		Directory:       m.WALDirectory,
+		Node:            node,
+		Version:         d.Version,
+		Configs:         localTexts(d.settings.agent()),
+		Store:           d.store,
+		ConfigsPrefix:   service.KVStore.Prefix,
+		Parse:           d.settings.parse,
+		InstanceOptions: d.settings.optionsOf,
+		Cluster:         d.cluster,
+		RegistryPrefix:  service.Lifecycler.Ring.KVStore.Prefix,
+		Gossip:          gossiping,
+		Pipeline:        d.pipelineOptions(),
+		ReshardInterval: m.ScrapingService.ReshardInterval,
+		RestartBackoff:  m.InstanceRestartBackoff,
+		Memory:          d.memory,
+		Web:             d.webOptions(),
+		MinReady:        func() time.Duration { return d.settings.agent().Metrics.ScrapingService.Lifecycler.MinReadyDuration },
+		Scheme:          d.scheme(),
+		Address:         d.listener.Addr().String(),
+		Logger:          d.Logger.Logger,
+		Registerer:      d.registry,
+		Gatherer:        d.registry,
+		Faults:          d.faults,
+		// The API answers for a while after the tree has ended, also about metrics.
+		KeepUntilClose: true,
+	}
+	if d.embedded != nil {
+		o.StoreProblem = d.storeProblem
+	}
+	supervisor, err := ringmaster.New(o)
+	switch {
+	case errors.Is(err, ringmaster.ErrGossip):
+		return nil, fmt.Errorf("%w; see metrics.scraping_service.gossip, which can also be turned off (enabled: false)", err)
+	case errors.Is(err, ringmaster.ErrDirectory):
+		return nil, fmt.Errorf("metrics.wal_directory: %w", err)
+	case err != nil:
+		return nil, err
+	}
+	d.supervisor = supervisor
+	absolute, err := filepath.Abs(m.WALDirectory)
+	if err != nil {
+		absolute = m.WALDirectory
+	}
+	d.Logger.Info("write-ahead logs are in a directory", zap.String("directory", absolute))
+	if m.Compatibility == config.AgentSeries {
+		d.Logger.Info("series are named as Grafana Agent named them, unless a config says otherwise", zap.String("metrics.compatibility", string(m.Compatibility)))
+	}
+	return supervisor.Close, nil
+}
+
+func (d *daemon) pipelineOptions() pipeline.Options {
+	m := d.settings.agent().Metrics
+	service := m.ScrapingService
 	options := pipeline.Options{
-		WALDirectory:          m.WALDirectory,
 		WALMaxBytes:           m.WALMaxSize,
 		OrphanAge:             m.WALCleanupAge,
 		Host:                  d.Hostname,
 		Seed:                  scheduleSeed(service),
 		HTTPDisableKeepAlives: m.HTTPDisableKeepAlives,
 		HTTPIdleConnTimeout:   m.HTTPIdleConnTimeout,
-		ParseStartTimestamps:  d.CreatedTimestamps,
-		TypeAndUnitLabels:     d.TypeAndUnitLabels,
-		Logger:                d.Logger.Named("instance"),
-		Registerer:            d.registry,
+		Features:              d.Features,
+		UserAgent:             remotewrite.UserAgent(d.Version),
+		MemoryLimit:           d.MemoryLimit,
+		FullMetrics:           m.Detail == config.DetailFull,
 	}
 	if d.cluster != nil {
 		options.ReplicaLabels = service.WithReplicaLabels
 	}
-	factory, err := pipeline.NewFactory(options)
-	if err != nil {
-		return nil, err
-	}
-	d.factory = factory
-	absolute, err := filepath.Abs(m.WALDirectory)
-	if err != nil {
-		absolute = m.WALDirectory
-	}
-	d.Logger.Info("write-ahead logs are in a directory", zap.String("directory", absolute))
-	return factory.Close, nil
-}
-
-// actorOptions is what the supervisor touches.
-func (d *daemon) actorOptions(directory *actors.Directory) actors.Options {
-	m := d.settings.agent().Metrics
-	o := actors.Options{
-		Local:           messages.NewList(localDocuments(d.settings.agent())...),
-		Parse:           d.settings.parse,
-		NewPipeline:     d.factory.New,
-		Leftovers:       d.factory.Leftovers,
-		Directory:       directory,
-		Logger:          d.Logger.Logger,
-		Registerer:      d.registry,
-		ReshardInterval: m.ScrapingService.ReshardInterval,
-		RestartBackoff:  m.InstanceRestartBackoff,
-		Cluster:         d.cluster,
-		Memory:          d.memory,
-	}
-	if d.configs != nil {
-		o.Configs = d.configs
-	}
-	return o
+	return options
 }

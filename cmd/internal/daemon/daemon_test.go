@@ -3,12 +3,15 @@ package daemon
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"syscall"
@@ -16,6 +19,7 @@ import (
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/zap"
 
@@ -56,7 +60,7 @@ type running struct {
 func startDaemon(t *testing.T, o Options) *running {
 	t.Helper()
 	r := &running{log: &output{}, ended: make(chan error, 1)}
-	logger, err := logging.New(r.log, "info", logging.FormatLogfmt)
+	logger, err := logging.New(r.log, o.Agent.Server.LogLevel, logging.FormatLogfmt)
 	require.NoError(t, err)
 	serving := make(chan net.Addr, 1)
 	o.Logger, o.ListenAddress, o.Hostname = logger, "127.0.0.1:0", "host"
@@ -85,7 +89,9 @@ func (r *running) end(t *testing.T) error {
 	case err := <-r.ended:
 		return err
 	case <-time.After(patience):
-		require.FailNow(t, "the agent does not end", r.log.String())
+		stacks := make([]byte, 1<<20)
+		stacks = stacks[:runtime.Stack(stacks, true)]
+		require.FailNow(t, "the agent does not end", "%s\n%s", r.log.String(), stacks)
 		return nil
 	}
 }
@@ -121,6 +127,31 @@ func TestTwoAgentsRunInOneProcessAndLeaveNothingBehind(t *testing.T) {
 	status, _ := second.request(t, http.MethodGet, "/-/healthy")
 	require.Equal(t, http.StatusOK, status)
 	require.NoError(t, second.end(t))
+}
+
+func TestLogAndStatusSayWhoseSeriesConfigsWrite(t *testing.T) {
+	const job = "scrape_configs: [{job_name: j, scrape_interval: 1h, static_configs: [{targets: ['127.0.0.1:1']}]}]"
+	agent := startDaemon(t, Options{Agent: load(t, "metrics: {compatibility: agent, wal_directory: "+filepath.Join(t.TempDir(), "wal")+
+		", configs: [{name: old, "+job+"}, {name: new, compatibility: prometheus, "+job+"}]}")})
+	shown := map[string]string{}
+	require.Eventually(t, func() bool {
+		_, body := agent.request(t, http.MethodGet, "/agent/api/v1/metrics/instances/status")
+		var status struct {
+			Data struct {
+				Instances []struct{ Name, Compatibility string }
+			}
+		}
+		if json.Unmarshal([]byte(body), &status) != nil {
+			return false
+		}
+		for _, i := range status.Data.Instances {
+			shown[i.Name] = i.Compatibility
+		}
+		return shown["old"] != "" && shown["new"] != ""
+	}, patience, 10*time.Millisecond)
+	require.Equal(t, map[string]string{"old": "agent", "new": "prometheus"}, shown)
+	require.Contains(t, agent.log.String(), "metrics.compatibility=agent")
+	require.NoError(t, agent.end(t))
 }
 
 func TestAReloadThatIsRefusedChangesNothing(t *testing.T) {
@@ -179,7 +210,7 @@ func TestAStartThatIsCalledOffIsNoFailure(t *testing.T) {
 func TestWhoAsksBeforeTheAgentIsPutTogetherGetsAnAnswer(t *testing.T) {
 	logger, err := logging.New(io.Discard, "error", logging.FormatLogfmt)
 	require.NoError(t, err)
-	d := &daemon{Options: Options{Agent: config.Default(t.TempDir()), ListenAddress: "127.0.0.1:0", Logger: logger}}
+	d := &daemon{Options: Options{Agent: config.Default(t.TempDir()), ListenAddress: "127.0.0.1:0", Logger: logger}, registry: prometheus.NewRegistry()}
 	d.settings = newSettings(d.Agent)
 	closeListener, err := d.listen(t.Context())
 	require.NoError(t, err)
@@ -199,6 +230,39 @@ func TestWhoAsksBeforeTheAgentIsPutTogetherGetsAnAnswer(t *testing.T) {
 	require.NoError(t, d.front.wait())
 }
 
+func TestWhoHasNoPasswordIsRefusedAndCounted(t *testing.T) {
+	logger, err := logging.New(io.Discard, "error", logging.FormatLogfmt)
+	require.NoError(t, err)
+	file := filepath.Join(t.TempDir(), "web.yaml")
+	require.NoError(t, os.WriteFile(file, []byte("basic_auth_users: {user: $2a$04$ZlhSuv0.8l.bcUYzlxWQ.Ol.PSFFemMrjh9obKHuyoA7ridkBD3lm}\n"), 0o600))
+	d := &daemon{Options: Options{Agent: config.Default(t.TempDir()), ListenAddress: "127.0.0.1:0", Logger: logger, WebConfigFile: file},
+		registry: prometheus.NewRegistry()}
+	d.settings = newSettings(d.Agent)
+	closeListener, err := d.listen(t.Context())
+	require.NoError(t, err)
+	defer closeListener()
+	shut, err := d.openFront(t.Context())
+	require.NoError(t, err)
+	agent := &running{base: "http://" + d.listener.Addr().String()}
+	for range 2 {
+		status, _ := agent.request(t, http.MethodGet, "/-/healthy")
+		require.Equal(t, http.StatusUnauthorized, status)
+	}
+	shut()
+	require.NoError(t, d.front.wait())
+	families, err := d.registry.Gather()
+	require.NoError(t, err)
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			if f.GetName() == "web_requests_refused_total" && m.GetLabel()[0].GetValue() == "auth" {
+				require.Equal(t, 2.0, m.GetCounter().GetValue())
+				return
+			}
+		}
+	}
+	t.Fatal("there is no such metric")
+}
+
 func TestATreeThatHangsDoesNotKeepTheProcess(t *testing.T) {
 	system := actors.NewSystem(nil)
 	stuck := &tree{
@@ -212,4 +276,23 @@ func TestATreeThatHangsDoesNotKeepTheProcess(t *testing.T) {
 	}
 	stuck.stop()
 	require.ErrorIs(t, stuck.wait(), ErrTreeHangs)
+}
+
+func TestTwoAgentsOnOneWALDirectoryAreAnErrorWhateverTheirStores(t *testing.T) {
+	dir := t.TempDir()
+	first := startDaemon(t, Options{Agent: load(t, fmt.Sprintf("metrics: {wal_directory: %s, scraping_service: {enabled: true, kvstore: {store: inmemory}}}", dir))})
+	for name, text := range map[string]string{
+		"no store":      "metrics: {wal_directory: %s}",
+		"one in memory": "metrics: {wal_directory: %s, scraping_service: {enabled: true, kvstore: {store: inmemory}}}",
+		"one elsewhere": "metrics: {wal_directory: %s, scraping_service: {enabled: true, kvstore: {store: etcd, etcd: {endpoints: ['127.0.0.1:1']}}, lifecycler: {ring: {kvstore: {store: etcd, etcd: {endpoints: ['127.0.0.1:1']}}}}}}",
+		"another path":  "metrics: {wal_directory: %s/../" + filepath.Base(dir) + "}",
+	} {
+		logger, err := logging.New(io.Discard, "info", logging.FormatLogfmt)
+		require.NoError(t, err)
+		ctx, stop := context.WithTimeout(t.Context(), patience)
+		err = Run(ctx, Options{Agent: load(t, fmt.Sprintf(text, dir)), Logger: logger, ListenAddress: "127.0.0.1:0", Hostname: "other"})
+		stop()
+		require.ErrorContains(t, err, "each agent needs a directory of its own", name)
+	}
+	require.NoError(t, first.end(t))
 }

@@ -97,10 +97,10 @@ func TestLocalConfigsAreThoseOfTheMainFile(t *testing.T) {
 }
 
 func TestAPortInUseIsSaidWithTheWayOut(t *testing.T) {
-	taken, err := listen("127.0.0.1:0", config.Server{})
+	taken, err := listen("127.0.0.1:0", config.Server{}, HTTPLimits{})
 	require.NoError(t, err)
 	defer taken.Close()
-	_, err = listen(taken.Addr().String(), config.Server{})
+	_, err = listen(taken.Addr().String(), config.Server{}, HTTPLimits{})
 	require.ErrorContains(t, err, "another process uses this port")
 	require.ErrorContains(t, err, "-server.http.address")
 }
@@ -108,7 +108,7 @@ func TestAPortInUseIsSaidWithTheWayOut(t *testing.T) {
 func TestATLSConfigWithoutFilesReleasesThePort(t *testing.T) {
 	missing := filepath.Join(t.TempDir(), "missing")
 	agent := load(t, "server: {http_tls_config: {cert_file: "+missing+", key_file: "+missing+"}}")
-	_, err := listen("127.0.0.1:0", agent.Server)
+	_, err := listen("127.0.0.1:0", agent.Server, HTTPLimits{})
 	require.ErrorContains(t, err, "server.http_tls_config")
 }
 

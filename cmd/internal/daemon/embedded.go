@@ -14,10 +14,10 @@ import (
 // startTimeout bounds the start of the embedded store, which takes well under a second on a disk that works.
 const startTimeout = time.Minute
 
-// startEmbedded starts the etcd server in this process. A single one is up in a moment; one of several may have to wait for the others, as
-// long as nobody calls it off.
+// startEmbedded starts the etcd server in this process. A single one is up in a moment; one of
+// several may have to wait for the others, as long as nobody calls it off.
 func startEmbedded(ctx context.Context, c config.Embedded, node string, logger *zap.Logger) (opened, error) {
-	conf := etcdstore.EmbeddedConfig{Dir: c.DataDirectory, Logger: logger}
+	conf := etcdstore.EmbeddedConfig{Dir: c.DataDirectory, Quota: int64(c.MaxSize), Logger: logger}
 	where := "embedded etcd in " + c.DataDirectory
 	if len(c.Peers) == 0 {
 		short, cancel := context.WithTimeout(ctx, startTimeout)

@@ -1,11 +1,13 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"sync/atomic"
 	"time"
@@ -17,8 +19,8 @@ import (
 	"github.com/ringmaster-agent/ringmaster/web"
 )
 
-// front is the HTTP server, from the first moment on: a store of several embedded servers may have to wait for the others, and whoever asks
-// meanwhile, a probe above all, gets an answer.
+// front is the HTTP server, from the first moment on: a store of several embedded servers may have
+// to wait for the others, and whoever asks meanwhile, a probe above all, gets an answer.
 type front struct {
 	server  *http.Server
 	logger  *zap.Logger
@@ -26,11 +28,23 @@ type front struct {
 	// ended is closed when no request is taken any more, after err was set.
 	ended chan struct{}
 	err   error
+	// refused counts what is refused here and by the handler.
+	refused *web.Refusals
 }
 
 func (d *daemon) openFront(context.Context) (func(), error) {
 	f := &front{logger: d.Logger.Logger, ended: make(chan struct{})}
+	f.refused = web.NewRefusals(d.registry)
 	f.server = web.NewHTTPServer(f)
+	// The library asks for passwords around our handler, by taking its place. When the server begins
+	// to listen that is done, and nobody is connected.
+	f.server.BaseContext = func(net.Listener) context.Context {
+		f.server.Handler = f.refused.Unauthorized(f.server.Handler)
+		return context.Background()
+	}
+	f.server.ReadTimeout = cmp.Or(d.HTTP.Read, f.server.ReadTimeout)
+	f.server.WriteTimeout = cmp.Or(d.HTTP.Write, f.server.WriteTimeout)
+	f.server.IdleTimeout = cmp.Or(d.HTTP.Idle, f.server.IdleTimeout)
 	f.answerWith(http.HandlerFunc(starting))
 	logger := slog.New(zapslog.NewHandler(d.Logger.Core(), zapslog.WithName("web")))
 	noSystemd := false

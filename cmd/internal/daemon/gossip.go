@@ -1,83 +1,29 @@
 package daemon
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"net"
 	"net/netip"
 	"os"
-	"slices"
-	"time"
 
-	"go.uber.org/zap"
-
-	"github.com/ringmaster-agent/ringmaster/actors"
 	"github.com/ringmaster-agent/ringmaster/cluster/gossip"
 	"github.com/ringmaster-agent/ringmaster/config"
 )
 
-// leaveTimeout bounds how long it may take to tell the peers that this node goes.
-const leaveTimeout = 2 * time.Second
-
-// peers is the gossip as the actors see it.
-type peers struct{ *gossip.Gossip }
-
-var _ actors.Gossip = peers{}
-
-// SetStatus implements actors.Gossip.
-func (p peers) SetStatus(s actors.PeerStatus) { p.Gossip.SetStatus(gossip.Status(s)) }
-
-// Peers implements actors.Gossip.
-func (p peers) Peers() []actors.Peer { return present(p.Gossip.Peers()) }
-
-// present are the peers that count. One that has left in order does not: it is not dead, and it has ended its session itself, or keeps it because it
-// will be back. But if its last word was that it has given the session up, it could not reach the store, and others may end it.
-func present(all []gossip.Peer) []actors.Peer {
-	out := make([]actors.Peer, 0, len(all))
-	for _, p := range all {
-		if !p.Left || p.Status.Fenced {
-			out = append(out, actors.Peer{Node: p.Node, Alive: p.Alive, Assured: p.Assured, Status: actors.PeerStatus(p.Status)})
-		}
-	}
-	return out
-}
-
-// openGossip begins to gossip, if the node has somebody to gossip with. It comes before the tree and ends after it: what the others hear of this
-// node has to be true until nothing of it runs.
-func (d *daemon) openGossip(context.Context) (func(), error) {
+// gossipOptions are how to gossip; nil if the node has nobody to gossip with.
+func (d *daemon) gossipOptions() (*gossip.Options, error) {
 	settings := d.settings.agent().Metrics.ScrapingService.Gossip
 	if d.cluster == nil || !settings.Enabled {
-		return func() {}, nil
+		return nil, nil
 	}
 	key, err := gossipKey(settings)
 	if err != nil {
 		return nil, err
 	}
 	listen, advertise := gossipAddresses(settings, d.tcpAddress(), d.reachable)
-	g, err := gossip.Start(gossip.Options{
-		Node: d.cluster.Node, BindAddress: listen, AdvertiseAddress: advertise, Join: settings.Join, Key: key, Label: settings.Label,
-		Logger: d.Logger.Named("gossip"), Registerer: d.registry,
-	})
-	if err != nil {
-		return nil, fmt.Errorf("%w; see metrics.scraping_service.gossip, which can also be turned off (enabled: false)", err)
-	}
-	d.cluster.Gossip = peers{g}
-	d.Logger.Info("gossiping", zap.String("node", d.cluster.Node), zap.String("address", g.Address()), zap.Bool("encrypted", key != nil))
-	return func() { d.closeGossip(g) }, nil
-}
-
-func (d *daemon) closeGossip(g *gossip.Gossip) {
-	ctx, cancel := context.WithTimeout(context.Background(), leaveTimeout)
-	defer cancel()
-	left := g.Leave(ctx)
-	alone := !slices.ContainsFunc(g.Peers(), func(p gossip.Peer) bool { return p.Alive })
-	if alone {
-		left = nil // nobody is there to hear it
-	}
-	if err := errors.Join(left, g.Close()); err != nil {
-		d.Logger.Warn("gossip did not end in order; others may take this node for dead", zap.Error(err))
-	}
+	return &gossip.Options{
+		BindAddress: listen, AdvertiseAddress: advertise, Join: settings.Join, Key: key, Label: settings.Label, Logger: d.Logger.Named("gossip"),
+	}, nil
 }
 
 // gossipKey is nil if nothing is to be encrypted.

@@ -1,21 +1,32 @@
 package daemon
 
 import (
+	"cmp"
 	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
 	"os"
 	"syscall"
+	"time"
 
 	"github.com/prometheus/exporter-toolkit/web"
 	"go.yaml.in/yaml/v3"
+	"golang.org/x/net/netutil"
 
 	"github.com/ringmaster-agent/ringmaster/config"
 )
 
+// HTTPLimits bound what clients of the API may take. A zero has the default.
+type HTTPLimits struct {
+	// Read and Write are for one request, Idle is for a connection between two.
+	Read, Write, Idle time.Duration
+	// Connections is how many there may be at once.
+	Connections int
+}
+
 // listen opens the HTTP listener, with TLS if agent.yaml asks for it.
-func listen(address string, server config.Server) (net.Listener, error) {
+func listen(address string, server config.Server, limits HTTPLimits) (net.Listener, error) {
 	listener, err := net.Listen("tcp", address)
 	if errors.Is(err, syscall.EADDRINUSE) {
 		return nil, fmt.Errorf("listen on %s: another process uses this port; end it or choose another address with -server.http.address", address)
@@ -23,6 +34,7 @@ func listen(address string, server config.Server) (net.Listener, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listen on -server.http.address: %w", err)
 	}
+	listener = netutil.LimitListener(listener, cmp.Or(limits.Connections, maxConnections(openFiles())))
 	if server.HTTPTLS == nil {
 		return listener, nil
 	}
@@ -34,7 +46,13 @@ func listen(address string, server config.Server) (net.Listener, error) {
 	return tls.NewListener(listener, settings), nil
 }
 
-// checkWebConfig refuses a web config file that is broken, or at odds with agent.yaml, and says whether one of the two asks for TLS.
+// maxConnections is how many connections to the API there may be at once: a quarter of what the
+// process may have open, so that logs can be written and targets scraped whoever connects. More
+// wait; those that say nothing are closed after ten seconds.
+func maxConnections(openFiles uint64) int { return int(min(max(openFiles/4, 16), 10_000)) }
+
+// checkWebConfig refuses a web config file that is broken, or at odds with agent.yaml, and says
+// whether one of the two asks for TLS.
 func checkWebConfig(file string, server config.Server) (secured bool, err error) {
 	secured = server.HTTPTLS != nil
 	if file == "" {

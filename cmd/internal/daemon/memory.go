@@ -10,11 +10,13 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/ringmaster-agent/ringmaster"
 	"github.com/ringmaster-agent/ringmaster/cluster/lastknown"
 	"github.com/ringmaster-agent/ringmaster/config"
 )
 
-// memoryPath is beside the tokens. There is a file for each store, prefix and node: what was so elsewhere is no evidence here.
+// memoryPath is beside the tokens. There is a file for each store, prefix and node: what was so
+// elsewhere is no evidence here.
 func memoryPath(walDirectory, node string, s config.ScrapingService) string {
 	kv := s.KVStore
 	addresses := slices.Clone(kv.Etcd.Endpoints)
@@ -24,11 +26,11 @@ func memoryPath(walDirectory, node string, s config.ScrapingService) string {
 	slices.Sort(addresses)
 	digest := fnv.New64a()
 	fmt.Fprintf(digest, "%q", append(addresses, kv.Store, kv.Consul.Host, kv.Prefix, s.Lifecycler.Ring.KVStore.Prefix, node))
-	return filepath.Join(filepath.Dir(tokensPath(walDirectory)), fmt.Sprintf("last-known-%016x.db", digest.Sum64()))
+	return filepath.Join(filepath.Dir(ringmaster.TokensPath(walDirectory)), fmt.Sprintf("last-known-%016x.db", digest.Sum64()))
 }
 
-// openMemory opens what is kept for a start without the store, if the store is one that can be away. The agent works without, but not beside
-// another agent on the same directory.
+// openMemory opens what is kept for a start without the store, if the store is one that can be
+// away. The agent works without, but not beside another agent on the same directory.
 func (d *daemon) openMemory(context.Context) (func(), error) {
 	if d.cluster == nil {
 		return func() {}, nil
@@ -47,6 +49,12 @@ func (d *daemon) openMemory(context.Context) (func(), error) {
 		d.Logger.Warn("what this node knew was damaged, and was moved aside", zap.String("file", aside))
 	}
 	d.memory = memory
+	_, before, err := memory.Load()
+	if err != nil {
+		return nil, errors.Join(err, memory.Close())
+	}
+	// Only one process at a time has the memory open, so the one whose session this was has ended.
+	d.cluster.Predecessor = func() string { return before.Session }
 	return func() {
 		if err := memory.Close(); err != nil {
 			d.Logger.Warn("what this node knows was not closed cleanly", zap.Error(err))

@@ -28,7 +28,8 @@ func (d *daemon) reload(context.Context) error {
 	if d.Reload == nil {
 		return errors.New("the agent runs without a config file")
 	}
-	// A signal and a request may come together. Without the lock, the one that read the file first could put it in force last.
+	// A signal and a request may come together. Without the lock, the one that read the file first
+	// could put it in force last.
 	d.reloading.Lock()
 	defer d.reloading.Unlock()
 	before := d.settings.agent()

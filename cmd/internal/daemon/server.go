@@ -1,37 +1,37 @@
 package daemon
 
 import (
-	"net/http"
-
+	"github.com/ringmaster-agent/ringmaster/internal/clusterview"
 	"github.com/ringmaster-agent/ringmaster/web"
 )
 
-// api is the HTTP API with everything it shows.
-func (d *daemon) api() http.Handler {
+// webOptions is what the HTTP API has that is the daemon's.
+func (d *daemon) webOptions() web.Options {
 	service := d.settings.agent().Metrics.ScrapingService
-	node := nodeName(service.Lifecycler, d.Hostname)
-	view := d.clusterView(node)
 	o := web.Options{
-		Logger:          d.Logger.Named("web"),
-		Registerer:      d.registry,
-		Gatherer:        d.registry,
-		Node:            node,
-		Version:         d.Version,
-		InstanceOptions: d.settings.instanceOptions,
-		ReadAPI:         d.ReadAPI,
-		Instances:       runtime{tree: d.tree, node: node},
-		Cluster:         view,
-		PeerClient:      d.peerClient(),
-		Ready:           d.notReady,
-		Reload:          d.reload,
-		AgentConfig:     func() (string, error) { return d.settings.agent().Masked(), nil },
+		Logger:      d.Logger.Named("web"),
+		LogLevels:   d.Logger.Levels,
+		ReadAPI:     d.ReadAPI,
+		Uploads:     d.settings.uploads,
+		PeerClient:  clusterview.PeerClient(d.WebConfigFile, d.settings.agent().Server, d.Logger.Logger),
+		Flags:       d.Flags,
+		Reload:      d.reload,
+		AgentConfig: func() (string, error) { return d.settings.agent().Masked(), nil },
+	}
+	o.Refusals = d.front.refused
+	o.Warnings = d.warnings
+	o.Secured = d.secured
+	if !d.secured {
+		o.Hosts = append([]string{d.Hostname, service.Lifecycler.Address}, d.settings.agent().Server.AllowedHosts...)
 	}
 	if d.quorum != nil {
 		o.ReplaceStoreMember = d.quorum.ReplaceMember
 	}
-	if d.configs != nil {
-		o.Configs = d.configs
-		o.Ring = view
-	}
-	return web.New(o)
+	return o
+}
+
+// storeProblem says why the embedded store takes no configs.
+func (d *daemon) storeProblem() string {
+	database, _ := d.embedded.Database()
+	return database.Full()
 }

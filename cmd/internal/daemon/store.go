@@ -23,8 +23,11 @@ type opened struct {
 	shared bool
 }
 
-// openStore opens the store that the config asks for, as the node that is called so. It does not wait for a store elsewhere.
-func openStore(ctx context.Context, kv config.KVStore, node string, logger *zap.Logger) (opened, error) {
+// openStore opens the store that the config asks for, as the node that is called so. It does not
+// wait for a store elsewhere.
+//
+// prefixes are those under which keys will be.
+func openStore(ctx context.Context, kv config.KVStore, prefixes []string, node string, logger *zap.Logger) (opened, error) {
 	switch kv.Store {
 	case config.StoreEmbedded:
 		return startEmbedded(ctx, kv.Embedded, node, logger)
@@ -35,7 +38,9 @@ func openStore(ctx context.Context, kv config.KVStore, node string, logger *zap.
 		}
 		return opened{store, fmt.Sprintf("etcd at %v", kv.Etcd.Endpoints), true}, nil
 	case config.StoreConsul:
-		store, err := consulstore.Dial(consulConfig(kv.Consul, logger))
+		conf := consulConfig(kv.Consul, logger)
+		conf.Prefixes = prefixes
+		store, err := consulstore.Dial(conf)
 		if err != nil {
 			return opened{}, fmt.Errorf("open metrics.scraping_service.kvstore: %w", err)
 		}

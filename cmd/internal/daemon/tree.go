@@ -13,9 +13,8 @@ import (
 	"github.com/ringmaster-agent/ringmaster/actors"
 )
 
-var errNotSure = errors.New("the set of configs is not known for sure")
-
-// ErrTreeHangs says that the supervisor did not end although it had to: a bug. Whatever it still does ends with the process.
+// ErrTreeHangs says that the supervisor did not end although it had to: a bug. Whatever it still
+// does ends with the process.
 var ErrTreeHangs = errors.New("the supervisor does not end")
 
 // endTimeout is how long the tree may take to end when it was given up.
@@ -23,12 +22,11 @@ const endTimeout = 5 * time.Second
 
 // tree is the supervisor and everything below it.
 type tree struct {
-	system    *actor.ActorSystem
-	pid       *actor.PID
-	client    *actors.Client
-	directory *actors.Directory
-	logger    *zap.Logger
-	timeout   time.Duration
+	system  *actor.ActorSystem
+	pid     *actor.PID
+	client  *actors.Client
+	logger  *zap.Logger
+	timeout time.Duration
 
 	ended    <-chan struct{}
 	stopping chan struct{}
@@ -40,19 +38,17 @@ type tree struct {
 
 func (d *daemon) spawnTree() *tree {
 	system := actors.NewSystem(d.Logger.Logger)
-	directory := actors.NewDirectory()
-	pid := system.Root.Spawn(actors.Props(d.actorOptions(directory)))
+	pid := system.Root.Spawn(d.supervisor.Props())
 	return &tree{
-		system:    system,
-		pid:       pid,
-		client:    actors.NewClient(system, pid),
-		directory: directory,
-		logger:    d.Logger.Logger,
-		timeout:   d.ShutdownTimeout,
-		ended:     watch(system, pid),
-		stopping:  make(chan struct{}),
-		hangs:     make(chan struct{}),
-		grace:     endTimeout,
+		system:   system,
+		pid:      pid,
+		client:   d.supervisor.Client(),
+		logger:   d.Logger.Logger,
+		timeout:  d.ShutdownTimeout,
+		ended:    watch(system, pid),
+		stopping: make(chan struct{}),
+		hangs:    make(chan struct{}),
+		grace:    endTimeout,
 	}
 }
 
@@ -84,22 +80,6 @@ func (t *tree) wait() error {
 	default:
 		return ErrTreeEnded
 	}
-}
-
-// knownUnits are the keys of all units that the supervisor knows of, in whatever phase. It is an error if it may not know all.
-func (t *tree) knownUnits(ctx context.Context) (map[string]bool, error) {
-	description, err := t.client.Describe(ctx)
-	if err != nil {
-		return nil, err
-	}
-	if !description.Complete || description.Doubt != "" || description.Stopping {
-		return nil, errNotSure
-	}
-	keys := make(map[string]bool, description.Units.Len())
-	for u := range description.Units.All() {
-		keys[u.Unit.Key()] = true
-	}
-	return keys, nil
 }
 
 // stop ends the tree in order, bounded by the shutdown timeout.

@@ -9,6 +9,8 @@ import (
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
+
+	"github.com/ringmaster-agent/ringmaster/redact"
 )
 
 // The formats of a log line.
@@ -17,40 +19,36 @@ const (
 	FormatJSON   = "json"
 )
 
-// Logger is the process' logger together with the level that can be changed while it is in use.
+// Logger is the process' logger together with the levels that can be changed while it is in use.
 type Logger struct {
 	*zap.Logger
-	Level zap.AtomicLevel
+	Levels *Levels
 }
 
-// New makes a logger that writes whole lines to out. level is debug, info, warn or error; format is logfmt or json.
+// New makes a logger that writes whole lines to out. level is debug, info, warn or error; format is
+// logfmt or json. Warnings and errors that repeat are counted instead of written; see repeats.
 func New(out io.Writer, level, format string) (*Logger, error) {
-	parsed, err := zapcore.ParseLevel(level)
+	parsed, err := parseLevel(level)
 	if err != nil {
-		return nil, fmt.Errorf("parse log level: %w", err)
+		return nil, err
 	}
-	atomicLevel := zap.NewAtomicLevelAt(parsed)
 	var core zapcore.Core
 	switch format {
 	case FormatLogfmt:
-		core = newLogfmtCore(out, atomicLevel)
+		core = newLogfmtCore(out, zapcore.DebugLevel)
 	case FormatJSON:
-		core = zapcore.NewCore(jsonEncoder(), zapcore.Lock(zapcore.AddSync(out)), atomicLevel)
+		core = zapcore.NewCore(jsonEncoder(), zapcore.Lock(zapcore.AddSync(out)), zapcore.DebugLevel)
 	default:
 		return nil, fmt.Errorf("parse log format: %q is neither %s nor %s", format, FormatLogfmt, FormatJSON)
 	}
-	return &Logger{Logger: zap.New(houseNames{core}), Level: atomicLevel}, nil
+	core = redact.Core(houseNames{core}, redact.Text)
+	l := &Logger{Levels: newLevels(parsed)}
+	l.Logger = zap.New(levelled{unrepeated{core, newRepeats(), core}, l.Levels})
+	return l, nil
 }
 
 // SetLevel changes the level of the logger and of all that were derived from it.
-func (l *Logger) SetLevel(level string) error {
-	parsed, err := zapcore.ParseLevel(level)
-	if err != nil {
-		return fmt.Errorf("parse log level: %w", err)
-	}
-	l.Level.SetLevel(parsed)
-	return nil
-}
+func (l *Logger) SetLevel(level string) error { return l.Levels.SetDefault(level) }
 
 func jsonEncoder() zapcore.Encoder {
 	return zapcore.NewJSONEncoder(zapcore.EncoderConfig{

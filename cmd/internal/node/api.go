@@ -17,8 +17,8 @@ import (
 // requestTimeout bounds one request to the API.
 const requestTimeout = 15 * time.Second
 
-func newClient() *http.Client {
-	return &http.Client{Timeout: requestTimeout, Transport: &http.Transport{MaxIdleConnsPerHost: 32}}
+func newClient(s Settings) *http.Client {
+	return &http.Client{Timeout: requestTimeout, Transport: &http.Transport{MaxIdleConnsPerHost: 32, DialContext: s.Dial}}
 }
 
 // URL of the agent's pages and API, without a slash at its end.
@@ -36,6 +36,13 @@ func (n *Node) Put(ctx context.Context, name, text string) error {
 		return fmt.Errorf("upload config %s: %w", name, err)
 	}
 	return nil
+}
+
+// Forget asks for another member's record, and what it holds, to be removed.
+func (n *Node) Forget(ctx context.Context, member string) error {
+	form := url.Values{"forget": {member}}
+	_, err := n.send(ctx, http.MethodPost, "/debug/ring", "application/x-www-form-urlencoded", form.Encode())
+	return err
 }
 
 // Get returns the body of an answer with status 200.
@@ -58,9 +65,16 @@ func (n *Node) Metrics(ctx context.Context) (map[string]*dto.MetricFamily, error
 }
 
 func (n *Node) do(ctx context.Context, method, path, body string) (string, error) {
+	return n.send(ctx, method, path, "", body)
+}
+
+func (n *Node) send(ctx context.Context, method, path, contentType, body string) (string, error) {
 	request, err := http.NewRequestWithContext(ctx, method, n.URL()+path, strings.NewReader(body))
 	if err != nil {
 		return "", fmt.Errorf("ask %s for %s: %w", n.Name, path, err)
+	}
+	if contentType != "" {
+		request.Header.Set("Content-Type", contentType)
 	}
 	response, err := n.client.Do(request)
 	if err != nil {
@@ -75,4 +89,9 @@ func (n *Node) do(ctx context.Context, method, path, body string) (string, error
 		return "", fmt.Errorf("ask %s for %s: %s: %s", n.Name, path, response.Status, strings.TrimSpace(string(text)))
 	}
 	return string(text), nil
+}
+
+// Ask makes a request of the API and returns the body of a success.
+func (n *Node) Ask(ctx context.Context, method, path, body string) (string, error) {
+	return n.do(ctx, method, path, body)
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -43,16 +42,7 @@ func New(s Settings, directory, address string, command ...string) (*Node, error
 	if err := os.MkdirAll(directory, 0o700); err != nil {
 		return nil, fmt.Errorf("make directory of node %s: %w", s.Name, err)
 	}
-	return &Node{Settings: s, command: command, directory: directory, address: address, client: newClient()}, nil
-}
-
-// FreeAddress returns a loopback address that was free a moment ago.
-func FreeAddress() (string, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", fmt.Errorf("find a free port: %w", err)
-	}
-	return listener.Addr().String(), listener.Close()
+	return &Node{Settings: s, command: command, directory: directory, address: address, client: newClient(s)}, nil
 }
 
 // Start starts the process. It is an error if one is running. Whether the agent comes up, Ready tells.
@@ -77,6 +67,7 @@ func (n *Node) start() error {
 	}
 	defer output.Close()
 	args := append(n.command[1:len(n.command):len(n.command)], "-config.file="+config, "-server.http.address="+n.address, "-server.graceful-shutdown-timeout=15s")
+	args = append(args, n.Args...)
 	p := &process{command: exec.Command(n.command[0], args...), exited: make(chan struct{})}
 	p.command.Stdout, p.command.Stderr = output, output
 	p.command.SysProcAttr = ownGroup()
@@ -91,6 +82,15 @@ func (n *Node) start() error {
 		p.err = p.command.Wait()
 		close(p.exited)
 	}()
+	return nil
+}
+
+// RunAs has the processes from now on run another program. It is an error if one is running.
+func (n *Node) RunAs(command ...string) error {
+	if n.Running() {
+		return fmt.Errorf("change the program of node %s: it is running", n.Name)
+	}
+	n.command = command
 	return nil
 }
 
@@ -116,6 +116,9 @@ func (n *Node) PID() int {
 	return 0
 }
 
+// WALDirectory is where the node's logs are.
+func (n *Node) WALDirectory() string { return filepath.Join(n.directory, "wal") }
+
 // LogFile is where the output of all its processes is.
 func (n *Node) LogFile() string { return filepath.Join(n.directory, "agent.log") }
 
@@ -130,8 +133,8 @@ func (n *Node) Signal(s os.Signal) error {
 	return nil
 }
 
-// Stop asks the process to end in order, and waits for it. When ctx is over, the process has to write its stacks into its log and is killed, which
-// is an error, as is a failure of the agent.
+// Stop asks the process to end in order, and waits for it. When ctx is over, the process has to
+// write its stacks into its log and is killed, which is an error, as is a failure of the agent.
 func (n *Node) Stop(ctx context.Context) error {
 	if !n.Running() {
 		return nil

@@ -36,7 +36,8 @@ func reset(w http.ResponseWriter, _ *http.Request) {
 	_ = conn.Close()
 }
 
-// endless sends valid samples for as long as somebody reads, and counts how often nobody did any more, and the most that was taken.
+// endless sends valid samples for as long as somebody reads, and counts how often nobody did any
+// more, and the most that was taken.
 type endless struct{ cut, most atomic.Int64 }
 
 func (e *endless) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
@@ -180,7 +181,7 @@ func refusePoison(w http.ResponseWriter, _ *http.Request, body []byte) bool {
 }
 
 func refuseLarge(w http.ResponseWriter, _ *http.Request, body []byte) bool {
-	if len(body) <= 600 {
+	if size, err := snappy.DecodedLen(body); err != nil || size <= 48<<10 {
 		return false
 	}
 	http.Error(w, "too large", http.StatusRequestEntityTooLarge)
@@ -189,7 +190,7 @@ func refuseLarge(w http.ResponseWriter, _ *http.Request, body []byte) bool {
 
 func TestReceiversThatMisbehaveLoseNothingAndHarmNobodyElse(t *testing.T) {
 	t.Cleanup(closeIdle)
-	target, good := &toy.Target{Series: 30}, &toy.Receiver{}
+	target, good := &toy.Target{Series: 300}, &toy.Receiver{} // more than refuseLarge takes at once
 	healing := map[string]*moody{
 		"415":    {refuse: always(status(http.StatusUnsupportedMediaType))},
 		"429":    {refuse: always(status(http.StatusTooManyRequests))},
@@ -228,7 +229,10 @@ func TestReceiversThatMisbehaveLoseNothingAndHarmNobodyElse(t *testing.T) {
 		requireNothingLost(t, target, &receiver.Receiver)
 		require.NotEmpty(t, receiver.Select(refused))
 	}
-	a.awaitMetric(`prometheus_remote_storage_samples_dropped_total{instance_name="one",reason="rejected",remote_name="bad-400",`)
+	a.awaitMetric(`prometheus_remote_storage_samples_failed_total{instance_name="one",remote_name="bad-400",`)
 	a.stop()
 	require.NoError(t, a.err)
+	for line := range strings.Lines(a.output.String()) {
+		require.LessOrEqual(t, strings.Count(line, " instance=one "), 1, line)
+	}
 }

@@ -11,18 +11,21 @@ import (
 	"testing"
 	"time"
 
+	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
 	"github.com/stretchr/testify/require"
 
 	"github.com/ringmaster-agent/ringmaster/cmd/internal/toy"
+	"github.com/ringmaster-agent/ringmaster/remotewrite/receivertest"
 )
 
 // settling is how long an agent is watched: four scrapes of each target.
 const settling = time.Minute
 
-// BenchmarkInstances runs one agent with many instances of one target with 100 series each, at 15 s, against one receiver. Targets
-// and receiver are in the process of the benchmark, so that memory, goroutines and CPU are the agent's alone. One run of it is enough.
+// BenchmarkInstances runs one agent with many instances of one target with 100 series each, at 15
+// s, against one receiver. Targets and receiver are in the process of the benchmark, so that
+// memory, goroutines and CPU are the agent's alone. One run of it is enough.
 func BenchmarkInstances(b *testing.B) {
 	for _, instances := range []int{1000, 10_000} {
 		b.Run(fmt.Sprintf("instances=%d", instances), func(b *testing.B) {
@@ -76,20 +79,37 @@ func manyInstances(n int, target, receiver string) string {
 
 // metric is the sum of a metric over all its series, 0 if it can't be read.
 func (a *agent) metric(name string) (total float64) {
+	for _, m := range a.metrics()[name].GetMetric() {
+		total += m.GetCounter().GetValue() + m.GetGauge().GetValue() + m.GetUntyped().GetValue()
+	}
+	return total
+}
+
+// metrics are what the agent exposes of itself, by name; nil if it does not answer.
+func (a *agent) metrics() map[string]*dto.MetricFamily {
 	response, err := http.Get(a.base + "/metrics")
 	if err != nil {
-		return 0
+		return nil
 	}
 	defer response.Body.Close()
 	parser := expfmt.NewTextParser(model.UTF8Validation)
 	families, err := parser.TextToMetricFamilies(response.Body)
 	if err != nil {
-		return 0
+		return nil
 	}
-	for _, m := range families[name].GetMetric() {
-		total += m.GetCounter().GetValue() + m.GetGauge().GetValue() + m.GetUntyped().GetValue()
+	return families
+}
+
+// stop ends the agent in order, once its account of what it has sent adds up.
+func (a *agent) stop() {
+	a.t.Helper()
+	var families []*dto.MetricFamily
+	for _, f := range a.metrics() {
+		families = append(families, f)
 	}
-	return total
+	require.NotEmpty(a.t, families, "the agent does not say how it is")
+	require.Empty(a.t, receivertest.Imbalance(families))
+	a.process.stop()
 }
 
 // cpu is the processor time that the agent has used.

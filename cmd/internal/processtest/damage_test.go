@@ -17,8 +17,9 @@ import (
 	"github.com/ringmaster-agent/ringmaster/cmd/internal/toy"
 )
 
-// damages are what can happen to a segment. A segment begins with the definitions of its series, and a record that uses a
-// definition is worth nothing without it; so most cases leave the first half alone.
+// damages are what can happen to a segment. A segment begins with the definitions of its series,
+// and a record that uses a definition is worth nothing without it; so most cases leave the first
+// half alone.
 var damages = []struct {
 	name string
 	do   func(content []byte) []byte
@@ -43,7 +44,7 @@ func TestADamagedLogCostsOnlyWhatIsDamaged(t *testing.T) {
 			target, receiver := &toy.Target{Series: 50}, &toy.Receiver{}
 			receiver.Fail(http.StatusServiceUnavailable)
 			a := startAgent(t, directory)
-			a.put("one", toyConfig("50ms", serve(t, target), serve(t, receiver)))
+			a.put("one", toyConfig("100ms", serve(t, target), serve(t, receiver)))
 			eventually(t, func() bool { return target.Scrapes() >= 30 }, "no scrapes")
 			a.kill()
 			written := committedSamples(t, filepath.Join(directory, "wal"))

@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ringmaster-agent/ringmaster/cmd/internal/toy"
+	"github.com/ringmaster-agent/ringmaster/series"
 	"github.com/ringmaster-agent/ringmaster/wal"
 )
 
@@ -29,7 +30,7 @@ func committedSamples(t *testing.T, walDirectory string) committed {
 	require.NoError(t, os.CopyFS(copied, os.DirFS(walDirectory)))
 	instances, err := os.ReadDir(copied)
 	require.NoError(t, err)
-	found := &collector{series: map[uint64]labels.Labels{}, found: committed{}}
+	found := &collector{found: committed{}}
 	for _, instance := range instances {
 		if instance.IsDir() {
 			readLog(t, filepath.Join(copied, instance.Name()), found)
@@ -43,7 +44,9 @@ func readLog(t *testing.T, directory string, into *collector) {
 	log, err := wal.Open(directory, wal.Options{})
 	require.NoError(t, err)
 	defer log.Close()
+	into.book = log.Book()
 	reader := log.NewReader(log.Begin())
+	defer reader.Close()
 	for {
 		record, err := reader.Next(into)
 		if errors.Is(err, io.EOF) {
@@ -56,19 +59,21 @@ func readLog(t *testing.T, directory string, into *collector) {
 
 // collector is a wal.Visitor that keeps floats.
 type collector struct {
-	series map[uint64]labels.Labels
-	found  committed
+	book  *series.Book
+	found committed
 }
 
-func (c *collector) Series(ref uint64, ls labels.Labels) { c.series[ref] = ls.Copy() }
-func (c *collector) Float(ref uint64, _, at int64, v float64) {
-	key := c.series[ref].String()
+func (c *collector) Record(uint64)     {}
+func (c *collector) Series(series.Ref) {}
+func (c *collector) Float(ref series.Ref, _, at int64, v float64) {
+	var b labels.ScratchBuilder
+	key := c.book.Labels(ref, &b).String()
 	c.found[key] = append(c.found[key], toy.Sample{T: at, V: v})
 }
-func (c *collector) Histogram(uint64, int64, int64, *histogram.Histogram)           {}
-func (c *collector) FloatHistogram(uint64, int64, int64, *histogram.FloatHistogram) {}
-func (c *collector) Exemplar(uint64, exemplar.Exemplar)                             {}
-func (c *collector) Metadata(uint64, metadata.Metadata)                             {}
+func (c *collector) Histogram(series.Ref, int64, int64, *histogram.Histogram)           {}
+func (c *collector) FloatHistogram(series.Ref, int64, int64, *histogram.FloatHistogram) {}
+func (c *collector) Exemplar(series.Ref, exemplar.Exemplar)                             {}
+func (c *collector) Metadata(series.Ref, metadata.Metadata)                             {}
 
 // containsAll reports whether a receiver has every sample.
 func containsAll(r *toy.Receiver, all committed) bool {

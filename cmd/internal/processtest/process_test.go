@@ -18,6 +18,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/ringmaster-agent/ringmaster/internal/loopback"
 )
 
 const (
@@ -199,13 +201,11 @@ func (a *agent) put(name, text string) {
 	require.Contains(a.t, []int{http.StatusCreated, http.StatusOK}, status, body)
 }
 
-// freeAddress is a loopback address that was free a moment ago.
 func freeAddress(t testing.TB) string {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	address, err := loopback.FreeAddress()
 	require.NoError(t, err)
-	defer listener.Close()
-	return listener.Addr().String()
+	return address
 }
 
 // serveOn serves a handler on an address until the test or the returned function ends it.

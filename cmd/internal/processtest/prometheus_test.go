@@ -20,9 +20,11 @@ import (
 type promServer struct {
 	*process
 	base string
+	// data is its directory.
+	data string
 }
 
-func startPrometheus(t *testing.T) *promServer {
+func startPrometheus(t *testing.T, features ...string) *promServer {
 	t.Helper()
 	if *prometheusPath == "" {
 		t.Skip("this test needs a prometheus program: go build -o /tmp/prometheus github.com/prometheus/prometheus/cmd/prometheus && " +
@@ -31,9 +33,10 @@ func startPrometheus(t *testing.T) *promServer {
 	directory, address := t.TempDir(), freeAddress(t)
 	configFile := filepath.Join(directory, "prometheus.yml")
 	require.NoError(t, os.WriteFile(configFile, []byte("storage: {exemplars: {max_exemplars: 1000}}\n"), 0o600))
-	p := &promServer{base: "http://" + address, process: start(t, *prometheusPath,
-		"--config.file="+configFile, "--storage.tsdb.path="+filepath.Join(directory, "data"), "--web.listen-address="+address,
-		"--web.enable-remote-write-receiver", "--enable-feature=exemplar-storage", "--log.level=warn")}
+	p := &promServer{base: "http://" + address, data: filepath.Join(directory, "data")}
+	p.process = start(t, *prometheusPath,
+		"--config.file="+configFile, "--storage.tsdb.path="+p.data, "--web.listen-address="+address, "--web.enable-remote-write-receiver",
+		"--enable-feature="+strings.Join(append(features, "exemplar-storage"), ","), "--log.level=warn")
 	eventually(t, func() bool {
 		require.True(t, p.running(), p.output.String())
 		response, err := http.Get(p.base + "/-/ready")

@@ -33,7 +33,8 @@ func scrapeCounter(t *testing.T, r *toy.Receiver) toy.Series {
 	return found[0]
 }
 
-// requireNothingLost waits until the receiver has everything that was scraped before now, and wants every scrape just once.
+// requireNothingLost waits until the receiver has everything that was scraped before now, and wants
+// every scrape just once.
 func requireNothingLost(t *testing.T, target *toy.Target, r *toy.Receiver) {
 	t.Helper()
 	want := target.Scrapes()

@@ -13,7 +13,8 @@ import (
 	"github.com/prometheus/prometheus/storage/remote"
 )
 
-// NodeLabel is the external label by which a Ledger knows which agent has sent something. It is no part of a series' identity there.
+// NodeLabel is the external label by which a Ledger knows which agent has sent something. It is no
+// part of a series' identity there.
 const NodeLabel = "node"
 
 // Scrape is one that was received: the sample of ScrapesMetric in it.
@@ -26,8 +27,9 @@ type Scrape struct {
 	Node string
 }
 
-// Ledger takes remote write 1.0 and keeps every scrape of the targets behind Targets, each of which has to be in a job of its own. Other series
-// are passed over, also staleness markers. The zero value is ready to use.
+// Ledger takes remote write 1.0 and keeps every scrape of the targets behind Targets, each of which
+// has to be in a job of its own. Other series are passed over, also staleness markers. The zero
+// value is ready to use.
 type Ledger struct {
 	mu       sync.Mutex
 	scrapes  map[string][]Scrape // by job, sorted by number

@@ -28,13 +28,19 @@ func (t *Target) Scrapes() uint64 {
 	return t.scrapes
 }
 
+// rooms have a temperature each.
+var rooms = []string{"kitchen", "cellar"}
+
+// Samples is how many samples a scrape has.
+func (t *Target) Samples() int { return 1 + len(rooms) + t.Series }
+
 // ServeHTTP answers one scrape.
 func (t *Target) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 	number, age := t.next()
 	w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
 	fmt.Fprintf(w, "# HELP %s Scrapes of this target, this one included.\n# TYPE %s counter\n%s %d\n", ScrapesMetric, ScrapesMetric, ScrapesMetric, number)
 	fmt.Fprintf(w, "# HELP toy_temperature_celsius A value that moves.\n# TYPE toy_temperature_celsius gauge\n")
-	for _, room := range []string{"kitchen", "cellar"} {
+	for _, room := range rooms {
 		fmt.Fprintf(w, "toy_temperature_celsius{room=%q} %.3f\n", room, 20+5*math.Sin(age.Seconds()/10+float64(len(room))))
 	}
 	fmt.Fprintf(w, "# HELP toy_shelf_items Items on a shelf.\n# TYPE toy_shelf_items gauge\n")

@@ -12,8 +12,9 @@ import (
 // TargetsPath is where Targets are, before their names.
 const TargetsPath = "/t/"
 
-// Targets are many small targets behind one address, each at TargetsPath and its name. Each numbers its scrapes in ScrapesMetric, and
-// remembers when they came. Any name is a target. The zero value is ready to use.
+// Targets are many small targets behind one address, each at TargetsPath and its name. Each numbers
+// its scrapes in ScrapesMetric, and remembers when they came. Any name is a target. The zero value
+// is ready to use.
 type Targets struct {
 	mu      sync.Mutex
 	arrived map[string][]time.Time

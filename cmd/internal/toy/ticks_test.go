@@ -75,6 +75,7 @@ func TestAScheduleIsLearnedFromTheEarliestScrapes(t *testing.T) {
 		"with jitter":                 {scrapes: atMillis(1310, 2302, 3305, 7390), phase: 302 * time.Millisecond, ok: true},
 		"around a full second":        {scrapes: atMillis(2010, 2995, 4001), phase: 995 * time.Millisecond, ok: true},
 		"some very late":              {scrapes: atMillis(1500, 2300, 3300, 4999, 5304), phase: 300 * time.Millisecond, ok: true},
+		"late by almost an interval":  {scrapes: atMillis(1300, 2301, 3300, 4305, 6296, 6310), phase: 300 * time.Millisecond, ok: true},
 		"the same everywhere":         {scrapes: atMillis(1300, 2300, 3300), phase: 300 * time.Millisecond, ok: true},
 		"two schedules at once":       {scrapes: atMillis(1300, 1800, 2300, 2800), phase: 300 * time.Millisecond, ok: true},
 		"three schedules, none right": {scrapes: atMillis(1300, 1600, 1900, 2300, 2600, 2900), phase: 300 * time.Millisecond},

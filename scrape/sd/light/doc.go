@@ -1,6 +1,7 @@
-// Package light links the service discoveries that cost little to build: file, http, dns and consul. static_configs need no
-// import. Linking a discovery registers its configuration key with Prometheus' decoder, so it must be linked before a
-// configuration is read. This package has nothing but the imports.
+// Package light links the service discoveries that cost little to build: file, http, dns and
+// consul. static_configs need no import. Linking a discovery registers its configuration key with
+// Prometheus' decoder, so it must be linked before a configuration is read. This package has
+// nothing but the imports.
 package light
 
 import (

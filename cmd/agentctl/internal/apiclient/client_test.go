@@ -214,8 +214,13 @@ func TestTLSIsVerifiedUnlessToldOtherwise(t *testing.T) {
 }
 
 func TestAddressesThatMakeNoSense(t *testing.T) {
-	for _, a := range []string{"", "localhost", "localhost:12345", "ftp://x", "http://", "::"} {
+	for _, a := range []string{"", "localhost", "ftp://x", "http://", "::"} {
 		_, err := apiclient.New(apiclient.Options{Address: a})
 		require.True(t, errors.Is(err, apiclient.ErrAddress), a)
+	}
+	for _, a := range []string{"localhost:12345", "[::1]:12345", "agent-1.example:80", "http://localhost", "https://agent.example/path/"} {
+		c, err := apiclient.New(apiclient.Options{Address: a})
+		require.NoError(t, err, a)
+		c.Close()
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -25,7 +26,7 @@ var (
 type Listing struct {
 	// Configs are in the order of their names.
 	Configs []Config
-	// Exact: the agent told digests and revisions. The retired service does not.
+	// Exact: the agent told digests and revisions. Grafana Agent does not.
 	Exact bool
 }
 
@@ -82,6 +83,10 @@ func (c *Client) List(ctx context.Context) (Listing, error) {
 		Configs   *[]string
 		Digests   map[string]string
 		Revisions map[string]int64
+		Escaped   []struct {
+			Name, Digest string
+			Revision     int64
+		}
 	}
 	if err := a.decode(&data); err != nil {
 		return Listing{}, fmt.Errorf("list configs: %w", err)
@@ -90,9 +95,23 @@ func (c *Client) List(ctx context.Context) (Listing, error) {
 		return Listing{}, errors.New("list configs: the answer is not a list of configs; is this the address of an agent?")
 	}
 	l := Listing{Exact: data.Digests != nil && data.Revisions != nil}
+	shown := map[string]int{} // of names that are not UTF-8, as JSON shows them
+	for _, e := range data.Escaped {
+		name, err := url.PathUnescape(e.Name)
+		if err != nil {
+			return Listing{}, fmt.Errorf("list configs: %w", err)
+		}
+		l.Configs = append(l.Configs, Config{Name: name, Digest: e.Digest, Revision: e.Revision})
+		shown[strings.ToValidUTF8(name, "\uFFFD")]++
+	}
 	for _, name := range *data.Configs {
+		if shown[name] > 0 {
+			shown[name]--
+			continue
+		}
 		l.Configs = append(l.Configs, Config{Name: name, Digest: data.Digests[name], Revision: data.Revisions[name]})
 	}
+	slices.SortFunc(l.Configs, func(a, b Config) int { return strings.Compare(a.Name, b.Name) })
 	return l, nil
 }
 
@@ -145,13 +164,19 @@ func (c *Client) holds(ctx context.Context, name, text string) bool {
 	return false
 }
 
+// Remove removes one config, and it is an error if there is none.
+func (c *Client) Remove(ctx context.Context, name string) error {
+	_, err := c.Ask(ctx, http.MethodDelete, "/agent/api/v1/config/"+escape(name), nil, nil)
+	return err
+}
+
 // Delete removes one config; that it is gone already is a success. ErrChanged if it is no longer at revision (0: any).
 func (c *Client) Delete(ctx context.Context, name string, revision int64) error {
 	header := http.Header{}
 	if revision != 0 {
 		header.Set("If-Match", `"`+strconv.FormatInt(revision, 10)+`"`)
 	}
-	a, err := c.call(ctx, http.MethodDelete, "/agent/api/v1/config/"+url.PathEscape(name), "", header)
+	a, err := c.call(ctx, http.MethodDelete, "/agent/api/v1/config/"+escape(name), "", header)
 	if err != nil {
 		return fmt.Errorf("delete config: %w", err)
 	}
@@ -159,6 +184,14 @@ func (c *Client) Delete(ctx context.Context, name string, revision int64) error 
 		return err
 	}
 	return nil
+}
+
+// escape is a name in a path. One of only dots is a part of a path that proxies leave out.
+func escape(name string) string {
+	if strings.Trim(name, ".") == "" {
+		return strings.ReplaceAll(name, ".", "%2E")
+	}
+	return url.PathEscape(name)
 }
 
 // gone tells a config that is not there from an API that is not there: only the former speaks in the envelope.

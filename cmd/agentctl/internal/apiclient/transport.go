@@ -6,13 +6,20 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
+	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
 	"time"
 
 	promcommon "github.com/prometheus/common/config"
+
+	"github.com/ringmaster-agent/ringmaster/redact"
 )
 
 // maxAnswerBytes caps what is read of one answer: a listing of 100,000 configs with digests takes about 30 MB.
@@ -20,7 +27,7 @@ const maxAnswerBytes = 64 << 20
 
 // Options say where the agent is and how to reach it.
 type Options struct {
-	// Address is the agent's base URL; a path in it is kept, for agents behind a proxy.
+	// Address is host:port, or the agent's base URL; a path in it is kept, for agents behind a proxy.
 	Address string
 	// User and PasswordFile are for basic authentication, BearerTokenFile for a token. The files are read at each request.
 	User, PasswordFile, BearerTokenFile string
@@ -31,6 +38,11 @@ type Options struct {
 	Timeout time.Duration
 	// Retries is how often a failed attempt is repeated.
 	Retries int
+	// Wait is how long a Client waits, from its making on, for an agent that is starting: nothing listens yet, or what
+	// listens says so. It ends with the first answer.
+	Wait time.Duration
+	// OnWait hears once that it waits. Nil: nobody does.
+	OnWait func(address string)
 	// Backoff is the wait before the attempt-th retry, from 1. Nil: jittered, doubling from 250 ms to 10 s.
 	Backoff func(attempt int) time.Duration
 }
@@ -42,16 +54,27 @@ type Client struct {
 	timeout time.Duration
 	retries int
 	backoff func(attempt int) time.Duration
+	// until is when the wait for an agent that is starting ends.
+	until    time.Time
+	answered atomic.Bool
+	waiting  sync.Once
+	onWait   func()
 }
 
 // ErrAddress says that Options.Address is no URL of an agent.
-var ErrAddress = errors.New("want http://host:port or https://host:port")
+var ErrAddress = errors.New("want host:port, http://host:port or https://host:port")
 
-// New makes a Client. It fails with ErrAddress, if the options contradict each other, or if a file they name can't be read.
+// New makes a Client. It fails with ErrAddress, if the options contradict each other, or if a file
+// they name can't be read.
 func New(o Options) (*Client, error) {
+	if host, port, err := net.SplitHostPort(o.Address); err == nil && host != "" {
+		if _, err := strconv.ParseUint(port, 10, 16); err == nil {
+			o.Address = "http://" + o.Address
+		}
+	}
 	u, err := url.Parse(o.Address)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-		return nil, fmt.Errorf("address %q: %w", o.Address, ErrAddress)
+		return nil, fmt.Errorf("address %q: %w", redact.URLText(o.Address), ErrAddress)
 	}
 	for _, f := range []string{o.PasswordFile, o.BearerTokenFile} {
 		if f == "" {
@@ -66,6 +89,12 @@ func New(o Options) (*Client, error) {
 		return nil, fmt.Errorf("set up HTTP client: %w", err)
 	}
 	c := &Client{http: hc, base: strings.TrimRight(o.Address, "/"), timeout: o.Timeout, retries: o.Retries, backoff: o.Backoff}
+	c.until = time.Now().Add(o.Wait)
+	c.onWait = func() {
+		if o.OnWait != nil {
+			o.OnWait(u.Host)
+		}
+	}
 	if c.timeout <= 0 {
 		c.timeout = 30 * time.Second
 	}
@@ -111,10 +140,22 @@ type answer struct {
 	retried bool
 }
 
-// call sends a request until it is answered with something other than a passing failure. The error is that of the network.
+// call sends a request until it is answered with something other than a passing failure. The error
+// is that of the network.
 func (c *Client) call(ctx context.Context, method, path, body string, header http.Header) (answer, error) {
 	for attempt := 0; ; attempt++ {
 		a, err := c.once(ctx, method, path, body, header)
+		if c.starting(a, err) {
+			attempt--
+			c.waiting.Do(c.onWait)
+			select {
+			case <-time.After(waitStep):
+				continue
+			case <-ctx.Done():
+				return a, errors.Join(err, ctx.Err())
+			}
+		}
+		c.answered.Store(true)
 		a.retried = attempt > 0
 		if err == nil && !passing(a.status) || attempt >= c.retries || ctx.Err() != nil {
 			return a, err
@@ -147,6 +188,18 @@ func (c *Client) once(ctx context.Context, method, path, body string, header htt
 		return answer{}, fmt.Errorf("read answer: %w", err)
 	}
 	return answer{status: res.StatusCode, location: res.Header.Get("Location"), body: text}, nil
+}
+
+// waitStep is how often an agent that is starting is asked again.
+const waitStep = 200 * time.Millisecond
+
+// starting tells an agent that is worth waiting for. Such an attempt has changed nothing.
+func (c *Client) starting(a answer, err error) bool {
+	if c.answered.Load() || !time.Now().Before(c.until) {
+		return false
+	}
+	return errors.Is(err, syscall.ECONNREFUSED) ||
+		err == nil && a.status == http.StatusServiceUnavailable && strings.HasPrefix(string(a.body), "Agent is not Ready.")
 }
 
 // passing tells failures that may be over soon; 500 is what an agent answers whose store is away.

@@ -4,11 +4,14 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -34,8 +37,17 @@ func configText(job, password string) string {
 // agent is a real API on the in-memory store.
 type agent struct {
 	*httptest.Server
-	configs  *cluster.Configs
-	requests []string // of those that change something
+	configs *cluster.Configs
+
+	mu      sync.Mutex
+	changes []string // the requests that change something
+}
+
+// requests are those that change something, in the order of their texts: uploads are made at once.
+func (a *agent) requests() []string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return slices.Sorted(slices.Values(a.changes))
 }
 
 func startAgent(t *testing.T, o web.Options, stored map[string]string) *agent {
@@ -50,7 +62,9 @@ func startAgent(t *testing.T, o web.Options, stored map[string]string) *agent {
 	api := web.New(o)
 	a.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodGet {
-			a.requests = append(a.requests, r.Method+" "+r.URL.EscapedPath())
+			a.mu.Lock()
+			a.changes = append(a.changes, r.Method+" "+r.URL.EscapedPath())
+			a.mu.Unlock()
 		}
 		api.ServeHTTP(w, r)
 	}))
@@ -89,6 +103,45 @@ func agentctl(t *testing.T, args ...string) (code int, out, errs string) {
 	return code, o.String(), e.String()
 }
 
+// odd are names that others may have written into the store, by how they stand in a URL.
+var odd = map[string]string{
+	"a%FF": "a\xff", "a%FE": "a\xfe", "%FF": "\xff", "a%EF%BF%BD": "a\uFFFD", "%00": "\x00", "a%1B%5B2J": "a\x1b[2J", ".": ".", "..": "..", "..%2Fup": "../up",
+	"a%25FF": "a%FF", "a+b": "a+b", "a%3Fb%23c": "a?b#c",
+}
+
+func TestEveryKeyInTheStoreCanBeListedAndDeleted(t *testing.T) {
+	stored := map[string]string{}
+	for _, name := range odd {
+		stored[name] = configText("job", "x")
+	}
+	a := startAgent(t, web.Options{}, stored)
+	code, out, errs := agentctl(t, "configs", "names", "-a", a.URL, "--escaped")
+	require.Equal(t, 0, code, errs)
+	listed := strings.Fields(out)
+	require.Len(t, listed, len(odd))
+	for _, escaped := range listed {
+		require.Contains(t, a.stored(t), odd[escaped])
+		code, out, errs := agentctl(t, "configs", "delete", "-a", a.URL, "--escaped", escaped)
+		require.Equal(t, 0, code, errs)
+		require.NotContains(t, out, "\x1b")
+		require.NotContains(t, a.stored(t), odd[escaped])
+	}
+	require.Empty(t, a.stored(t))
+}
+
+func TestSyncDeletesWhateverTheDirectoryLacks(t *testing.T) {
+	stored := map[string]string{"job": configText("job", "x")}
+	for _, name := range odd {
+		stored[name] = configText("job", "x")
+	}
+	a := startAgent(t, web.Options{}, stored)
+	dir := directory(t, map[string]string{"job.yaml": configText("job", "x")})
+	code, out, errs := agentctl(t, "config-sync", "-a", a.URL, "--allow-delete-many", dir)
+	require.Equal(t, 0, code, errs)
+	require.Contains(t, out, "12 deleted, 1 unchanged, 0 failed")
+	require.Equal(t, []string{"job"}, slices.Collect(maps.Keys(a.stored(t))))
+}
+
 func TestSyncCreatesUpdatesDeletesAndLeavesAlone(t *testing.T) {
 	a := startAgent(t, web.Options{}, map[string]string{
 		"same": configText("same", "x"), "secret": configText("secret", "old"), "z same": configText("z", "x"), "team/gone": configText("gone", "x"),
@@ -101,7 +154,7 @@ func TestSyncCreatesUpdatesDeletesAndLeavesAlone(t *testing.T) {
 	require.Equal(t, 0, code, errs)
 	require.Equal(t, "created new+50%\nupdated secret\ndeleted team/gone\n1 created, 1 updated, 1 deleted, 2 unchanged, 0 failed\n", out)
 	require.Empty(t, errs)
-	require.Equal(t, []string{"PUT /agent/api/v1/config/new+50%25", "PUT /agent/api/v1/config/secret", "DELETE /agent/api/v1/config/team%2Fgone"}, a.requests)
+	require.Equal(t, []string{"DELETE /agent/api/v1/config/team%2Fgone", "PUT /agent/api/v1/config/new+50%25", "PUT /agent/api/v1/config/secret"}, a.requests())
 	require.Equal(t, map[string]string{
 		"same": configText("same", "x"), "secret": configText("secret", "new"), "z same": configText("z", "x"), "new+50%": configText("new", "x"),
 	}, a.stored(t))
@@ -109,7 +162,7 @@ func TestSyncCreatesUpdatesDeletesAndLeavesAlone(t *testing.T) {
 	code, out, _ = agentctl(t, "config-sync", "-a", a.URL+"/", dir)
 	require.Equal(t, 0, code)
 	require.Equal(t, "0 created, 0 updated, 0 deleted, 4 unchanged, 0 failed\n", out)
-	require.Len(t, a.requests, 3, "the second run writes nothing")
+	require.Len(t, a.requests(), 3, "the second run writes nothing")
 
 	code, _, _ = agentctl(t, "config-sync", "-a", a.URL, "-d", dir)
 	require.Equal(t, 0, code, "and a dry run finds no difference")
@@ -124,7 +177,7 @@ func TestDryRunShowsADiffAndWritesNothing(t *testing.T) {
 	})
 	code, out, errs := agentctl(t, "config-sync", "-a", a.URL, "--dry-run", dir)
 	require.Equal(t, 3, code, errs)
-	require.Empty(t, a.requests)
+	require.Empty(t, a.requests())
 	require.Equal(t, `would create fresh
 --- stored/fresh
 +++ directory/fresh
@@ -204,7 +257,7 @@ func TestWhatMayBeAnAccidentIsRefused(t *testing.T) {
 			code, _, errs := agentctl(t, append([]string{"config-sync", "-a", a.URL, directory(t, onlyA)}, args...)...)
 			require.Equal(t, 1, code)
 			require.Contains(t, errs, "2 of 3 stored configs would be deleted")
-			require.Empty(t, a.requests, "not even the new one is uploaded")
+			require.Empty(t, a.requests(), "not even the new one is uploaded")
 		}
 		code, _, _ := agentctl(t, "config-sync", "-a", a.URL, "--allow-delete-many", directory(t, onlyA))
 		require.Equal(t, 0, code)
@@ -276,10 +329,13 @@ func TestAnotherPersonsChangeIsNotOverwritten(t *testing.T) {
 func TestTheRetiredServiceGetsEveryFile(t *testing.T) {
 	a := startAgent(t, web.Options{}, map[string]string{"a": configText("a", "x"), "b": configText("b", "x")})
 	inner := a.Config.Handler
+	var mu sync.Mutex
 	var conditions []string
 	a.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		r.URL.RawQuery = "" // it knows no digests
+		mu.Lock()
 		conditions = append(conditions, r.Header.Get("If-Match")+r.Header.Get("If-None-Match"))
+		mu.Unlock()
 		inner.ServeHTTP(w, r)
 	})
 	dir := directory(t, map[string]string{"a.yaml": configText("a", "x"), "new.yaml": configText("new", "x")})
@@ -296,14 +352,15 @@ func TestExitStatusOfWrongUsageIs2(t *testing.T) {
 	dir := t.TempDir()
 	for _, args := range [][]string{
 		{"nope"}, {"--nope"}, {"config-sync"}, {"config-sync", "a", "b"}, {"config-sync", "--nope", dir}, {"config-check"},
-		{"config-sync", "-a", "localhost:12345", dir}, {"config-sync", "-a", "::", dir}, {"config-sync", "--user", "u", dir},
+		{"config-sync", "-a", "localhost", dir}, {"config-sync", "-a", "::", dir}, {"config-sync", "--user", "u", dir},
 		{"config-sync", "--tls-cert", "c", dir}, {"config-sync", "--timeout", "0s", dir}, {"config-sync", "--retries", "-1", dir},
 		{"config-sync", "--user", "u", "--password-file", "p", "--bearer-token-file", "t", dir},
 	} {
 		code, out, errs := agentctl(t, args...)
 		require.Equal(t, 2, code, args)
 		require.Empty(t, out)
-		require.Contains(t, errs, "Usage:")
+		require.Equal(t, 1, strings.Count(errs, "\n"), "one line: %s", errs)
+		require.Contains(t, errs, " --help)")
 	}
 	code, _, errs := agentctl(t, "config-sync", "--user", "u", "--password-file", filepath.Join(dir, "nope"), dir)
 	require.Equal(t, 1, code)
@@ -345,4 +402,30 @@ func TestConfigCheckPrintsEveryErrorWithItsLine(t *testing.T) {
 	code, _, errs = agentctl(t, "config-check", filepath.Join(dir, "nope.yaml"))
 	require.Equal(t, 1, code)
 	require.Contains(t, errs, "no such file")
+}
+
+func TestNothingThatAgentctlPrintsHoldsASecret(t *testing.T) {
+	const canary = "cAnArY70x"
+	a := startAgent(t, web.Options{ReadAPI: true}, map[string]string{"old": configText("old", canary), "changed": configText("changed", canary)})
+	echo := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		http.Error(w, "no "+r.URL.String()+" for "+r.Header.Get("Authorization"), http.StatusBadRequest)
+	}))
+	t.Cleanup(echo.Close)
+	good := directory(t, map[string]string{"new.yaml": configText("new", canary), "changed.yaml": configText("changed", canary+"2")})
+	bad := directory(t, map[string]string{
+		"a.yaml": configText("a", canary) + "    proxy_url: 'http://u:" + canary + "@h:x/'\n",
+		"b.yaml": "scrape_configs: [{job_name: b, authorization: {credentials: " + canary + "}, scrape_interval: nonsense}]",
+		"c.yaml": "remote_write: [{url: 'http://u:" + canary + "@h:x/?token=" + canary + "', unknown: " + canary + "}]",
+		"d.yaml": "scrape_configs: [\n  password: " + canary + "\n",
+	})
+	password := func(url string) string { return strings.Replace(url, "http://", "http://u:"+canary+"@", 1) }
+	for _, args := range [][]string{
+		{"config-check", bad}, {"config-check", good}, {"config-sync", "-a", a.URL, bad}, {"config-sync", "-a", a.URL, "--dry-run", good},
+		{"config-sync", "-a", password(echo.URL), good}, {"config-sync", "-a", password("http://127.0.0.1:1"), good},
+		{"config-sync", "-a", password("http://h:x"), good}, {"config-sync", "-a", a.URL, good},
+	} {
+		_, out, errs := agentctl(t, args...)
+		require.NotEmpty(t, out+errs, args)
+		require.NotContains(t, out+errs, "cAnArY", args)
+	}
 }

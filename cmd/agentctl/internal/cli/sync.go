@@ -1,7 +1,9 @@
 package cli
 
 import (
+	"context"
 	"errors"
+	"io"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -30,37 +32,39 @@ const syncExample = `  # See what would change; ask for the exit status to use i
 
 func configSyncCommand(p Process) *cobra.Command {
 	var api apiclient.Options
-	sync := configsync.Options{Out: p.Out, Err: p.Err}
+	var output string
+	sync := configsync.Options{}
 	cmd := &cobra.Command{
 		Use:     "config-sync [flags] DIR",
 		Short:   "Make the stored configs equal to a directory of files",
 		Long:    syncLong,
 		Example: syncExample,
-		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := checkAPIFlags(api); err != nil {
-				return usageError{err}
-			}
-			client, err := apiclient.New(api)
-			if errors.Is(err, apiclient.ErrAddress) {
-				return usageError{err}
-			}
-			if err != nil {
+			if err := checkOutput(output); err != nil {
 				return err
 			}
-			defer client.Close()
-			sync.Dir = args[0]
-			return configsync.Run(cmd.Context(), client, sync)
+			return withAgent(cmd, &api, func(ctx context.Context, c *apiclient.Client) error {
+				bar := newBar(p)
+				defer bar.clear()
+				sync.Dir, sync.Out, sync.Err, sync.Progress = args[0], bar.around(p.Out), bar.around(p.Err), bar.show
+				if output == asTable {
+					return configsync.Run(ctx, c, sync)
+				}
+				sync.Out, sync.Result = io.Discard, &configsync.Result{}
+				err := configsync.Run(ctx, c, sync)
+				return errors.Join(err, printValue(p.Out, output, sync.Result))
+			})
 		},
 	}
 	cmd.Flags().BoolVarP(&sync.DryRun, "dry-run", "d", false, "show what would be done, with a diff, and do nothing")
 	cmd.Flags().BoolVar(&sync.AllowDeleteMany, "allow-delete-many", false, "delete more than half of the configs, or all of them for an empty directory")
+	addOutputFlag(cmd, &output)
 	addAPIFlags(cmd.Flags(), &api)
 	return cmd
 }
 
 func addAPIFlags(f *pflag.FlagSet, o *apiclient.Options) {
-	f.StringVarP(&o.Address, "addr", "a", "http://localhost:12345", "URL of the agent")
+	f.StringVarP(&o.Address, "addr", "a", "http://localhost:12345", "host:port or URL of any agent of the cluster")
 	f.StringVar(&o.User, "user", "", "user name for basic authentication; needs --password-file")
 	f.StringVar(&o.PasswordFile, "password-file", "", "file with the password for basic authentication")
 	f.StringVar(&o.BearerTokenFile, "bearer-token-file", "", "file with a bearer token")
@@ -71,6 +75,7 @@ func addAPIFlags(f *pflag.FlagSet, o *apiclient.Options) {
 	f.BoolVar(&o.TLSInsecureSkipVerify, "tls-insecure-skip-verify", false, "trust any certificate")
 	f.DurationVar(&o.Timeout, "timeout", 30*time.Second, "time one request may take")
 	f.IntVar(&o.Retries, "retries", 3, "how often a request that failed is repeated")
+	f.DurationVar(&o.Wait, "wait", 10*time.Second, "how long to wait for an agent that is starting; 0: not at all")
 }
 
 func checkAPIFlags(o apiclient.Options) error {
@@ -83,6 +88,8 @@ func checkAPIFlags(o apiclient.Options) error {
 		return errors.New("--tls-cert and --tls-key go together")
 	case o.Timeout <= 0:
 		return errors.New("--timeout must be greater than 0")
+	case o.Wait < 0:
+		return errors.New("--wait must not be negative")
 	case o.Retries < 0:
 		return errors.New("--retries must not be negative")
 	}

@@ -23,9 +23,9 @@ type File struct {
 	Err error
 }
 
-// ReadDirectory reads and validates every *.yaml and *.yml of dir (which may be a symbolic link), in lexical order. Files whose
-// names begin with a dot, and directories, are left out. What is wrong with one file is in its Err; the error says that
-// the directory itself can't be read.
+// ReadDirectory reads and validates every *.yaml and *.yml of dir (which may be a symbolic link),
+// in lexical order. Files whose names begin with a dot, and directories, are left out. What is
+// wrong with one file is in its Err; the error says that the directory itself can't be read.
 func ReadDirectory(dir string) ([]File, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -82,6 +82,11 @@ func validate(f File) error {
 	}
 	lenient := *config.DefaultGlobal()
 	lenient.Prometheus.ScrapeInterval = model.Duration(math.MaxInt64)
-	_, err := config.ParseInstance(f.Name, f.Text, config.InstanceOptions{Global: &lenient, AllowFiles: true, Origin: f.Path})
+	_, err := config.ParseInstance(f.Name, f.Text, config.InstanceOptions{
+		Global: &lenient, AllowFiles: true, AllowAmbient: true, ForeignDiscoveries: true, Origin: f.Path,
+	})
+	if err == nil {
+		_, _, err = config.NameLine(f.Path, f.Name, f.Text)
+	}
 	return err
 }

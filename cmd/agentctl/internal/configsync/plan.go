@@ -21,7 +21,8 @@ type Upload struct {
 	If apiclient.Condition
 }
 
-// MakePlan compares the directory with the store. Without digests (Listing.Exact) every file that the store has is uploaded.
+// MakePlan compares the directory with the store. Without digests (Listing.Exact) every file that
+// the store has is uploaded.
 func MakePlan(files []File, stored apiclient.Listing) Plan {
 	plan := Plan{Stored: len(stored.Configs)}
 	remote := make(map[string]apiclient.Config, len(stored.Configs))

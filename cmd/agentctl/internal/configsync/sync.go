@@ -6,10 +6,14 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"sync"
 
 	"github.com/ringmaster-agent/ringmaster/cmd/agentctl/internal/apiclient"
 	"github.com/ringmaster-agent/ringmaster/config"
 )
+
+// uploaders is how many files are uploaded at a time.
+const uploaders = 8
 
 // Service is the store behind an agent; *apiclient.Client is one.
 type Service interface {
@@ -29,6 +33,19 @@ type Options struct {
 	AllowDeleteMany bool
 	// Out gets what is done, Err what went wrong.
 	Out, Err io.Writer
+	// Progress hears after each write how many of how many are done. Nil: nobody does.
+	Progress func(done, total int)
+	// Result gets what was done, or would be. Nil: nobody asks.
+	Result *Result
+}
+
+// Result is what a run has done, or a dry run would do.
+type Result struct {
+	Created   []string `json:"created"`
+	Updated   []string `json:"updated"`
+	Deleted   []string `json:"deleted"`
+	Failed    []string `json:"failed"`
+	Unchanged int      `json:"unchanged"`
 }
 
 // Errors of Run that callers decide on.
@@ -52,7 +69,11 @@ func Run(ctx context.Context, service Service, o Options) error {
 	if err != nil {
 		return err
 	}
-	r := &run{ctx: ctx, service: service, o: o, plan: MakePlan(files, stored)}
+	r := &run{ctx: ctx, service: service, o: o, plan: MakePlan(files, stored), result: o.Result}
+	if r.result == nil {
+		r.result = &Result{}
+	}
+	*r.result = Result{Created: []string{}, Updated: []string{}, Deleted: []string{}, Failed: []string{}, Unchanged: r.plan.Unchanged}
 	for _, f := range r.plan.Failed {
 		r.fileFailed(f.Path, f.Err)
 	}
@@ -73,8 +94,16 @@ type run struct {
 	service Service
 	o       Options
 	plan    Plan
+	result  *Result
+	written int
+}
 
-	created, updated, deleted, failed int
+// wrote says that one more write is over.
+func (r *run) wrote() {
+	r.written++
+	if r.o.Progress != nil {
+		r.o.Progress(r.written, len(r.plan.Create)+len(r.plan.Update)+len(r.plan.Unsure)+len(r.plan.Delete))
+	}
 }
 
 func (r *run) guard() error {
@@ -86,44 +115,60 @@ func (r *run) guard() error {
 }
 
 func (r *run) apply() error {
-	for _, u := range r.plan.Create {
-		r.upload(u, "created", &r.created)
-	}
-	for _, u := range append(r.plan.Update, r.plan.Unsure...) {
-		r.upload(u, "updated", &r.updated)
-	}
+	r.uploadAll(r.plan.Create, "created", &r.result.Created)
+	r.uploadAll(append(r.plan.Update, r.plan.Unsure...), "updated", &r.result.Updated)
 	for _, c := range r.plan.Delete {
 		if r.ctx.Err() != nil {
 			break
 		}
-		if err := r.service.Delete(r.ctx, c.Name, c.Revision); err != nil {
-			r.fail(printable(c.Name), err)
+		err := r.service.Delete(r.ctx, c.Name, c.Revision)
+		r.wrote()
+		if err != nil {
+			r.fail(Printable(c.Name), err)
 			continue
 		}
-		r.deleted++
-		fmt.Fprintf(r.o.Out, "deleted %s\n", printable(c.Name))
+		r.result.Deleted = append(r.result.Deleted, c.Name)
+		fmt.Fprintf(r.o.Out, "deleted %s\n", Printable(c.Name))
 	}
 	fmt.Fprintf(r.o.Out, "%d created, %d updated, %d deleted, %d unchanged, %d failed\n",
-		r.created, r.updated, r.deleted, r.plan.Unchanged, r.failed)
+		len(r.result.Created), len(r.result.Updated), len(r.result.Deleted), r.plan.Unchanged, len(r.result.Failed))
 	if err := r.ctx.Err(); err != nil {
 		return fmt.Errorf("stopped before everything was done: %w", err)
 	}
-	if r.failed > 0 {
+	if len(r.result.Failed) > 0 {
 		return ErrFailed
 	}
 	return nil
 }
 
-func (r *run) upload(u Upload, done string, count *int) {
-	if r.ctx.Err() != nil {
-		return
+// uploadAll uploads several files at a time, since each waits for a disk, and tells what came of them in their order.
+func (r *run) uploadAll(all []Upload, done string, names *[]string) {
+	answers := make([]chan error, len(all))
+	var group sync.WaitGroup
+	defer group.Wait()
+	started := 0
+	start := func() {
+		u, answer := all[started], make(chan error, 1)
+		answers[started] = answer
+		started++
+		group.Go(func() { answer <- r.service.Put(r.ctx, u.Name, u.Text, u.If) })
 	}
-	if err := r.service.Put(r.ctx, u.Name, u.Text, u.If); err != nil {
-		r.fileFailed(u.Path, err)
-		return
+	for i, u := range all {
+		for started < min(len(all), i+uploaders) && r.ctx.Err() == nil {
+			start()
+		}
+		if i >= started {
+			return // called off
+		}
+		err := <-answers[i]
+		r.wrote()
+		if err != nil {
+			r.fileFailed(u.Path, err)
+			continue
+		}
+		*names = append(*names, u.Name)
+		fmt.Fprintf(r.o.Out, "%s %s\n", done, Printable(u.Name))
 	}
-	*count++
-	fmt.Fprintf(r.o.Out, "%s %s\n", done, printable(u.Name))
 }
 
 // fileFailed tells what is wrong with a file, each problem with the line it is on.
@@ -132,12 +177,12 @@ func (r *run) fileFailed(path string, err error) {
 	var refusal *apiclient.Refusal
 	switch {
 	case errors.As(err, &local):
-		r.failed++
+		r.result.Failed = append(r.result.Failed, path)
 		for _, e := range local {
 			fmt.Fprintf(r.o.Err, "error: %v\n", e)
 		}
 	case errors.As(err, &refusal) && len(refusal.Problems) > 0:
-		r.failed++
+		r.result.Failed = append(r.result.Failed, path)
 		for _, p := range refusal.Problems {
 			e := config.Error{File: path, Line: p.Line, Field: p.Field, Problem: p.Problem, Hint: p.Hint}
 			fmt.Fprintf(r.o.Err, "error: %v\n", e)
@@ -148,12 +193,12 @@ func (r *run) fileFailed(path string, err error) {
 }
 
 func (r *run) fail(what string, err error) {
-	r.failed++
+	r.result.Failed = append(r.result.Failed, what)
 	fmt.Fprintf(r.o.Err, "error: %s: %v\n", what, err)
 }
 
-// printable keeps a name from the store that holds control characters from playing with the terminal.
-func printable(name string) string {
+// Printable keeps a name from the store that holds control characters from playing with the terminal.
+func Printable(name string) string {
 	if quoted := strconv.Quote(name); quoted != `"`+name+`"` {
 		return quoted
 	}

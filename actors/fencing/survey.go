@@ -1,0 +1,74 @@
+package fencing
+
+import (
+	"slices"
+	"time"
+)
+
+// answerLife is how long what a peer said of itself counts after it last answered: each is asked
+// every two seconds at least.
+const answerLife = 2 * Fresh
+
+// Peer is another member as gossip shows it. The zero value is one that was never seen.
+type Peer struct {
+	Alive bool
+	// Answered is when this node asked the question that the peer answered last, saying that it
+	// holds this node alive; zero if never.
+	Answered time.Time
+	// ReachesStore and AwaySince are what it last said of itself; see View.
+	ReachesStore bool
+	AwaySince    time.Time
+	// Newcomer: a node that has lost the store may not have heard of this member.
+	Newcomer bool
+}
+
+// answers reports whether what the peer last said of itself counts.
+func (p Peer) answers(now time.Time) bool {
+	return p.Alive && !p.Answered.IsZero() && now.Sub(p.Answered) < answerLife
+}
+
+// Together is how many members are with this node now, itself included: those that have answered so
+// lately that a permission of the other side which rests on an older answer has ended. What gossip
+// has not declared dead yet is no evidence. Nor is a newcomer: the other side does not count it, so
+// with it both sides could be many enough.
+func Together(now time.Time, peers []Peer) int {
+	n := 1
+	for _, p := range peers {
+		if p.Alive && !p.Newcomer && !p.Answered.IsZero() && now.Sub(p.Answered) < Fresh {
+			n++
+		}
+	}
+	return n
+}
+
+// Survey sums up all other members as of before the fault, those that gossip does not see among
+// them. It sets the view's Others, Contact, Reaching, Away, Unseen and AwaySince.
+func (v *View) Survey(peers []Peer) {
+	v.Others, v.Contact, v.Reaching, v.Away, v.Unseen, v.AwaySince = len(peers), time.Time{}, 0, 0, 0, time.Time{}
+	answered := make([]time.Time, 0, len(peers))
+	known := true
+	for _, p := range peers {
+		if p.Alive {
+			answered = append(answered, p.Answered)
+		}
+		switch {
+		case !p.answers(v.Now):
+			v.Unseen++
+		case p.ReachesStore:
+			v.Reaching++
+		case p.AwaySince.IsZero():
+			v.Away++
+			known = false
+		default:
+			v.Away++
+			v.AwaySince = later(v.AwaySince, p.AwaySince)
+		}
+	}
+	if v.Reaching > 0 || !known {
+		v.AwaySince = time.Time{}
+	}
+	slices.SortFunc(answered, func(a, b time.Time) int { return b.Compare(a) })
+	if needed := (len(peers) + 1) / 2; needed > 0 && needed <= len(answered) {
+		v.Contact = answered[needed-1]
+	}
+}

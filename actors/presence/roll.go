@@ -1,0 +1,79 @@
+package presence
+
+import (
+	"slices"
+	"time"
+
+	"github.com/ringmaster-agent/ringmaster/messages"
+)
+
+// Roll is who the members are, and who they were before a fault. A member that left in order is
+// none any more. One whose record went in another way is dead, or cut off, or was taken for dead:
+// it counts for as long as sessions of that time may still be there to be ended. The zero value is
+// empty.
+type Roll struct {
+	names map[string]entry
+}
+
+// entry is one of them.
+type entry struct {
+	leaving bool
+	// since is when it was first heard of.
+	since time.Time
+	// goneSince is when its record went; zero if it is there.
+	goneSince time.Time
+}
+
+// Follow takes over what the records say, other than that of the node itself. A member whose record
+// went counts for keep.
+func (r *Roll) Follow(now time.Time, self string, records map[string]messages.Member, keep time.Duration) {
+	if r.names == nil {
+		r.names = map[string]entry{}
+	}
+	for node, m := range records {
+		if node == self {
+			continue
+		}
+		before, known := r.names[node]
+		if !known {
+			before.since = now
+		}
+		r.names[node] = entry{leaving: m.Problem == "" && m.State == messages.Leaving || m.Problem != "" && before.leaving, since: before.since}
+	}
+	for node, e := range r.names {
+		if _, there := records[node]; there {
+			continue
+		}
+		if e.goneSince.IsZero() {
+			e.goneSince = now
+			r.names[node] = e
+		}
+		if e.leaving || now.Sub(e.goneSince) >= keep {
+			delete(r.names, node)
+		}
+	}
+}
+
+// Newcomer reports whether the node was not a member yet so long ago.
+func (r *Roll) Newcomer(node string, now time.Time, ago time.Duration) bool {
+	e, known := r.names[node]
+	return !known || now.Sub(e.since) < ago
+}
+
+// Others are the names of the other nodes that count, sorted, with those among also that are not
+// known. Follow has to come right before it, since time alone drops those who were lost.
+func (r *Roll) Others(also ...string) []string {
+	names := make([]string, 0, len(r.names)+len(also))
+	for name, e := range r.names {
+		if !e.leaving {
+			names = append(names, name)
+		}
+	}
+	for _, name := range also {
+		if _, known := r.names[name]; !known {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}

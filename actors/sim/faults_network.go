@@ -1,0 +1,129 @@
+package sim
+
+import "time"
+
+// split parts the hosts into two groups that don't hear each other. The store is with both of them,
+// with one, or with none.
+func (s *storm) split() {
+	nodes := s.living()
+	if len(nodes) < 2 {
+		return
+	}
+	s.rnd.Shuffle(len(nodes), func(i, j int) { nodes[i], nodes[j] = nodes[j], nodes[i] })
+	first := 1 + s.rnd.IntN(len(nodes)-1)
+	d, with := s.span(), s.rnd.IntN(4)
+	s.say("", "%d of %d nodes are parted from the others, for %v; the store is with %s", first, len(nodes), d, []string{"both", "the others", "them", "none"}[with])
+	for i, n := range nodes {
+		for _, other := range nodes[first:] {
+			if i < first {
+				n.host.unheard[other.name] = true
+			}
+		}
+		if cut := with&1 != 0 && i < first || with&2 != 0 && i >= first; cut {
+			s.cut(n.host, d)
+		}
+	}
+	s.later(d, func() {
+		for _, n := range nodes[:first] {
+			clear(n.host.unheard)
+		}
+	})
+	reach := len(nodes) // how many nodes are with the store
+	switch with {
+	case 1:
+		reach = len(nodes) - first
+	case 2:
+		reach = first
+	case 3:
+		reach = 0
+	}
+	switch {
+	case reach == len(nodes):
+		s.allow(nothing)
+	case reach == 0:
+		s.allow(d + s.runOut()) // they stop until they see each other, or the store
+	case 2*reach >= len(nodes):
+		s.allow(s.takeover())
+	default:
+		s.allow(s.runOut())
+	}
+}
+
+// splitAgain parts the nodes in two, and soon those that have the store once more.
+func (s *storm) splitAgain() {
+	s.split()
+	s.later(3*time.Second+s.upTo(5*time.Second), s.split)
+}
+
+// joinPart parts the nodes in two, with the store on the smaller side, which nodes join then that the
+// other side hears nothing of. With them the smaller side is half of all members. But they are no
+// evidence for who ends sessions.
+func (s *storm) joinPart() {
+	nodes := s.living()
+	if len(nodes) < 3 {
+		return
+	}
+	s.rnd.Shuffle(len(nodes), func(i, j int) { nodes[i], nodes[j] = nodes[j], nodes[i] })
+	with := 1 + s.rnd.IntN((len(nodes)-1)/2)
+	joiners, d := len(nodes)-2*with, 8*time.Second+s.span()
+	s.apart = s.now + d + runOut
+	if s.names+joiners > 12 {
+		return
+	}
+	s.say("", "%d of %d nodes are parted from the others and from the store, for %v; %d join the others", len(nodes)-with, len(nodes), d, joiners)
+	for _, n := range nodes[with:] {
+		for _, other := range nodes[:with] {
+			n.host.unheard[other.name] = true
+		}
+		s.cut(n.host, d)
+	}
+	s.later(s.upTo(200*time.Millisecond), func() {
+		for range joiners {
+			s.join()
+			for _, n := range nodes[with:] {
+				n.host.unheard[s.hosts[len(s.hosts)-1].name] = true
+			}
+		}
+	})
+	s.later(d, func() {
+		for _, n := range nodes[with:] {
+			clear(n.host.unheard)
+		}
+	})
+}
+
+// cutThenIsolate cuts a node off from the store and, once it has fenced itself and said so, from its
+// peers. Even if it is told to go on when it is isolated, it does not do so by the session that it
+// has given up.
+func (s *storm) cutThenIsolate() {
+	n := s.any()
+	if n == nil {
+		return
+	}
+	d := 25*time.Second + s.span()
+	s.cut(n.host, d)
+	s.later(7*time.Second+s.upTo(2*time.Second), func() {
+		s.say(n.name, "hears nobody")
+		for _, h := range s.hosts {
+			n.host.unheard[h.name] = true
+		}
+	})
+	s.later(d, func() { clear(n.host.unheard) })
+}
+
+// joinAndOutage has the store go away while a node is being given its units.
+func (s *storm) joinAndOutage() {
+	if s.store.down || s.names >= 12 {
+		return
+	}
+	s.join()
+	s.later(500*time.Millisecond+time.Duration(s.rnd.Int64N(int64(3*time.Second))), func() { s.outageFor(0) })
+}
+
+// hang has the store's disk hang: writes wait, while reads and renewals are answered.
+func (s *storm) hang() {
+	d := time.Duration(s.rnd.Int64N(int64(6 * time.Second)))
+	s.say("", "store: writes hang for %v", d)
+	s.store.hangs = s.now + d
+	s.later(d, func() {})
+}

@@ -1,0 +1,54 @@
+package sim
+
+import "time"
+
+// suspend has a machine sleep: its process stands still, and so does its monotonic clock. The clock
+// that counts from boot goes on.
+func (s *storm) suspend() {
+	n, d := s.any(), s.span()
+	if n == nil || n.stalled {
+		return
+	}
+	n.Stall()
+	from := s.now
+	s.later(d, func() {
+		if n.dead || !n.stalled {
+			return
+		}
+		slept := s.now - from
+		n.sleptThrough(slept)
+	})
+}
+
+// sleptThrough lets the process go on. Timers have as long to go as they had.
+func (n *node) sleptThrough(d time.Duration) {
+	n.world.say(n.name, "wakes up after %v", d)
+	w := n.world
+	n.slept += d
+	for _, e := range w.queue {
+		if e.node == n {
+			e.at += d
+		}
+	}
+	w.requeue()
+	missed := n.missed
+	n.missed, n.stalled = nil, false
+	for _, e := range missed {
+		if e.f != nil {
+			e.at += d
+			w.push(e)
+		}
+	}
+}
+
+// setClock has a host come back from a reboot with another time.
+func (s *storm) setClock() {
+	n := s.any()
+	if n == nil || len(s.processesOf(n.name)) == 0 {
+		return
+	}
+	n.unplanned = true
+	n.Crash()
+	n.host.skew += time.Duration(s.rnd.Int64N(int64(20*time.Second))) - 10*time.Second
+	s.later(s.span(), func() { s.comeBack(n.host) })
+}

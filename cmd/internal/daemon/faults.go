@@ -1,0 +1,40 @@
+package daemon
+
+import (
+	"context"
+
+	"go.uber.org/zap"
+
+	"github.com/ringmaster-agent/ringmaster/actors/fault"
+	"github.com/ringmaster-agent/ringmaster/actors/fault/around"
+)
+
+// openFaults lets the agent be broken on purpose, if it was started so. Rules are never kept: a
+// process begins without any.
+func (d *daemon) openFaults(context.Context) (func(), error) {
+	if !d.Chaos {
+		return func() {}, nil
+	}
+	service := d.settings.agent().Metrics.ScrapingService
+	d.faults = fault.New(fault.Options{Node: nodeName(service.Lifecycler, d.Hostname), Logger: d.Logger.Named("chaos")})
+	d.registry.MustRegister(around.Metrics(d.faults))
+	d.Logger.Warn("this agent can be broken on purpose by whoever may upload configs (-chaos.enabled)", zap.Int("points", len(fault.Points())))
+	if service.Enabled && d.WebConfigFile == "" && d.settings.agent().Server.HTTPTLS == nil && !d.tcpAddress().IP.IsLoopback() {
+		d.Logger.Warn("faults can be put in force without authentication; set -server.web-config", zap.String("address", d.ListenAddress))
+	}
+	return d.faults.Close, nil
+}
+
+// breakProcess does what the rules about the process say.
+func (d *daemon) breakProcess(ctx context.Context) error {
+	around.Process(ctx, d.faults, d.exit)
+	return nil
+}
+
+// exit ends the process as a crash would.
+func (d *daemon) exit() {
+	d.Logger.Error("a fault on purpose ends the process")
+	if d.Exit != nil {
+		d.Exit()
+	}
+}

@@ -1,0 +1,17 @@
+package daemon
+
+import (
+	"time"
+
+	"go.uber.org/zap"
+)
+
+// linger gives those who scrape this process a last time to do so.
+func (d *daemon) linger() {
+	pause := d.settings.agent().Metrics.ScrapingService.Lifecycler.FinalSleep
+	if pause <= 0 {
+		return
+	}
+	d.Logger.Info("everything has stopped; waiting, as lifecycler.final_sleep says", zap.Duration("duration", pause))
+	<-time.After(pause)
+}

@@ -1,0 +1,298 @@
+package experiment
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/ringmaster-agent/ringmaster/actors/fault"
+	"github.com/ringmaster-agent/ringmaster/cmd/internal/node"
+	"github.com/ringmaster-agent/ringmaster/cmd/internal/toy"
+	"github.com/ringmaster-agent/ringmaster/internal/loopback"
+)
+
+var (
+	built = flag.String("agent", "", "an agent program; without it one is built of this module")
+	only  = flag.String("experiment", "", "play only this file of examples/chaos")
+	keep  = flag.String("reports", "", "write reports into this directory")
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const interval = time.Second
+
+func TestAnExperimentThatMakesNoSenseIsRefusedWithItsField(t *testing.T) {
+	valid := "title: t\nhypothesis: {unowned: 0}\nduration: 10s\nmethod: [{at: 1s, rule: {point: clock, action: skew, delay: 1s}}]\n"
+	e, err := Parse("a.yaml", []byte(valid))
+	require.NoError(t, err)
+	require.Equal(t, fault.Duration(9*time.Second), e.Method[0].Rule.Duration, "a rule lasts until the end of the method")
+	for text, want := range map[string]string{
+		"titel: t":                             "field titel not found",
+		"title: t":                             "hypothesis: it says nothing",
+		strings.Replace(valid, "10s", "0s", 1): "duration: it is 0s",
+		strings.Replace(valid, "at: 1s", "at: 11s", 1):                                                        "method[0].at: it is 11s",
+		strings.Replace(valid, "skew", "flip", 1):                                                             `method[0].rule: action: clock knows no action "flip"`,
+		strings.Replace(valid, "rule: {point: clock, action: skew, delay: 1s}", "command: break, node: a", 1): "method[0].command: there is no \"break\"",
+		strings.Replace(valid, "rule: {point: clock, action: skew, delay: 1s}", "command: kill", 1):           "method[0].node: name the node",
+		strings.Replace(valid, ", rule: {point: clock, action: skew, delay: 1s}", "", 1):                      "method[0]: give either",
+	} {
+		_, err := Parse("a.yaml", []byte(text))
+		require.ErrorContains(t, err, want)
+		require.ErrorContains(t, err, "a.yaml")
+	}
+}
+
+// scripted is a lab that says what it is told to.
+type scripted struct {
+	calls []string
+	at    func(since time.Duration) Observation
+	began time.Time
+	err   error
+}
+
+func (s *scripted) Inject(_ context.Context, r fault.Rule) error {
+	s.calls = append(s.calls, "inject "+r.Name)
+	return s.err
+}
+func (s *scripted) Clear(context.Context) error { s.calls = append(s.calls, "clear"); return nil }
+func (s *scripted) Command(_ context.Context, verb, n string) error {
+	s.calls = append(s.calls, verb+" "+n)
+	return nil
+}
+func (s *scripted) Observe(context.Context) (Observation, error) {
+	return s.at(time.Since(s.began)), nil
+}
+
+const story = `
+title: A story
+hypothesis: {unowned: 0, pending: 10, missed: 5, doubled: 0, within: 20s}
+duration: 10s
+method:
+  - {at: 5s, command: kill, node: b}
+  - {at: 1s, rule: {name: one, point: clock, action: skew, delay: 1s}}
+  - {at: 2s, command: pause, node: c}
+`
+
+func playStory(t *testing.T, s *scripted) (r Report, err error) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		s.began = time.Now()
+		e, parseErr := Parse("story.yaml", []byte(story))
+		require.NoError(t, parseErr)
+		r, err = Run(t.Context(), s, e, func(string) {})
+	})
+	return r, err
+}
+
+func TestStepsAreTakenInOrderAndUndone(t *testing.T) {
+	s := &scripted{at: func(time.Duration) Observation { return Observation{} }}
+	r, err := playStory(t, s)
+	require.NoError(t, err)
+	require.Equal(t, []string{"inject one", "pause c", "kill b", "resume c", "start b", "clear"}, s.calls)
+	require.True(t, r.Holds())
+	require.Contains(t, r.Sentence(), "A story: the hypothesis holds")
+}
+
+func TestAHypothesisThatDoesNotHoldNamesWhatWasViolated(t *testing.T) {
+	for want, at := range map[string]func(time.Duration) Observation{
+		"1 ticks were taken twice, at most 0 may be": func(d time.Duration) Observation { return Observation{Doubled: int(d / (6 * time.Second) % 2)} },
+		"6 ticks were missed, at most 5 may be":      func(d time.Duration) Observation { return Observation{Missed: min(6, int(d/time.Second))} },
+		"2 units have no owner, at most 0 may, 21s after the faults": func(d time.Duration) Observation {
+			return Observation{Unowned: min(2, int(d/time.Second))}
+		},
+		"20 samples wait, at most 10 may": func(d time.Duration) Observation { return Observation{Pending: 20 * min(1, int(d/time.Second))} },
+	} {
+		last := at
+		if strings.Contains(want, "twice") {
+			last = func(d time.Duration) Observation { return Observation{Doubled: min(1, int(d/(6*time.Second)))} }
+		}
+		r, err := playStory(t, &scripted{at: last})
+		require.NoError(t, err)
+		require.False(t, r.Holds())
+		require.Contains(t, r.Sentence(), want)
+		for _, format := range []string{"html", "junit", "json"} {
+			text, err := r.Write(format)
+			require.NoError(t, err)
+			require.Contains(t, string(text), want, format)
+		}
+	}
+}
+
+func TestAFaultThatHitsNothingIsNoExperiment(t *testing.T) {
+	r, err := playStory(t, &scripted{at: func(time.Duration) Observation { return Observation{Hits: map[string]int{"clock skew": 3}} }})
+	require.NoError(t, err)
+	require.Contains(t, r.Sentence(), `"one" has hit nothing`)
+}
+
+func TestACountThatNobodyMakesIsNotTakenForNone(t *testing.T) {
+	r, err := playStory(t, &scripted{at: func(time.Duration) Observation { return Observation{Doubled: -1} }})
+	require.NoError(t, err)
+	require.False(t, r.Holds())
+	require.Contains(t, r.Sentence(), "nobody counts the ticks that were taken twice")
+}
+
+func TestAnExperimentOnAClusterThatIsIllIsNotBegun(t *testing.T) {
+	s := &scripted{at: func(time.Duration) Observation { return Observation{Unowned: 1} }}
+	_, err := playStory(t, s)
+	require.ErrorContains(t, err, "not well to begin with")
+	require.Empty(t, s.calls)
+}
+
+func TestAFaultThatCanNotBePutInForceEndsTheExperimentAndAllFaults(t *testing.T) {
+	s := &scripted{at: func(time.Duration) Observation { return Observation{} }, err: errors.New("no")}
+	_, err := playStory(t, s)
+	require.ErrorContains(t, err, `put "one" in force: no`)
+	require.Equal(t, []string{"inject one", "clear"}, s.calls)
+}
+
+func TestAReportIsAPageWithADrawing(t *testing.T) {
+	r, err := playStory(t, &scripted{at: func(d time.Duration) Observation { return Observation{Pending: int(d/time.Second) % 7} }})
+	require.NoError(t, err)
+	text, err := r.Write("html")
+	require.NoError(t, err)
+	for _, want := range []string{"<svg", "<polyline", "<rect", "kill b", "clock: skew", "samples that wait"} {
+		require.Contains(t, string(text), want)
+	}
+	_, err = r.Write("pdf")
+	require.ErrorContains(t, err, "html, json and junit")
+}
+
+// TestTheExperimentsHold plays examples/chaos, one after the other, on three real agents.
+func TestTheExperimentsHold(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes some minutes, and builds an agent")
+	}
+	files, err := filepath.Glob(filepath.Join("..", "..", "..", "examples", "chaos", "*.yaml"))
+	require.NoError(t, err)
+	require.Len(t, files, 10)
+	lab := startLab(t, *built, 12)
+	for _, file := range files {
+		name := strings.TrimSuffix(filepath.Base(file), ".yaml")
+		if *only != "" && *only != name {
+			continue
+		}
+		t.Run(name, func(t *testing.T) {
+			text, err := os.ReadFile(file)
+			require.NoError(t, err)
+			e, err := Parse(file, text)
+			require.NoError(t, err)
+			lab.awaitWell(t, e)
+			report, err := Run(t.Context(), lab, e, func(what string) { t.Log(what) })
+			if *keep != "" {
+				html, _ := report.Write("html")
+				require.NoError(t, os.WriteFile(filepath.Join(*keep, name+".html"), html, 0o600))
+			}
+			require.NoError(t, err)
+			t.Log(report.Sentence())
+			require.True(t, report.Holds(), report.Sentence())
+		})
+	}
+}
+
+// lab is three agents with their targets and their receiver.
+type lab struct {
+	Processes
+	names []string
+}
+
+func startLab(t *testing.T, program string, configs int) *lab {
+	t.Helper()
+	directory := t.TempDir()
+	if program == "" {
+		program = filepath.Join(directory, "agent")
+		build := exec.Command("go", "build", "-tags", "light", "-o", program, "./cmd/agent")
+		build.Dir = filepath.Join("..", "..", "..")
+		out, err := build.CombinedOutput()
+		require.NoError(t, err, string(out))
+	}
+	var targets toy.Targets
+	var ledger toy.Ledger
+	mux := http.NewServeMux()
+	mux.Handle(toy.TargetsPath, &targets)
+	mux.Handle("/api/v1/write", &ledger)
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	server := &http.Server{Handler: mux, ReadHeaderTimeout: time.Minute}
+	served := make(chan struct{})
+	go func() {
+		defer close(served)
+		_ = server.Serve(listener)
+	}()
+	t.Cleanup(func() { _ = server.Close(); <-served })
+	l := &lab{}
+	judge := &toy.Judge{Interval: interval, Patience: interval + 500*time.Millisecond}
+	l.Ticks = func() (missed, doubled int) {
+		for _, name := range l.names {
+			judge.Until(name, targets.Arrivals(name), time.Now())
+		}
+		return judge.Missed, judge.Doubled
+	}
+	var peers []node.Peer
+	for _, name := range []string{"a", "b", "c"} {
+		address, err := loopback.FreeAddress()
+		require.NoError(t, err)
+		peers = append(peers, node.Peer{Name: name, Address: address})
+	}
+	for _, p := range peers {
+		address, err := loopback.FreeAddress()
+		require.NoError(t, err)
+		settings := node.Settings{Name: p.Name, Receiver: "http://" + listener.Addr().String() + "/api/v1/write", Peers: peers, Args: []string{"-chaos.enabled"}}
+		n, err := node.New(settings, filepath.Join(directory, p.Name), address, program)
+		require.NoError(t, err)
+		require.NoError(t, n.Start())
+		t.Cleanup(n.Kill)
+		t.Cleanup(func() {
+			if t.Failed() {
+				log, _ := os.ReadFile(n.LogFile())
+				t.Logf("%s:\n%s", n.Name, log[max(0, len(log)-6000):])
+			}
+		})
+		l.Nodes = append(l.Nodes, n)
+	}
+	for _, n := range l.Nodes {
+		require.Eventually(t, func() bool { return n.Ready(t.Context()) }, time.Minute, 100*time.Millisecond)
+	}
+	for i := range configs {
+		name := fmt.Sprintf("toy-%02d", i)
+		l.names = append(l.names, name)
+		text := fmt.Sprintf("scrape_configs:\n  - job_name: %s\n    metrics_path: %s%s\n    scrape_interval: %s\n    static_configs: [{targets: [%q]}]\n",
+			name, toy.TargetsPath, name, interval, listener.Addr())
+		require.NoError(t, l.Nodes[i%3].Put(t.Context(), name, text))
+	}
+	require.Eventually(t, func() bool {
+		l.Ticks()
+		return judge.Due > 3*configs
+	}, time.Minute, 200*time.Millisecond, "the schedules can be seen")
+	return l
+}
+
+// awaitWell waits until the cluster is as an experiment needs it, and no tick was missed for a while.
+func (l *lab) awaitWell(t *testing.T, e Experiment) {
+	t.Helper()
+	var missed int
+	var since time.Time
+	require.Eventually(t, func() bool {
+		o, err := l.Observe(t.Context())
+		ready := err == nil && len(e.Hypothesis.atRest(o)) == 0
+		for _, n := range l.Nodes {
+			ready = ready && n.Ready(t.Context())
+		}
+		if !ready || o.Missed != missed || since.IsZero() {
+			missed, since = o.Missed, time.Now()
+		}
+		return time.Since(since) > 4*time.Second
+	}, 2*time.Minute, 250*time.Millisecond)
+}

@@ -1,0 +1,93 @@
+package config
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// NameLine returns what has to be inserted into the text of a config, and at which byte, so that
+// the text itself says the name. Grafana Agent takes the name of a stored config from its text. The
+// line is empty if the text says the name already. The error, if any, is Errors: the text says
+// another name, or there is no safe place to insert one.
+func NameLine(origin, name, text string) (line string, at int, err error) {
+	d := parseDocument(origin, text, nil, 0)
+	if d.root == nil || d.root.Kind != yaml.MappingNode {
+		return "", 0, nil // ParseInstance refuses it
+	}
+	if written := child(d.root, "name"); written != nil {
+		switch {
+		case isNull(written):
+			d.fail(written, "the key has no value", fmt.Sprintf("remove it, or write name: %s", strconv.Quote(name)))
+		case written.Value != name:
+			d.fail(written, fmt.Sprintf("the text says %q, but the config is uploaded as %q", written.Value, name),
+				"remove the key, or make the two equal")
+		}
+		if len(d.errs) > 0 {
+			return "", 0, d.result()
+		}
+		return "", 0, nil
+	}
+	line, at, ok := nameLineFor(d.parsed.Content[0], name, text)
+	if !ok || !saysName(d.root, name, text[:at]+line+text[at:]) {
+		d.fail(d.root, "the name can't be inserted into a text of this form", fmt.Sprintf("write name: %s yourself", strconv.Quote(name)))
+		return "", 0, d.result()
+	}
+	return line, at, nil
+}
+
+// nameLineFor makes the line for a mapping in block or flow style.
+func nameLineFor(root *yaml.Node, name, text string) (line string, at int, ok bool) {
+	const why = "# from the upload's URL\n"
+	if root.Style&yaml.FlowStyle != 0 {
+		at, ok = offset(text, root.Line, root.Column)
+		if !ok || at >= len(text) || text[at] != '{' {
+			return "", 0, false
+		}
+		return "name: " + strconv.Quote(name) + ", " + why, at + 1, true
+	}
+	if len(root.Content) == 0 {
+		return "", 0, false
+	}
+	first := root.Content[0]
+	at, ok = offset(text, first.Line, first.Column)
+	return "name: " + strconv.Quote(name) + " " + why + strings.Repeat(" ", first.Column-1), at, ok
+}
+
+// offset is the byte at a line and a column, which both count from 1.
+func offset(text string, line, column int) (at int, ok bool) {
+	for ; line > 1; line-- {
+		end := strings.IndexByte(text[at:], '\n')
+		if end < 0 {
+			return 0, false
+		}
+		at += end + 1
+	}
+	for i := range text[at:] {
+		if column--; column == 0 {
+			return at + i, true
+		}
+	}
+	return 0, false
+}
+
+// saysName reports whether a text has everything that root has, and the name besides.
+func saysName(root *yaml.Node, name, text string) bool {
+	d := parseDocument("", text, nil, 0)
+	if d.root == nil || d.root.Kind != yaml.MappingNode {
+		return false
+	}
+	said := ""
+	rest := *d.root
+	rest.Content = nil
+	for key, value := range pairs(d.root) {
+		if key.Value == "name" {
+			said = value.Value
+			continue
+		}
+		rest.Content = append(rest.Content, key, value)
+	}
+	return said == name && canonical(&rest) == canonical(root)
+}

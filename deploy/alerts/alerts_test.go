@@ -1,0 +1,160 @@
+package alerts_test
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/common/model"
+	"github.com/prometheus/prometheus/model/rulefmt"
+	"github.com/prometheus/prometheus/promql"
+	"github.com/prometheus/prometheus/promql/parser"
+	"github.com/prometheus/prometheus/promql/promqltest"
+	"github.com/prometheus/prometheus/storage"
+	"github.com/stretchr/testify/require"
+	"go.yaml.in/yaml/v3"
+)
+
+// step is how often rules are evaluated, and how far apart the values of a case are.
+const step = time.Minute
+
+type testCase struct {
+	Name   string   `yaml:"name"`
+	Series string   `yaml:"series"`
+	At     string   `yaml:"at"`
+	Firing []string `yaml:"firing"`
+}
+
+func rules(t *testing.T) []rulefmt.Rule {
+	t.Helper()
+	groups, errs := rulefmt.ParseFile("ringmaster.yaml", false, model.UTF8Validation, parser.NewParser(parser.Options{}), slog.New(slog.DiscardHandler))
+	require.Empty(t, errs)
+	var all []rulefmt.Rule
+	for _, g := range groups.Groups {
+		all = append(all, g.Rules...)
+	}
+	return all
+}
+
+func TestEachAlertFiresWhenItHasTo(t *testing.T) {
+	text, err := os.ReadFile("cases.yaml")
+	require.NoError(t, err)
+	var cases []testCase
+	require.NoError(t, yaml.Unmarshal(text, &cases))
+	engine := promqltest.NewTestEngine(t, false, 0, promqltest.DefaultMaxSamplesPerQuery)
+	fired := map[string]bool{}
+	for _, c := range cases {
+		t.Run(c.Name, func(t *testing.T) {
+			loaded := promqltest.LoadedStorage(t, "load 1m\n\t"+strings.ReplaceAll(strings.TrimSpace(c.Series), "\n", "\n\t")+"\n")
+			at, err := model.ParseDuration(c.At)
+			require.NoError(t, err)
+			var firing []string
+			for _, rule := range rules(t) {
+				if fires(t, engine, loaded, rule, time.Unix(0, 0).Add(time.Duration(at))) {
+					firing = append(firing, rule.Alert)
+					fired[rule.Alert] = true
+				}
+			}
+			require.ElementsMatch(t, c.Firing, firing)
+		})
+	}
+	for _, rule := range rules(t) {
+		require.True(t, fired[rule.Alert], "no case makes %s fire", rule.Alert)
+	}
+}
+
+// fires reports whether an expression was true at every evaluation during the rule's for, up to an instant.
+func fires(t *testing.T, engine *promql.Engine, series storage.Queryable, rule rulefmt.Rule, at time.Time) bool {
+	t.Helper()
+	for since := at.Add(-time.Duration(rule.For)); !since.After(at); since = since.Add(step) {
+		query, err := engine.NewInstantQuery(context.Background(), series, nil, rule.Expr, since)
+		require.NoError(t, err, rule.Alert)
+		result := query.Exec(context.Background())
+		require.NoError(t, result.Err, rule.Alert)
+		vector, err := result.Vector()
+		require.NoError(t, err)
+		query.Close()
+		if len(vector) == 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// metricNames are those that a query selects.
+func metricNames(t *testing.T, expr string) (names []string) {
+	t.Helper()
+	parsed, err := parser.NewParser(parser.Options{}).ParseExpr(expr)
+	require.NoError(t, err, expr)
+	parser.Inspect(parsed, func(n parser.Node, _ []parser.Node) error {
+		if selector, ok := n.(*parser.VectorSelector); ok {
+			names = append(names, selector.Name)
+		}
+		return nil
+	})
+	return names
+}
+
+// TestAlertsAndDashboardsNameOnlyMetricsThatThereAre holds them against docs/metrics.md, which a
+// test of the daemon holds against what an agent exposes.
+func TestAlertsAndDashboardsNameOnlyMetricsThatThereAre(t *testing.T) {
+	reference, err := os.ReadFile(filepath.Join("..", "..", "docs", "metrics.md"))
+	require.NoError(t, err)
+	known := regexp.MustCompile("(?m)^\\| `([a-z_0-9]+)`").FindAllStringSubmatch(string(reference), -1)
+	isKnown := func(name string) bool {
+		for _, suffix := range []string{"", "_bucket", "_sum", "_count"} {
+			base, ok := strings.CutSuffix(name, suffix)
+			if ok && slices.ContainsFunc(known, func(match []string) bool { return match[1] == base }) {
+				return true
+			}
+		}
+		return strings.HasPrefix(name, "go_") || strings.HasPrefix(name, "process_")
+	}
+	queries := 0
+	check := func(where, expr string) {
+		queries++
+		for _, name := range metricNames(t, expr) {
+			require.True(t, isKnown(name), "%s: docs/metrics.md has no %s", where, name)
+		}
+	}
+	for _, rule := range rules(t) {
+		check(rule.Alert, rule.Expr)
+	}
+	dashboards, err := filepath.Glob(filepath.Join("..", "dashboards", "*.json"))
+	require.NoError(t, err)
+	require.NotEmpty(t, dashboards)
+	for _, file := range dashboards {
+		text, err := os.ReadFile(file)
+		require.NoError(t, err)
+		var dashboard struct {
+			Panels []struct {
+				Title   string
+				Targets []struct{ Expr string }
+			}
+		}
+		require.NoError(t, json.Unmarshal(text, &dashboard), file)
+		for _, panel := range dashboard.Panels {
+			for _, target := range panel.Targets {
+				expr := strings.NewReplacer("$__rate_interval", "5m", "$job", "agent", "$instance", "a").Replace(target.Expr)
+				check(file+": "+panel.Title, expr)
+			}
+		}
+	}
+	require.Greater(t, queries, 20)
+}
+
+func TestEachAlertIsExplained(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join("..", "..", "docs", "alerts.md"))
+	require.NoError(t, err)
+	for _, rule := range rules(t) {
+		require.Contains(t, string(text), "## "+rule.Alert+"\n")
+		require.True(t, strings.HasSuffix(rule.Annotations["runbook_url"], "docs/alerts.md#"+strings.ToLower(rule.Alert)), rule.Alert)
+	}
+}

@@ -1,0 +1,352 @@
+package remotewrite
+
+import (
+	"math"
+	"sync"
+	"time"
+
+	"github.com/klauspost/compress/s2"
+)
+
+// apartFor is for how long an endpoint makes its own requests, after something of it was refused in a common one.
+const apartFor = suspicion
+
+// joint is a common request of several endpoints. Its body is what their own requests would be, one
+// after another, which is a valid message of protocol 1.0. Each contributor is settled for itself,
+// as its own request would have been: its batch is noted before the request is made, and is in
+// doubt as a whole if nobody knows what became of the request.
+//
+// A request that is refused is halved by contributor. Who is left alone makes a request of its own,
+// from its own goroutine, and is searched by series; nobody waits for it.
+type joint struct {
+	joiner        *joiner
+	body          batch
+	contributions []*contribution
+	// items is how many they have together, most how many that may be: the least of max_samples_per_send.
+	items, most int
+}
+
+// contribution is one endpoint's part of a joint.
+type contribution struct {
+	endpoint *endpoint
+	round    *round
+	// batch has the items, without a body: that is size bytes from from in the joint's.
+	batch      *batch
+	from, size int
+
+	// mu is held by whoever works with the endpoint. When done is set, the endpoint has gone on without the joint.
+	mu   sync.Mutex
+	done bool
+}
+
+// join makes an endpoint that waits for a common request a running one. nil: it does not wait any more.
+func (e *endpoint) join() *contribution {
+	l := &e.life
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if phase(l.phase.Load()) != armed || !l.joining {
+		return nil
+	}
+	e.disarm()
+	e.enter()
+	l.contribution = &contribution{endpoint: e}
+	return l.contribution
+}
+
+// read reads what the endpoint has into the first of p's buffers. false: it has nothing that can be
+// sent with others', and is settled or sends by itself.
+func (c *contribution) read(p *press) (joins bool) {
+	e := c.endpoint
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.done {
+		return false
+	}
+	defer func() {
+		if v := recover(); v != nil {
+			// The round's buffers may be in any state, and are left to the garbage collector.
+			c.end(outcome{err: newPanicError(v)})
+			joins = false
+		}
+	}()
+	_, end := e.ledger.waiting()
+	if !e.readTogether(c, p) {
+		c.recycle()
+		c.goAlone()
+		return false
+	}
+	switch {
+	case c.round.records == 0:
+		c.recycle()
+		c.end(outcome{barren: end})
+		return false
+	case c.batch == nil || len(c.batch.items) == 0:
+		c.settle(nil, 0)
+		c.recycle()
+		return false
+	}
+	return true
+}
+
+// readTogether reads all that is committed. It reports whether that is one batch, of which nothing is in doubt.
+func (e *endpoint) readTogether(c *contribution, p *press) bool {
+	from, marks := e.ledger.begin()
+	if len(marks) != 1 || marks[0].settled != from.Seq || marks[0].doubt > from.Seq {
+		return false
+	}
+	r := e.clients.borrowRound()
+	c.round = r
+	r.begin(marks, -1, e.limits(), e.cache, from, e.protocol)
+	if e.at != from {
+		e.source.Seek(from)
+	}
+	r.borrow(p)
+	_, err := e.read(r, math.MaxInt)
+	ln := r.lanes[0]
+	c.size, c.batch = len(ln.raw), ln.open
+	r.giveBack()
+	if err != nil || len(ln.sealed) > 0 || r.samples() > maxTogether {
+		e.at = Position{Segment: math.MaxUint64}
+		return false
+	}
+	e.at = r.end
+	return true
+}
+
+// seal compresses what is in p.joined.
+func (j *joint) seal(p *press) {
+	j.body.protocol = j.contributions[0].endpoint.protocol
+	p.scratch = j.body.seal(p.joined, 0, p.scratch)
+	p.joined = p.joined[:0]
+}
+
+// deliver posts the request, and parts of it if it is refused, until every contributor is settled,
+// has to repeat its part later, or goes on alone.
+func (j *joint) deliver() {
+	defer j.finish()
+	for _, c := range j.contributions {
+		c.begin()
+	}
+	sets := [][]*contribution{j.contributions}
+	for len(sets) > 0 {
+		set := present(sets[0])
+		sets = sets[1:]
+		if len(set) < 2 {
+			for _, c := range set {
+				c.apart(false)
+			}
+			continue
+		}
+		body, size, err := j.bodyOf(set)
+		if err != nil {
+			for _, c := range set {
+				c.fail(err)
+			}
+			continue
+		}
+		v, a := j.post(set[0].endpoint.sender, body)
+		if v != splitPoison && v != splitSize {
+			for _, c := range set {
+				c.answered(v, a, len(body)*c.size/max(size, 1))
+			}
+			if v == delivered {
+				j.joiner.size.took(size)
+			}
+			continue
+		}
+		if v == splitSize {
+			j.joiner.size.learn(size)
+		}
+		middle := len(set) / 2
+		for _, half := range [][]*contribution{set[:middle], set[middle:]} {
+			if len(half) == 1 {
+				half[0].apart(v == splitPoison)
+			} else {
+				sets = append(sets, half)
+			}
+		}
+	}
+}
+
+// finish gives the buffers back. After a panic nobody is left behind.
+func (j *joint) finish() {
+	if v := recover(); v != nil {
+		err := newPanicError(v)
+		for _, c := range j.contributions {
+			c.fail(err)
+		}
+		return
+	}
+	for _, c := range j.contributions {
+		c.recycle()
+	}
+}
+
+// present returns those of set whose endpoints still take part.
+func present(set []*contribution) (still []*contribution) {
+	for _, c := range set {
+		c.mu.Lock()
+		if !c.done {
+			still = append(still, c)
+		}
+		c.mu.Unlock()
+	}
+	return still
+}
+
+// bodyOf is the compressed body with the parts of set, and its uncompressed size.
+func (j *joint) bodyOf(set []*contribution) (body []byte, size int, err error) {
+	if len(set) == len(j.contributions) {
+		return j.body.body, j.body.size, nil
+	}
+	if err := j.body.uncompress(); err != nil {
+		return nil, 0, err
+	}
+	var raw []byte
+	for _, c := range set {
+		raw = append(raw, j.body.plain[c.from:c.from+c.size]...)
+	}
+	return s2.EncodeSnappy(nil, raw), len(raw), nil
+}
+
+// post makes one request with the sender of one of the contributors: what requests look like is equal for all.
+func (j *joint) post(s *sender, body []byte) (verdict, answer) {
+	d := j.joiner.destination
+	a := s.post(d.ctx, &j.body, body, 0)
+	v := s.rules.judge(a.status)
+	d.answered(v, s.paceOf(v), a)
+	return v, a
+}
+
+// begin notes that the part is about to be sent. If the cursor was saved after a common request, it
+// says already that there may be another.
+func (c *contribution) begin() {
+	c.with(func(e *endpoint) {
+		if e.ledger.begunTogether(c.batch.last) {
+			e.save(e.ledger.place)
+		}
+	})
+}
+
+// with calls f unless the endpoint has gone on without the joint. A panic ends this endpoint's run,
+// and is none of the others'.
+func (c *contribution) with(f func(e *endpoint)) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.done {
+		return
+	}
+	defer func() {
+		v := recover()
+		if v == nil {
+			return
+		}
+		err := newPanicError(v)
+		if c.done { // it was in the midst of ending
+			go c.endpoint.onPanic(err)
+			return
+		}
+		c.end(outcome{err: err})
+	}()
+	f(c.endpoint)
+}
+
+// answered settles the part, or has it repeated later by its endpoint. bytes is its share of the request.
+func (c *contribution) answered(v verdict, a answer, bytes int) {
+	c.with(func(e *endpoint) {
+		switch v {
+		case retrySoon, retrySlowly:
+			c.batch.doubt = a.uncertain()
+			e.ledger.refusedForNow(0, c.batch)
+			e.save(e.ledger.place)
+			e.sender.failed(v, a)
+			e.attempts++
+			c.end(outcome{later: e.sender.delay(v, e.attempts, a)})
+		case delivered:
+			c.settle(nil, bytes)
+		default:
+			e.ledger.noted(a.problem)
+			reason := reasonOf(v)
+			c.settle(&reason, 0)
+		}
+	})
+}
+
+// settle books the part: as sent if reason is nil. It needs mu.
+func (c *contribution) settle(reason *Reason, bytes int) {
+	e, b := c.endpoint, c.batch
+	if b != nil {
+		account := tally{}
+		b.bookLeftOut(&account)
+		if len(b.items) > 0 && reason == nil && e.ledger.succeeded(bytes) {
+			e.sender.logger.Info("remote write recovered")
+		}
+		b.settle(nil, reason, &account)
+		e.ledger.settledBatch(0, b, &account)
+	}
+	e.save(func() Place { return e.ledger.settledTogether(c.round) })
+	e.attempts, e.clean = 0, 0
+	c.end(outcome{})
+}
+
+// apart has the endpoint send its part by itself: the receiver does not have it. refused: there is
+// something at fault in it.
+func (c *contribution) apart(refused bool) {
+	c.with(func(e *endpoint) {
+		if refused {
+			e.life.mu.Lock()
+			e.life.apart = time.Now().Add(apartFor)
+			e.life.mu.Unlock()
+		}
+		e.ledger.untried(0)
+		c.goAlone()
+	})
+}
+
+func (c *contribution) fail(err error) {
+	c.with(func(*endpoint) { c.end(outcome{err: err}) })
+}
+
+// goAlone makes the endpoint run by itself. It needs mu.
+func (c *contribution) goAlone() {
+	c.release()
+	go c.endpoint.run()
+}
+
+// release lets the endpoint go on without the joint. It needs mu.
+func (c *contribution) release() {
+	c.done = true
+	c.endpoint.life.forget(c)
+}
+
+// end ends the endpoint's run. It needs mu.
+func (c *contribution) end(out outcome) {
+	c.release()
+	c.endpoint.rest(out)
+	c.endpoint.runs.Done()
+}
+
+// leave lets the endpoint go on without the joint. If its part has been sent, it is in doubt.
+func (e *endpoint) leave() {
+	e.life.mu.Lock()
+	c := e.life.contribution
+	e.life.mu.Unlock()
+	if c != nil {
+		c.fail(e.ctx.Err())
+	}
+}
+
+func (l *life) forget(c *contribution) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.contribution == c {
+		l.contribution = nil
+	}
+}
+
+func (c *contribution) recycle() {
+	if c.round != nil {
+		c.endpoint.clients.returnRound(c.round)
+		c.round, c.batch = nil, nil
+	}
+}

@@ -1,0 +1,7 @@
+//go:build !linux
+
+package wal
+
+import "errors"
+
+func (osFS) SyncFS(string) error { return errors.ErrUnsupported }
