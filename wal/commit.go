@@ -99,7 +99,7 @@ func (l *Log) commitLocked(a *appender) error {
 	l.forgetSeries(now)
 	if now.Sub(l.lastPrune) >= pruneEvery {
 		l.lastPrune = now
-		l.prune(now)
+		l.prune(now, ifDurable)
 	}
 	l.syncer.mark(l)
 	return nil
@@ -110,7 +110,7 @@ func (l *Log) commitLocked(a *appender) error {
 // gets a new file.
 func (l *Log) makeRoom(err error) bool {
 	if isNoSpace(err) {
-		return l.prune(l.o.Now()) > 0
+		return l.prune(l.o.Now(), anyhow) > 0
 	}
 	if l.active.size > segmentHeaderSize {
 		l.complete()

@@ -25,7 +25,8 @@ import (
 //	id:   length u32, checksum u32, bytes
 //
 // Slots are not synced when they are saved: a cursor that is behind after a power loss costs a
-// repetition, not a sample.
+// repetition, not a sample. The Syncer makes them durable within its interval, and a segment that was
+// acknowledged goes when the disk knows that it was: otherwise what it had would be taken for lost.
 const (
 	cursorMagic    = 0x53_43_57_52 // "RWCS"
 	cursorSlotSize = 44            // without the progress
@@ -51,6 +52,10 @@ type cursor struct {
 	dirty      bool   // pos is newer than the file
 	incomplete bool   // the file does not exist, or is damaged, and has to be written as a whole
 	damaged    bool   // only while the log is opened: pos is not known
+	// durable is a position behind which no loss of power takes the cursor back; the zero Position
+	// if that is not known. unsynced: a slot was written since the last flush.
+	durable  Position
+	unsynced bool
 }
 
 // Cursor is a durable position.
@@ -128,18 +133,18 @@ func (l *Log) saveCursor(id string, p Position, progress []byte, now bool) error
 	if end := l.End(); p.Seq > end.Seq || p.Segment > end.Segment {
 		return fmt.Errorf("save cursor %q: position %+v is behind the end of the log %+v", id, p, end)
 	}
-	before, err := l.setCursor(id, p, progress, now)
+	was, err := l.setCursor(id, p, progress, now)
 	if err != nil {
 		return fmt.Errorf("save cursor %q: %w", id, err)
 	}
 	l.syncer.mark(l)
-	if p.Segment > before.Segment {
-		l.prune(l.o.Now())
+	if p.Segment > was.Segment {
+		l.prune(l.o.Now(), afterSync)
 	}
 	return nil
 }
 
-func (l *Log) setCursor(id string, p Position, progress []byte, now bool) (before Position, err error) {
+func (l *Log) setCursor(id string, p Position, progress []byte, now bool) (was Position, err error) {
 	l.cursorMu.Lock()
 	defer l.cursorMu.Unlock()
 	name := cursorName(id)
@@ -152,17 +157,20 @@ func (l *Log) setCursor(id string, p Position, progress []byte, now bool) (befor
 		l.cursors[name] = c
 		return p, nil
 	}
-	before = c.pos
+	was = c.pos
 	c.id = id
-	if p == before && bytes.Equal(progress, c.progress) && (!now || !c.dirty) {
-		return before, nil
+	if p == was && bytes.Equal(progress, c.progress) && (!now || !c.dirty) {
+		return was, nil
 	}
 	c.pos, c.progress, c.dirty = p, bytes.Clone(progress), true
+	if before(p, c.durable) {
+		c.durable = p
+	}
 	if now {
 		// What fails here is dirty, and is tried again by the next flush.
-		return before, l.writeCursor(c)
+		return was, l.writeCursor(c)
 	}
-	return before, nil
+	return was, nil
 }
 
 // RemoveCursor forgets a cursor and deletes its file: retention does not wait for it any longer. It
@@ -204,21 +212,73 @@ func (l *Log) KeepCursors(ids ...string) error {
 	return errors.Join(problems...)
 }
 
-// flushCursors writes what was saved since the last time. What fails is tried again by the next flush.
-func (l *Log) flushCursors() error {
+// writtenCursor is a position in the file of a cursor that may not be durable.
+type writtenCursor struct {
+	name string
+	pos  Position
+}
+
+// writeCursors writes what was saved since the last time, and returns what is to be made durable:
+// what was written since the last flush, or, with all, what is not known to be durable. What can't
+// be written is tried again by the next flush.
+func (l *Log) writeCursors(all bool) (written []writtenCursor, err error) {
 	l.cursorMu.Lock()
 	defer l.cursorMu.Unlock()
-	var err error
 	for _, c := range l.cursors {
-		if !c.dirty {
-			continue
+		if c.dirty {
+			if werr := l.writeCursor(c); werr != nil {
+				err = errors.Join(err, fmt.Errorf("write cursor %q: %w", c.id, werr))
+				l.syncer.mark(l)
+				continue
+			}
 		}
-		if werr := l.writeCursor(c); werr != nil {
-			err = errors.Join(err, fmt.Errorf("write cursor %q: %w", c.id, werr))
-			l.syncer.mark(l)
+		if c.unsynced || all && l.o.Sync != SyncNever && before(c.durable, c.pos) {
+			written = append(written, writtenCursor{c.name, c.pos})
+			c.unsynced = false
 		}
 	}
+	return written, err
+}
+
+// syncCursors makes cursors durable, unless they are already. It needs no lock: a slow disk must not
+// delay who saves a cursor. What can't be made durable is written again by the next flush.
+func (l *Log) syncCursors(written []writtenCursor, durable bool) (err error) {
+	for _, w := range written {
+		var problem error
+		if !durable {
+			problem = l.syncFile(filepath.Join(l.dir, w.name))
+		}
+		if problem != nil {
+			err = errors.Join(err, fmt.Errorf("sync cursor: %w", problem))
+		}
+		l.cursorSynced(w, problem == nil)
+	}
 	return err
+}
+
+func (l *Log) cursorSynced(w writtenCursor, ok bool) {
+	l.cursorMu.Lock()
+	defer l.cursorMu.Unlock()
+	switch c := l.cursors[w.name]; {
+	case c == nil:
+	case !ok:
+		c.dirty = true
+		l.syncer.mark(l)
+	case before(c.durable, w.pos) && !before(c.pos, w.pos):
+		c.durable = w.pos
+	}
+}
+
+// syncFile makes a file durable. One that is not there any more is.
+func (l *Log) syncFile(name string) error {
+	f, err := l.fs.OpenFile(name, os.O_WRONLY)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
 }
 
 // writeCursor writes one slot, or the whole file durably if it is not complete. It needs cursorMu.
@@ -246,6 +306,9 @@ func (l *Log) writeCursor(c *cursor) error {
 		return err
 	}
 	c.generation++
+	if c.unsynced = !c.incomplete && l.o.Sync != SyncNever; !c.unsynced {
+		c.durable = c.pos
+	}
 	c.dirty, c.incomplete = false, false
 	return nil
 }

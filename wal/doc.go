@@ -4,15 +4,16 @@
 // # What it promises
 //
 // A commit that returned nil survives kill -9; with the default policy a power loss costs at most
-// the last second. What was committed is delivered by every reader once, in the order of the
-// commits, or is counted as lost with a reason: damaged or truncated. Both counts are exact,
-// because every record carries the number of samples committed before it over the log's whole life
-// (Seq): delivered + lost = committed. A damaged disk block, a torn write, a cut file or a missing
-// segment costs the records it touches, and those later in the same segment whose series were
-// defined in them; it never makes a reader fail, loop, repeat itself or invent a value. What can't
-// be counted is a commit that was cut off the end of the newest segment of a dead process without a
-// trace: nothing is left that says it was there. A failed commit (full disk) leaves nothing visible
-// behind and the next one works as soon as there is space.
+// the last second, and takes cursors back by as much; what lies behind them is still there then.
+// What was committed is delivered by every reader once, in the order of the commits, or is counted
+// as lost with a reason: damaged or truncated. Both counts are exact, because every record carries
+// the number of samples committed before it over the log's whole life (Seq): delivered + lost =
+// committed. A damaged disk block, a torn write, a cut file or a missing segment costs the records
+// it touches, and those later in the same segment whose series were defined in them; it never makes
+// a reader fail, loop, repeat itself or invent a value. What can't be counted is a commit that was
+// cut off the end of the newest segment of a dead process without a trace: nothing is left that says
+// it was there. A failed commit (full disk) leaves nothing visible behind and the next one works as
+// soon as there is space.
 //
 // # What it owns, and what it refuses to
 //
@@ -54,14 +55,15 @@
 // open and no buffer.
 //
 // Locks, in the order in which they may be taken: flushMu (flush, close), writeMu (the active
-// segment), then one of seriesMu (the columns), cursorMu (cursors), catalog.mu (which segments
-// there are and where committed data ends). No fsync happens under writeMu, unless the policy is
-// SyncEachCommit.
+// segment), pruneMu, then one of seriesMu (the columns), cursorMu (cursors), catalog.mu (which
+// segments there are and where committed data ends). No fsync happens under writeMu, unless the
+// policy is SyncEachCommit, and none under what a commit waits for: before an acknowledged segment
+// goes, whoever saves a cursor makes it durable; a commit leaves the segment to them.
 //
 // # Tests
 //
 // A property test holds the log against a naive twin in memory through random appends, rollbacks,
 // rotations, crashes, reads and pruning; FuzzDamage cuts and flips valid logs and checks the
 // accounting; FuzzReader feeds arbitrary files; package waltest has a file system that fails on
-// request.
+// request, and one in memory that loses its power.
 package wal

@@ -17,21 +17,27 @@ type unsynced struct {
 	retired []File
 	// names says that there are new names in the directory.
 	names bool
+	// cursors were written; problem is about those that could not be.
+	cursors []writtenCursor
+	problem error
 }
 
 // detach takes what was written so far. It needs flushMu, which is held until finish.
 func (l *Log) detach() unsynced {
 	l.writeMu.Lock()
-	defer l.writeMu.Unlock()
 	u := unsynced{log: l, active: l.active.file, number: l.active.number, retired: l.active.retired, names: l.active.syncDir}
 	l.active.file, l.active.retired, l.active.syncDir = nil, nil, false
+	l.writeMu.Unlock()
+	u.cursors, u.problem = l.writeCursors(false)
 	return u
 }
 
 // nothing says that there is nothing to be made durable.
-func (u *unsynced) nothing() bool { return u.active == nil && len(u.retired) == 0 && !u.names }
+func (u *unsynced) nothing() bool {
+	return u.active == nil && len(u.retired) == 0 && !u.names && len(u.cursors) == 0
+}
 
-// finish makes durable what is not yet, closes the files and writes the cursors.
+// finish makes durable what is not yet, and closes the files.
 func (u *unsynced) finish(durable bool) error {
 	l := u.log
 	durable = durable || l.o.Sync == SyncNever
@@ -50,7 +56,7 @@ func (u *unsynced) finish(durable bool) error {
 	if u.names && !durable {
 		err = errors.Join(err, l.syncNames())
 	}
-	return errors.Join(err, l.flushCursors())
+	return errors.Join(err, u.problem, l.syncCursors(u.cursors, durable))
 }
 
 func (u *unsynced) close(f File, durable bool) error {

@@ -1,6 +1,7 @@
 package wal
 
 import (
+	"errors"
 	"math"
 	"time"
 
@@ -17,7 +18,7 @@ func (l *Log) Prune() int {
 	l.forgetSeries(now)
 	l.writeMu.Unlock()
 	l.retireActive(now)
-	return l.prune(now)
+	return l.prune(now, afterSync)
 }
 
 // retireAfter is how long nothing must have been written until an acknowledged segment is replaced
@@ -34,7 +35,8 @@ func (l *Log) retireActive(now time.Time) {
 		return
 	}
 	age, keep := now.Sub(e.lastWrite), l.keep.Load()
-	acknowledged := !before(l.oldestCursor(), end) && age >= retireAfter
+	oldest, _ := l.oldestCursor()
+	acknowledged := !before(oldest, end) && age >= retireAfter
 	if !acknowledged && (keep.MaxAge == 0 || now.Sub(l.ageFrom(e.lastWrite)) < keep.MaxAge) {
 		return
 	}
@@ -47,20 +49,34 @@ func (l *Log) retireActive(now time.Time) {
 	l.syncer.mark(l)
 }
 
+// care says what prune does about cursors that say that a segment is not needed, but are not durable.
+// Were the segment removed, a restart after a loss of power would take what it had for lost.
+type care uint8
+
+const (
+	// afterSync: they are made durable first.
+	afterSync care = iota
+	// ifDurable: the segment stays. Commits wait for no sync.
+	ifDurable
+	// anyhow: the segment goes, because the disk is full.
+	anyhow
+)
+
 // prune drops old segments.
-func (l *Log) prune(now time.Time) int {
+func (l *Log) prune(now time.Time, c care) int {
+	if n, _ := l.droppable(now, anyhow); n == 0 {
+		return 0
+	}
+	if c == afterSync { // without pruneMu, for which commits wait
+		written, err := l.writeCursors(true)
+		l.flushed(errors.Join(err, l.syncCursors(written, false)))
+	}
 	l.pruneMu.Lock()
 	defer l.pruneMu.Unlock()
-	n, _ := l.droppable(now)
+	n, truncated := l.droppable(now, c)
 	if n == 0 {
 		return 0
 	}
-	// Before data goes, the disk must know that it is not needed: else a restart would take it for lost.
-	if err := l.flushCursors(); err != nil {
-		l.counts.failed(err)
-		l.o.Logger.Warn("cursors could not be written", zap.String("path", l.dir), zap.Error(err))
-	}
-	n, truncated := l.droppable(now)
 	l.mu.Lock()
 	dropped := l.segments[:n:n]
 	l.segments = append([]segment(nil), l.segments[n:]...)
@@ -80,8 +96,12 @@ func (l *Log) prune(now time.Time) int {
 
 // droppable returns how many of the oldest segments may go, and how many samples in them were not
 // acknowledged by every cursor.
-func (l *Log) droppable(now time.Time) (n int, truncated uint64) {
-	oldest, keep := l.oldestCursor(), l.keep.Load()
+func (l *Log) droppable(now time.Time, c care) (n int, truncated uint64) {
+	oldest, durable := l.oldestCursor()
+	if c == anyhow {
+		durable = oldest
+	}
+	keep := l.keep.Load()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	var bytes int64
@@ -90,14 +110,13 @@ func (l *Log) droppable(now time.Time) (n int, truncated uint64) {
 	}
 	for n = 0; n+1 < len(l.segments); n++ {
 		s, next := l.segments[n], l.segments[n+1]
-		age := now.Sub(l.ageFrom(s.lastWrite))
-		acknowledged := !before(oldest, Position{Segment: s.number, Offset: s.end})
+		age, end := now.Sub(l.ageFrom(s.lastWrite)), Position{Segment: s.number, Offset: s.end}
 		capped := keep.MaxBytes > 0 && bytes > keep.MaxBytes || keep.MaxAge > 0 && age >= keep.MaxAge
-		if !capped && !acknowledged {
+		if !capped && before(durable, end) {
 			break
 		}
 		bytes -= s.end
-		if !acknowledged {
+		if before(oldest, end) {
 			truncated += gap(max(s.firstSeq, oldest.Seq), next.firstSeq)
 		}
 	}
@@ -118,17 +137,22 @@ func (l *Log) ageFrom(written time.Time) time.Time {
 	return written
 }
 
-// oldestCursor is the position that retention waits for; without cursors the end of all time.
-func (l *Log) oldestCursor() Position {
+// oldestCursor is the position that retention waits for, and what a loss of power would leave of it;
+// without cursors both are the end of all time.
+func (l *Log) oldestCursor() (oldest, durable Position) {
 	l.cursorMu.Lock()
 	defer l.cursorMu.Unlock()
-	oldest := Position{Segment: math.MaxUint64}
+	oldest = Position{Segment: math.MaxUint64}
+	durable = oldest
 	for _, c := range l.cursors {
 		if before(c.pos, oldest) {
 			oldest = c.pos
 		}
+		if before(c.durable, durable) {
+			durable = c.durable
+		}
 	}
-	return oldest
+	return oldest, durable
 }
 
 // before says whether a lies before b in the files.

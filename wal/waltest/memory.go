@@ -1,20 +1,22 @@
 package waltest
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/ringmaster-agent/ringmaster/wal"
 )
 
-// Memory is a wal.FS without a disk, for tests that open a log many thousand times. It has no
-// directories: each file is known by its whole name. Only the lock of a log is on the disk. The
-// zero value is empty. It is safe for concurrent use.
+// Memory is a wal.FS without a disk, for tests that open a log many thousand times, or that lose its
+// power. It has no directories: each file is known by its whole name. Only the lock of a log is on
+// the disk. The zero value is empty. It is safe for concurrent use.
 type Memory struct {
 	mu    sync.Mutex
 	files map[string]*memoryFile
@@ -35,6 +37,21 @@ func (m *Memory) Clear() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	clear(m.files)
+}
+
+// AfterPowerLoss is a disk as it would be if the power were cut now: each file has what it had when
+// it was synced last. Files that were removed are away, and new ones are there: a file system may
+// store names before contents.
+func (m *Memory) AfterPowerLoss() *Memory {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	left := &Memory{files: map[string]*memoryFile{}}
+	for name, f := range m.files {
+		f.mu.Lock()
+		left.files[name] = &memoryFile{name: f.name, content: bytes.Clone(f.synced), synced: bytes.Clone(f.synced)}
+		f.mu.Unlock()
+	}
+	return left
 }
 
 // OpenFile implements wal.FS.
@@ -85,7 +102,16 @@ func (m *Memory) MkdirAll(string) error { return nil }
 func (m *Memory) SyncDir(string) error { return nil }
 
 // SyncFS implements wal.FS.
-func (m *Memory) SyncFS(string) error { return nil }
+func (m *Memory) SyncFS(dir string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for name, f := range m.files {
+		if strings.HasPrefix(name, dir+string(filepath.Separator)) {
+			_ = f.Sync()
+		}
+	}
+	return nil
+}
 
 // memoryFile is a file and each of its open descriptors.
 type memoryFile struct {
@@ -93,6 +119,7 @@ type memoryFile struct {
 
 	mu      sync.Mutex
 	content []byte
+	synced  []byte // nil if it never was
 }
 
 // ReadAt implements wal.File.
@@ -138,7 +165,12 @@ func (f *memoryFile) Size() (int64, error) {
 }
 
 // Sync implements wal.File.
-func (f *memoryFile) Sync() error { return nil }
+func (f *memoryFile) Sync() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.synced = bytes.Clone(f.content)
+	return nil
+}
 
 // Close implements wal.File.
 func (f *memoryFile) Close() error { return nil }
