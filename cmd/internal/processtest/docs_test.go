@@ -1,0 +1,271 @@
+package processtest
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/ringmaster-agent/ringmaster/cmd/internal/toy"
+)
+
+// shellBlocks are the blocks of shell in a page, in order.
+func shellBlocks(t *testing.T, page string) (texts []string) {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(repositoryRoot(), page))
+	require.NoError(t, err)
+	for _, match := range regexp.MustCompile("(?s)```(?:sh|console)\n(.*?)\n *```").FindAllSubmatch(text, -1) {
+		texts = append(texts, string(match[1]))
+	}
+	return texts
+}
+
+// step is a command of a block with what the page shows of its answer, or a whole script.
+type step struct{ command, shown string }
+
+// steps divides a block with prompts into its commands. One without them is a script.
+func steps(block string) (all []step) {
+	if !strings.HasPrefix(block, "$ ") {
+		return []step{{command: block}}
+	}
+	for part := range strings.SplitSeq("\n"+block, "\n$ ") {
+		if command, shown, _ := strings.Cut(part, "\n"); command != "" {
+			all = append(all, step{command, strings.TrimSpace(shown)})
+		}
+	}
+	return all
+}
+
+// requireShape wants every key that a page shows in the answer, and values of the same kind. A list
+// that is empty may have been shown with something in it.
+func requireShape(t *testing.T, shown, answered any, where string) {
+	t.Helper()
+	switch shown := shown.(type) {
+	case map[string]any:
+		got, ok := answered.(map[string]any)
+		require.True(t, ok, "%s: the page shows an object", where)
+		for key, value := range shown {
+			if _, there := got[key]; !there && fieldsThatComeAndGo[key] {
+				continue
+			}
+			require.Contains(t, got, key, where)
+			requireShape(t, value, got[key], where+"."+key)
+		}
+	case []any:
+		got, ok := answered.([]any)
+		require.True(t, ok, "%s: the page shows a list", where)
+		if len(shown) > 0 && len(got) > 0 {
+			requireShape(t, shown[0], got[0], where+"[0]")
+		}
+	default:
+		require.IsType(t, shown, answered, where)
+	}
+}
+
+// fieldsThatComeAndGo are left out of answers unless there is something to say.
+var fieldsThatComeAndGo = map[string]bool{
+	"next": true, "unreachable": true, "hold": true, "phase": true, "last_error": true, "quarantined": true, "scrape_error": true,
+	"claimed_by": true, "owner": true, "from": true, "zone": true, "reason": true,
+}
+
+// requireAnswer compares what a page shows with an answer: JSON by its shape, one line as it is, up to an ellipsis.
+func requireAnswer(t *testing.T, shown, answered, command string) {
+	t.Helper()
+	var want, got any
+	if json.Unmarshal([]byte(shown), &want) == nil {
+		require.NoError(t, json.Unmarshal([]byte(answered), &got), "%s answers %s", command, answered)
+		requireShape(t, want, got, command)
+		if whole, ok := want.(map[string]any); ok {
+			if status, ok := whole["status"]; ok {
+				require.Equal(t, status, got.(map[string]any)["status"], "%s answers %s", command, answered)
+			}
+		}
+		return
+	}
+	if shown != "" && !strings.Contains(shown, "\n") {
+		begins, cut := strings.CutSuffix(shown, "…")
+		if answered = strings.TrimSpace(answered); cut {
+			answered = answered[:min(len(begins), len(answered))]
+		}
+		require.Equal(t, begins, answered, command)
+	}
+}
+
+// reader is somebody who follows the pages in a shell, in a directory of their own.
+type reader struct {
+	t         *testing.T
+	directory string
+	replace   *strings.Replacer // what the pages name and the reader has elsewhere
+}
+
+// newReader finds the programs in a directory "bin", as wrappers that know the address of the reader's agent.
+func newReader(t *testing.T, address string, replacements ...string) *reader {
+	t.Helper()
+	for _, needed := range []string{"bash", "curl", "jq"} {
+		if _, err := exec.LookPath(needed); err != nil {
+			t.Skipf("the pages' commands need %s: apt-get install %s", needed, needed)
+		}
+	}
+	r := &reader{t: t, directory: t.TempDir()}
+	r.replace = strings.NewReplacer(append(replacements, "localhost:12345", address, "127.0.0.1:12345", address, "go run ./cmd/", "")...)
+	examples, err := filepath.Abs(filepath.Join(repositoryRoot(), "examples"))
+	require.NoError(t, err)
+	require.NoError(t, os.Symlink(examples, filepath.Join(r.directory, "examples")))
+	require.NoError(t, os.Mkdir(filepath.Join(r.directory, "bin"), 0o700))
+	r.wrapper("agent", fmt.Sprintf("exec %s -server.http.address=%s \"$@\"\n", program(t, "agent"), address))
+	r.wrapper("agentctl", fmt.Sprintf(`real=%s
+case "$1" in
+  config-check | import | wal-stats | target-stats | sample-stats) exec $real "$@" ;;
+  chaos) exec $real "$1" "$2" -a %[2]s "${@:3}" ;;
+  *) exec $real "$1" -a %[2]s "${@:2}" ;;
+esac
+`, program(t, "agentctl"), address))
+	r.wrapper("prometheus", "exec sleep 600\n") // whether it receives is TestAPrometheusReceivesWhatTheReadmePromises
+	return r
+}
+
+func (r *reader) wrapper(name, script string) {
+	r.t.Helper()
+	require.NoError(r.t, os.WriteFile(filepath.Join(r.directory, "bin", name), []byte("#!/usr/bin/env bash\n"+script), 0o700))
+}
+
+// run returns how a script exits and what it prints: on standard output, or else on standard error. Programs that it started in the background end with it.
+func (r *reader) run(script string) (code int, printed string) {
+	r.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 3*patience)
+	defer cancel()
+	script = "set -eu\ntrap 'code=$?; trap - EXIT; kill $(jobs -p) 2>/dev/null || true; wait || true; exit $code' EXIT\n" + r.replace.Replace(script)
+	command := exec.CommandContext(ctx, "bash", "-c", script)
+	command.Dir = r.directory
+	command.Env = append(os.Environ(), "PATH="+filepath.Join(r.directory, "bin")+string(os.PathListSeparator)+os.Getenv("PATH"))
+	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	command.Cancel = func() error { return syscall.Kill(-command.Process.Pid, syscall.SIGKILL) }
+	var out, errs bytes.Buffer
+	command.Stdout, command.Stderr = &out, &errs
+	_ = command.Run()
+	require.NoError(r.t, ctx.Err(), "it does not end:\n%s\n%s%s", script, out.String(), errs.String())
+	if code = command.ProcessState.ExitCode(); code != 0 {
+		r.t.Logf("exit status %d:\n%s\n%s%s", code, script, out.String(), errs.String())
+	}
+	if out.Len() == 0 {
+		return code, errs.String()
+	}
+	return code, out.String()
+}
+
+// play runs a block. exits are the codes of its steps; those that are missing are 0.
+func (r *reader) play(block string, exits ...int) {
+	r.t.Helper()
+	for n, s := range steps(block) {
+		want := 0
+		if n < len(exits) {
+			want = exits[n]
+		}
+		code, printed := r.run(s.command)
+		require.Equal(r.t, want, code, "%s\n%s", s.command, printed)
+		requireAnswer(r.t, s.shown, printed, s.command)
+	}
+}
+
+func (r *reader) write(name, text string) {
+	r.t.Helper()
+	path := filepath.Join(r.directory, name)
+	require.NoError(r.t, os.MkdirAll(filepath.Dir(path), 0o700))
+	require.NoError(r.t, os.WriteFile(path, []byte(text), 0o600))
+}
+
+// Every block of shell in README, docs and examples is played here, or says why it isn't.
+func TestDocsBlocksOfShellDoWhatTheySay(t *testing.T) {
+	t.Cleanup(closeIdle)
+	var pages []string
+	for _, pattern := range []string{"*.md", "docs/*.md", "docs/decisions/*.md", "examples/*/*.md"} {
+		files, err := filepath.Glob(filepath.Join(repositoryRoot(), pattern))
+		require.NoError(t, err)
+		for _, file := range files {
+			page, err := filepath.Rel(repositoryRoot(), file)
+			require.NoError(t, err)
+			pages = append(pages, filepath.ToSlash(page))
+		}
+	}
+	c := newCompany(t)
+	for _, page := range pages {
+		blocks, known := shellBlocks(t, page), playbook[page]
+		require.Len(t, known, len(blocks), "%s has another number of blocks of shell than this test knows", page)
+		for n, block := range blocks {
+			first, _, _ := strings.Cut(strings.TrimPrefix(strings.TrimSpace(block), "$ "), "\n")
+			require.True(t, strings.HasPrefix(first, known[n].first), "%s: block %d begins with %q, and this test thinks of %q", page, n+1, first, known[n].first)
+			t.Run(page+"/"+known[n].first, func(t *testing.T) {
+				if known[n].play == nil {
+					require.NotEmpty(t, known[n].reason)
+					return
+				}
+				known[n].play(c.with(t), block)
+			})
+		}
+	}
+}
+
+// company is three agents that keep their configs themselves, a target and a receiver, and a reader beside them.
+type company struct {
+	*reader
+	agents           []*agent
+	logs             string // directory of the agents' directories
+	target, receiver string
+}
+
+func newCompany(t *testing.T) *company {
+	t.Helper()
+	c := &company{target: serve(t, &toy.Target{}), receiver: serve(t, &toy.Receiver{})}
+	directory := t.TempDir()
+	c.logs = directory
+	var addresses, peers []string
+	for n := range 3 {
+		addresses = append(addresses, freeAddress(t))
+		peers = append(peers, fmt.Sprintf("{name: node-%d, url: 'http://%s'}", n+1, freeAddress(t)))
+	}
+	c.reader = newReader(t, addresses[0], "/path/to/configs", "../../configs", "/etc/grafana-agent.yaml", "grafana-agent.yaml")
+	for n, address := range addresses {
+		own := filepath.Join(directory, fmt.Sprintf("node-%d", n+1))
+		file := writeFile(t, directory, fmt.Sprintf("node-%d.yaml", n+1), fmt.Sprintf(`metrics:
+  wal_directory: %[1]s/wal
+  global:
+    scrape_interval: 1s
+    remote_write: [{url: 'http://%[2]s/api/v1/write'}]
+  scraping_service:
+    enabled: true
+    kvstore: {store: embedded, embedded: {data_directory: %[1]s/store, peers: [%[3]s]}}
+    lifecycler: {id: node-%[4]d}
+`, own, c.receiver, strings.Join(peers, ", "), n+1))
+		p := start(t, program(t, "agent"), "-config.file="+file, "-server.http.address="+address, "-chaos.enabled", "-config.enable-read-api")
+		c.agents = append(c.agents, &agent{process: p, base: "http://" + address})
+	}
+	for _, a := range c.agents {
+		a.awaitReady()
+	}
+	return c
+}
+
+// with prepares what the pages take for granted: three configs, and files of the same names.
+func (c *company) with(t *testing.T) *company {
+	t.Helper()
+	copied, r := *c, *c.reader
+	r.t, copied.reader = t, &r
+	for name, target := range map[string]string{"api": c.target, "node": c.target, "team%2Fapi": "127.0.0.1:1"} {
+		text := fmt.Sprintf("scrape_configs:\n  - job_name: api\n    static_configs: [{targets: ['%s']}]\n", target)
+		c.agents[0].put(name, text)
+		if !strings.Contains(name, "%") {
+			copied.write("configs/"+name+".yaml", strings.Replace(text, "job_name: api", "job_name: public-api", 1))
+		}
+		copied.write("api.yaml", text)
+	}
+	return &copied
+}
