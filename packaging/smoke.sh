@@ -131,7 +131,9 @@ echo "smoke: the image runs"
 
 ### The image of the Containerfile. Registries may be out of reach, so stand-ins take the names of its two base images: an
 ### empty root on which this machine's /usr is mounted, and one with the user of distroless images and no more.
-if command -v buildah >/dev/null; then
+if ! command -v buildah >/dev/null || ! unshare --mount true 2>/dev/null; then
+  echo "smoke: the Containerfile is not built: there is no buildah, or nothing may be mounted here"
+else
   export BUILDAH_ISOLATION=chroot
   engine() { buildah --storage-driver vfs --root "$work/engine" --runroot "$work/engine-run" "$@"; }
   stand_in() { # NAME DIRECTORY FLAGS OF buildah config...
