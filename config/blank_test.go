@@ -10,11 +10,13 @@ import (
 	"testing"
 
 	promconfig "github.com/prometheus/prometheus/config"
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
 
-// TestABlankKeyMeansWhatPrometheusTakesItFor writes each key of the schema without a value, one at a time, and as a
-// tilde, and compares the outcome with that of Prometheus' own loader.
+// TestABlankKeyMeansWhatPrometheusTakesItFor leaves out each value of the schema, one at a time, and writes a tilde for
+// it: those of keys, of entries of lists, and of keys that are words of the user's. It compares the outcome with that
+// of Prometheus' own loader.
 func TestABlankKeyMeansWhatPrometheusTakesItFor(t *testing.T) {
 	accepted, refused := 0, 0
 	for key, element := range map[string]reflect.Type{
@@ -35,7 +37,37 @@ func TestABlankKeyMeansWhatPrometheusTakesItFor(t *testing.T) {
 	require.Greater(t, refused, 20)
 }
 
-// blankPaths are the keys of a type, each as the way to it; "-" is the first entry of a list.
+// The global block of the agent's file has Prometheus' fields. A test of endpoints in it would repeat those of a config's.
+func TestABlankKeyOfTheGlobalBlockMeansWhatPrometheusTakesItFor(t *testing.T) {
+	paths := blankPaths(newSchema(), reflect.TypeFor[promconfig.GlobalConfig](), 0)
+	require.Greater(t, len(paths), 20)
+	for _, path := range paths {
+		for _, blank := range []string{"", "~"} {
+			sameGlobalAsPrometheus(t, blankAt(append([]string{"global"}, path...), blank))
+		}
+	}
+	sameGlobalAsPrometheus(t, "global:\n")
+}
+
+// sameGlobalAsPrometheus demands the global block, and a job under it, that Prometheus' loader makes of a text, or a
+// refusal where it refuses.
+func sameGlobalAsPrometheus(t *testing.T, text string) {
+	t.Helper()
+	theirs, theirErr := promconfig.Load(text+"scrape_configs: [{job_name: a}]\n", slog.New(slog.DiscardHandler))
+	ours, ourErr := LoadAgent("agent.yaml", []byte("metrics:\n  "+strings.ReplaceAll(text, "\n", "\n  ")+
+		"configs: [{name: app, scrape_configs: [{job_name: a}]}]\n"), LoadOptions{})
+	if theirErr != nil {
+		assert.Error(t, ourErr, "%s\nPrometheus: %v", text, theirErr)
+		return
+	}
+	if !assert.NoError(t, ourErr, text) {
+		return
+	}
+	assert.Equal(t, theirs.GlobalConfig, ours.Metrics.Global.Prometheus, text)
+	assert.Equal(t, theirs.ScrapeConfigs, ours.Metrics.Configs[0].ScrapeConfigs, text)
+}
+
+// blankPaths are the ways to the values of a type: "-" is the first entry of a list, "x" a key of the user's.
 func blankPaths(s *schema, t reflect.Type, depth int) (paths [][]string) {
 	if depth > 6 {
 		return nil
@@ -49,7 +81,13 @@ func blankPaths(s *schema, t reflect.Type, depth int) (paths [][]string) {
 				paths = append(paths, append([]string{key}, below...))
 			}
 		}
+	case formMap:
+		paths = append(paths, []string{"x"})
+		for _, below := range blankPaths(s, sh.elem, depth+1) {
+			paths = append(paths, append([]string{"x"}, below...))
+		}
 	case formList:
+		paths = append(paths, []string{"-"})
 		for _, below := range blankPaths(s, sh.elem, depth+1) {
 			paths = append(paths, append([]string{"-"}, below...))
 		}
@@ -83,7 +121,7 @@ var required = map[string][][2]string{
 	"uyuni_sd_configs":       {{"server", "http://uyuni/"}, {"username", "a"}, {"password", "b"}},
 }
 
-// blankAt writes a path. Its last key has no value; what its blocks require stands beside it.
+// blankAt writes a path. Its last key or entry has no value; what its blocks require stands beside it.
 func blankAt(path []string, blank string) string {
 	var b strings.Builder
 	indent, entry := "", ""
@@ -94,7 +132,7 @@ func blankAt(path []string, blank string) string {
 	}
 	for i, key := range path {
 		if key == "-" {
-			entry = "- "
+			entry += "- "
 			continue
 		}
 		for _, beside := range besides(path[:i]) {
@@ -108,6 +146,9 @@ func blankAt(path []string, blank string) string {
 		}
 		line(key, "")
 		indent += "  "
+	}
+	if path[len(path)-1] == "-" {
+		fmt.Fprintf(&b, "%s%s%s\n", indent, entry, blank)
 	}
 	return b.String()
 }
@@ -128,15 +169,22 @@ func sameAsPrometheus(t *testing.T, text string) (accepted bool) {
 	theirs, theirErr := promconfig.Load(text, slog.New(slog.DiscardHandler))
 	ours, ourErr := ParseInstance("app", text, InstanceOptions{AllowFiles: true, AllowAmbient: true})
 	if theirErr != nil {
-		require.Error(t, ourErr, "%s\nPrometheus: %v", text, theirErr)
+		assert.Error(t, ourErr, "%s\nPrometheus: %v", text, theirErr)
 		return false
 	}
-	require.NoError(t, ourErr, text)
-	require.Equal(t, theirs.ScrapeConfigs, ours.ScrapeConfigs, text)
+	if !assert.NoError(t, ourErr, text) {
+		return true
+	}
+	assert.Equal(t, theirs.ScrapeConfigs, ours.ScrapeConfigs, text)
 	for i, rw := range theirs.RemoteWriteConfigs {
 		rw.Name = ours.RemoteWrite[i].Name
-		rw.SendExemplars, rw.QueueConfig.RetryOnRateLimit = ours.RemoteWrite[i].SendExemplars, ours.RemoteWrite[i].QueueConfig.RetryOnRateLimit
-		require.Equal(t, rw, ours.RemoteWrite[i], text)
+		if !strings.Contains(text, "send_exemplars") { // whose defaults are Grafana Agent's
+			rw.SendExemplars = true
+		}
+		if !strings.Contains(text, "retry_on_http_429") {
+			rw.QueueConfig.RetryOnRateLimit = true
+		}
+		assert.Equal(t, rw, ours.RemoteWrite[i], text)
 	}
 	return true
 }

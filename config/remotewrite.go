@@ -65,10 +65,10 @@ func (d *document) remoteWrites(list *yaml.Node, configs []*promconfig.RemoteWri
 
 // applyOurDefaults sets what is on unless the user wrote otherwise, where Prometheus has it off.
 func applyOurDefaults(n *yaml.Node, rw *promconfig.RemoteWriteConfig) {
-	if _, written := at(n, "send_exemplars"); !written {
+	if child(n, "send_exemplars") == nil {
 		rw.SendExemplars = true
 	}
-	if _, written := at(n, "queue_config", "retry_on_http_429"); !written {
+	if child(child(n, "queue_config"), "retry_on_http_429") == nil {
 		rw.QueueConfig.RetryOnRateLimit = true
 	}
 }

@@ -91,7 +91,8 @@ func derive(t reflect.Type) shape {
 		if rest != nil {
 			return shape{form: formMap, elem: rest}
 		}
-		return shape{form: formStruct, fields: fields, owners: owners, owner: typeName(t), ours: t.PkgPath() == reflect.TypeFor[shape]().PkgPath()}
+		ours := t.PkgPath() == reflect.TypeFor[shape]().PkgPath() && t != reflect.TypeFor[staticGroup]()
+		return shape{form: formStruct, fields: fields, owners: owners, owner: typeName(t), ours: ours}
 	case reflect.Map:
 		return shape{form: formMap, elem: t.Elem()}
 	case reflect.Slice:

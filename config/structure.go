@@ -11,7 +11,7 @@ import (
 )
 
 // structure checks the shape of n against t: unknown and repeated keys, blocks, lists and single values in each other's
-// place, entries of lists that are empty.
+// place, blocks in lists that are empty.
 func (d *document) structure(n *yaml.Node, t reflect.Type) {
 	if isNull(n) {
 		return
@@ -30,8 +30,9 @@ func (d *document) structure(n *yaml.Node, t reflect.Type) {
 			return
 		}
 		for _, item := range n.Content {
-			if isNull(item) && d.schema.of(sh.elem).form != formAny {
-				d.reject(item, "empty entry", "remove the line or fill it in")
+			// A single value is the empty string, 0 or false then, as without a list.
+			if form := d.schema.of(sh.elem).form; isNull(item) && form != formAny && form != formLeaf {
+				d.emptyEntry(item)
 				continue
 			}
 			d.structure(item, sh.elem)
@@ -63,6 +64,9 @@ func (d *document) keys(n *yaml.Node, sh shape) {
 		if sh.form == formMap {
 			d.structure(value, sh.elem)
 		} else if below, known := sh.fields[key.Value]; known {
+			if sh.ours {
+				d.entriesOfOurs(value, below)
+			}
 			d.structure(value, below)
 		} else if why, retired := sh.retired[key.Value]; retired {
 			d.retire(key, value, why)
@@ -70,6 +74,22 @@ func (d *document) keys(n *yaml.Node, sh shape) {
 			d.unknownKey(n, key, sh)
 		}
 	}
+}
+
+// entriesOfOurs checks that no entry is empty in a list of single values that is the value of a key of ours: there is
+// nothing that it could mean.
+func (d *document) entriesOfOurs(n *yaml.Node, t reflect.Type) {
+	if sh := d.schema.of(t); sh.form == formList && d.schema.of(sh.elem).form == formLeaf {
+		for _, item := range listed(n) {
+			if isNull(item) {
+				d.emptyEntry(item)
+			}
+		}
+	}
+}
+
+func (d *document) emptyEntry(n *yaml.Node) {
+	d.reject(n, "empty entry", "remove the line or fill it in")
 }
 
 func (d *document) unknownKey(n, key *yaml.Node, sh shape) {
