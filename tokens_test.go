@@ -64,7 +64,7 @@ func TestTokensThatCannotBeUsedAreReplacedWithAWarning(t *testing.T) {
 	}
 }
 
-func TestTokensOfTheRetiredServiceAreTakenOver(t *testing.T) {
+func TestTokensOfGrafanaAgentAreTakenOver(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "tokens.json")
 	require.NoError(t, os.WriteFile(path, []byte(`{"tokens":[9,3]}`), 0o600))
 	require.Equal(t, []uint32{3, 9}, OwnTokens(path, "a", 2, zap.NewNop()))

@@ -326,7 +326,7 @@ func TestAnotherPersonsChangeIsNotOverwritten(t *testing.T) {
 	require.Equal(t, configText("a", "theirs"), a.stored(t)["a"])
 }
 
-func TestTheRetiredServiceGetsEveryFile(t *testing.T) {
+func TestGrafanaAgentGetsEveryFile(t *testing.T) {
 	a := startAgent(t, web.Options{}, map[string]string{"a": configText("a", "x"), "b": configText("b", "x")})
 	inner := a.Config.Handler
 	var mu sync.Mutex
