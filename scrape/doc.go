@@ -63,7 +63,7 @@
 //   - While a changed discovery has not reported, its targets are those that the one before had found, for five minutes at most.
 //   - Clients are shared by all jobs of the process with equal settings: thousands of instances with one HTTPS target each would
 //     otherwise have a transport each. So the bound on idle connections, 20,000, is for them together.
-//   - Start timestamps that are synthesized begin anew with a move, as with a restart.
+//   - Start timestamps that are synthesized begin anew with a move, as with a restart, and with no reload.
 //   - A stop can cut scrapes off, which then commit nothing: neither up 0 nor staleness markers.
 //   - A body without a configured limit is cut off at 256 MiB, as one that exceeds its limit.
 //   - An unwanted rest of a response is read for 64 KiB, not for ever.

@@ -68,6 +68,35 @@ func TestASeriesThatEndsInAVetoedScrapeGetsItsMarkerFromTheNext(t *testing.T) {
 	})
 }
 
+func TestASeriesThatEndsAfterAVetoedScrapeGetsItsMarker(t *testing.T) {
+	var permitted, arm atomic.Bool
+	permitted.Store(true)
+	target := &changing{}
+	target.before = func() {
+		if arm.CompareAndSwap(true, false) { // for longer than the scrape is tried again
+			permitted.Store(false)
+			time.AfterFunc(8*time.Second, func() { permitted.Store(true) })
+		}
+	}
+	target.body.Store("a 1\nb 1\n")
+	inBubble(t, target.serve, func(t *testing.T, dial func(*Options)) {
+		m := newMemory()
+		s := newScraper(t, m, dial, func(o *Options) { o.Permit = permitted.Load })
+		run(t, s, configure(t, oneTarget))
+		<-time.After(25 * time.Second)
+		before := len(m.find("b"))
+		arm.Store(true)
+		<-time.After(10 * time.Second)
+		require.Len(t, m.find("b"), before, "the scrape was vetoed")
+		target.body.Store("a 1\n")
+		<-time.After(20 * time.Second)
+		synctest.Wait()
+		requireEnded(t, m, "b")
+		requireOpen(t, m, "a")
+		require.NoError(t, s.Stop(over(), KeepSeries))
+	})
+}
+
 // flipping lets a test take the permit away.
 func flipping(o *Options) *atomic.Bool {
 	var permitted atomic.Bool

@@ -71,6 +71,7 @@ func TestCommitsThatFail(t *testing.T) {
 			"of the same series":          {steps: unlucky(steady, bad)},
 			"in which a series begins":    {keepsCache: true, steps: unlucky([3]string{"a 1\n", "a 1\nb 1\n", "a 1\nb 1\n"}, bad)},
 			"in which a series ends":      {keepsCache: true, steps: unlucky([3]string{"a 1\nb 1\n", "a 1\n", "a 1\n"}, bad)},
+			"after which a series ends":   {keepsCache: true, steps: unlucky([3]string{"a 1\nb 1\n", "a 1\nb 1\n", "a 1\n"}, bad)},
 			"that alone lacks a series":   {keepsCache: true, steps: unlucky([3]string{"a 1\nb 1\n", "a 1\n", "a 1\nb 1\n"}, bad)},
 			"that alone has a series":     {keepsCache: true, steps: unlucky([3]string{"a 1\n", "a 1\nb 1\n", "a 1\n"}, bad)},
 			"of other metadata":           {keepsCache: true, steps: unlucky([3]string{"a 1\n", "# TYPE a counter\na 1\n", "# TYPE a counter\na 2\n"}, bad)},

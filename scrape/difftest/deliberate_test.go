@@ -21,6 +21,20 @@ func TestDeliberateDifferences(t *testing.T) {
 		require.Contains(t, line(stock.committed[target][1], "scrape_series_added"), " (1) ", "Prometheus has forgotten the series")
 		require.Contains(t, line(own.committed[target][1], "scrape_series_added"), " (0) ")
 	})
+	t.Run("a reload lets synthesized start timestamps go on", func(t *testing.T) {
+		counter := func(v string) map[string]answer { return all(plain("# TYPE a counter\na " + v + "\n")) }
+		s := scenario{features: features{synthesis: true}, steps: []step{
+			{config: targets("one:80"), answers: counter("5")}, {config: targets("one:80", "scrape_timeout: 2s"), answers: counter("7")}, {answers: counter("8")},
+		}}
+		s.parse(t)
+		stock, own := s.run(t, makeStock, nil), s.run(t, makeOwn, nil)
+		target := `{instance="one:80", job="j"}`
+		require.Empty(t, line(stock.committed[target][1], "a"), "Prometheus has forgotten the series, and has another first sample")
+		require.Contains(t, line(stock.committed[target][2], "a"), " (1) ")
+		require.Contains(t, line(own.committed[target][1], "a"), " (2) ")
+		require.Contains(t, line(own.committed[target][2], "a"), " (3) ")
+		require.Contains(t, line(own.committed[target][2], "a"), " st=@0 ")
+	})
 	t.Run("a longer interval that discovery gives a target interrupts no series", func(t *testing.T) {
 		longer := "- job_name: j\n  static_configs: [{targets: [\"one:80\"], labels: {__scrape_interval__: 1h}}]\n"
 		s := scenario{steps: []step{

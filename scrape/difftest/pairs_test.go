@@ -71,6 +71,7 @@ func TestBodiesThatChange(t *testing.T) {
 		"line break, unclosed":  {"a{x=\"1\"} 1\nb 1\n", "a{x=\"1\n} 1\nb 1\n"},
 		"line break in a name":  {"# HELP \"a\nb\" x\n{\"a\nb\"} 1\nc 1\n", "# HELP \"a\nb\" y\n{\"a\nb\"} 2\nc 1\n"},
 		"help of two kinds":     {"# HELP a x\n# HELP a y\na 1\n", "# HELP a y\n# HELP a x\na 1\n"},
+		"help between samples":  {"# HELP a x\na 1\n# HELP a y\na{l=\"1\"} 1\n", "# HELP a y\na 1\n# HELP a x\na{l=\"1\"} 1\n"},
 		"types of one family":   {"# TYPE a gauge\na 1\n# TYPE a counter\na_total 1\n", "# TYPE a counter\na 1\n# TYPE a gauge\na_total 1\n"},
 		"reports of its own":    {"up 1\na 1\nscrape_duration_seconds 5\n", "a 1\n"},
 		"staleness in a target": {"a 1\nb 1\n", "a NaN\nb 1\n"},
