@@ -17,7 +17,6 @@ import (
 	"github.com/prometheus/prometheus/discovery"
 	"github.com/prometheus/prometheus/discovery/targetgroup"
 	"github.com/prometheus/prometheus/model/labels"
-	"github.com/prometheus/prometheus/model/value"
 	"github.com/stretchr/testify/require"
 
 	"github.com/ringmaster-agent/ringmaster/actors"
@@ -108,6 +107,8 @@ type ledger struct {
 	state   ledgerState
 	changed chan struct{} // closed when it has
 
+	answering func(job, i int) // called by the target that answers next, if not nil
+
 	history []ledgerMoment
 	crashes []time.Time
 	log     []string
@@ -131,6 +132,7 @@ func (l *ledger) change(f func(*ledgerState)) {
 
 // ServeHTTP is every target. An answer takes some time, so that a permit can be lost between a scrape and its commit.
 func (l *ledger) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	l.answer(r.Host)
 	<-time.After(time.Duration(r.Host[len("fixed-")]-'0') * 100 * time.Millisecond)
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -148,6 +150,20 @@ func (l *ledger) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 				if l.state.bodies[job][i]&(1<<bit) != 0 {
 					fmt.Fprintf(w, "%c 1\n", 'a'+bit)
 				}
+			}
+		}
+	}
+}
+
+// answer lets happen what is to happen while a target answers.
+func (l *ledger) answer(host string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for job := range l.state.jobs {
+		for i := range ledgerTargets {
+			if host == ledgerHost(job, i) && l.answering != nil {
+				l.answering(job, i)
+				l.answering = nil
 			}
 		}
 	}
@@ -283,7 +299,7 @@ func (l *ledger) note(format string, args ...any) {
 // act lets one random thing happen.
 func (l *ledger) act() {
 	job, i := l.random.IntN(2), l.random.IntN(ledgerTargets)
-	switch l.random.IntN(14) {
+	switch l.random.IntN(15) {
 	case 0, 1, 2, 3:
 		body := uint8(l.random.IntN(1 << ledgerNames))
 		l.note("%s has %b", ledgerHost(job, i), body)
@@ -294,13 +310,15 @@ func (l *ledger) act() {
 	case 5, 6:
 		l.discover(i)
 	case 7:
-		l.veto()
+		l.veto(i)
 	case 8, 9, 10:
 		l.move()
 	case 11, 12:
 		l.reload(i)
 	case 13:
 		l.endOne()
+	case 14:
+		l.endAll()
 	}
 }
 
@@ -317,11 +335,30 @@ func (l *ledger) discover(i int) {
 	l.change(func(s *ledgerState) { s.there[1][i] = !s.there[1][i] })
 }
 
-func (l *ledger) veto() {
+// veto takes the permit away: at once, perhaps with a reload that ends series meanwhile, or while a
+// target answers, whose series change then, so that the scrape after a vetoed one finds others.
+func (l *ledger) veto(i int) {
 	permit, pause := &l.nodes[l.at].permit, 60*time.Millisecond+time.Duration(l.random.Int64N(int64(9*time.Second)))
+	how, body := l.random.IntN(3), uint8(l.random.IntN(1<<ledgerNames))
+	take := func() {
+		permit.Store(false)
+		time.AfterFunc(pause, func() { permit.Store(true) })
+	}
+	if how == 0 {
+		l.note("node %d has no permit for %s when a target answers, which has %b then", l.at, pause, body)
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.answering = func(job, i int) {
+			take()
+			time.AfterFunc(time.Second, func() { l.change(func(s *ledgerState) { s.bodies[job][i] = body }) })
+		}
+		return
+	}
 	l.note("node %d has no permit for %s", l.at, pause)
-	permit.Store(false)
-	time.AfterFunc(pause, func() { permit.Store(true) })
+	take()
+	if how == 1 {
+		l.reload(i)
+	}
 }
 
 func (l *ledger) move() {
@@ -347,6 +384,26 @@ func (l *ledger) endOne() {
 	l.leave(messages.Fenced)
 	require.NoError(l.t, l.owner.Close(false))
 	l.own(l.open(1-l.at, false), 1-l.at, "")
+}
+
+// endAll deletes the instance, or holds it, so that all series end, and runs it again some time later.
+func (l *ledger) endAll() {
+	reason := []messages.StopReason{messages.Deleted, messages.Held}[l.random.IntN(2)]
+	l.note("node %d stops: %s", l.at, reason)
+	l.leave(reason)
+	require.NoError(l.t, l.owner.Close(reason == messages.Deleted))
+	l.gone()
+	<-time.After(time.Duration(l.random.Int64N(int64(12 * time.Second))))
+	l.note("and runs it again")
+	l.change(func(*ledgerState) {})
+	l.own(l.open(l.at, false), l.at, "")
+}
+
+// gone notes that nothing is to be scraped.
+func (l *ledger) gone() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.history = append(l.history, ledgerMoment{from: time.Now()})
 }
 
 func (l *ledger) reload(i int) {
@@ -397,85 +454,23 @@ func playLedger(t *testing.T, seed uint64) {
 	}
 	l.note("calm")
 	l.change(func(s *ledgerState) { s.unreachable = false })
+	l.mu.Lock()
+	l.answering = nil
+	l.mu.Unlock()
 	l.nodes[0].permit.Store(true)
 	l.nodes[1].permit.Store(true)
 	<-time.After(12 * time.Minute) // series of targets that a successor does not know end after five
 	calm := time.Now()
-	l.leave(messages.Shutdown)
+	if l.random.IntN(2) == 0 {
+		l.note("is deleted")
+		l.leave(messages.Deleted)
+		l.gone()
+	} else {
+		l.leave(messages.Shutdown)
+	}
 	require.NoError(t, l.owner.Close(false))
 	l.judge(calm)
 	if t.Failed() {
 		t.Log("what happened:\n" + strings.Join(l.log, "\n"))
 	}
-}
-
-// judge holds what the receiver has against what there was.
-func (l *ledger) judge(calm time.Time) {
-	if len(l.crashes) == 0 {
-		require.Zero(l.t, l.receiver.Refused(), "requests with samples that are not newer than what the receiver has")
-	}
-	present, stored := l.history[len(l.history)-1].present, l.receiver.Stored()
-	for name := range present {
-		if len(stored[name].Samples) == 0 {
-			l.t.Errorf("%s was never scraped", name)
-		}
-	}
-	for name, series := range stored {
-		samples := series.Samples
-		for i, s := range samples {
-			if i == 0 {
-				if isMarker(s) {
-					l.t.Errorf("%s begins with a marker", name)
-				}
-				continue
-			}
-			before := samples[i-1]
-			switch {
-			case isMarker(s) && isMarker(before):
-				l.t.Errorf("%s has ended twice, at %s and %s", name, at(before), at(s))
-			case !isMarker(s) && isMarker(before) && i > 1 && !l.wasAbsent(name, samples[i-2].T, s.T):
-				l.t.Errorf("%s has a marker at %s, and went on", name, at(before))
-			}
-		}
-		last := samples[len(samples)-1]
-		switch {
-		case present[name] && isMarker(last):
-			l.t.Errorf("%s is there, and has ended at %s", name, at(last))
-		case present[name] && time.UnixMilli(last.T).Before(calm.Add(-time.Minute)):
-			l.t.Errorf("%s is there, and was last scraped at %s", name, at(last))
-		case !present[name] && !isMarker(last) && !l.crashed(last.T):
-			l.t.Errorf("%s has gone, and has no marker; its last sample is of %s", name, at(last))
-		}
-	}
-}
-
-func at(s receivertest.Sample) string { return time.UnixMilli(s.T).UTC().Format("04:05.000") }
-
-func isMarker(s receivertest.Sample) bool { return value.IsStaleNaN(s.V) }
-
-// crashed reports whether the node that took a sample was killed before it can have known that the series would end.
-func (l *ledger) crashed(t int64) bool {
-	for _, crash := range l.crashes {
-		if since := crash.Sub(time.UnixMilli(t)); since >= -time.Second && since < time.Minute {
-			return true
-		}
-	}
-	return false
-}
-
-// wasAbsent reports whether a series was not there for a moment between two of its samples, or
-// shortly before: discoveries and relabelling take effect some seconds later, and markers that are
-// owed are written later too.
-func (l *ledger) wasAbsent(name string, from, to int64) bool {
-	begin, end := time.UnixMilli(from).Add(-40*time.Second), time.UnixMilli(to)
-	for i, moment := range l.history {
-		over := end
-		if i+1 < len(l.history) {
-			over = l.history[i+1].from
-		}
-		if !moment.present[name] && over.After(begin) && moment.from.Before(end) {
-			return true
-		}
-	}
-	return false
 }
