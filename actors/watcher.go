@@ -14,7 +14,8 @@ import (
 )
 
 const (
-	// listPatience is how long a listing may take before the log says that the store has not answered.
+	// listPatience is how long a listing may take before the log says that the store has not
+	// answered. One that was asked for meanwhile takes its place then.
 	listPatience = 2 * time.Second
 	// listTimeout is when a listing is given up and tried again.
 	listTimeout = 30 * time.Second
@@ -52,6 +53,9 @@ type listings struct {
 	failures  int
 	next      Timer
 	impatient Timer
+	// giveUp ends the one under way. superseded is how many had to give way to another one since one was quick.
+	giveUp     context.CancelFunc
+	superseded int
 }
 
 // following is where it is with its streams.
@@ -145,7 +149,8 @@ func (w *watcher) route(c actor.Context, message any) {
 		w.list(c)
 	case notListed:
 		if w.busy && m.number == w.listing {
-			w.unavailable(c, "the store has not answered for "+listPatience.String())
+			w.unavailable(c, "the store has not answered for "+w.patience().String())
+			w.supersede(c)
 		}
 	case listed:
 		if m.number == w.listing {
@@ -171,29 +176,57 @@ func (w *watcher) makeGood(c actor.Context) {
 	if !w.busy && w.now().Sub(w.began) > w.ReshardInterval+time.Second {
 		w.list(c)
 	}
+	w.supersede(c)
 }
 
 func (w *watcher) list(c actor.Context) {
 	if w.busy {
 		w.again = true
+		w.supersede(c)
 		return
 	}
 	w.busy, w.again, w.began = true, false, w.now()
 	w.listing++
 	stopTimer(w.next)
 	out := listed{number: w.listing, afresh: w.afresh, after: w.at}
-	w.impatient = w.after(listPatience, c.Self(), notListed{number: w.listing})
+	w.impatient = w.after(w.patience(), c.Self(), notListed{number: w.listing})
+	unlessSuperseded, giveUp := context.WithCancel(w.ctx)
+	w.giveUp = giveUp
 	w.calls.begin(w.tree, c.Self(), func() (err error) {
-		ctx, cancel := w.Runtime.Timeout(w.ctx, listTimeout)
+		defer giveUp()
+		ctx, cancel := w.Runtime.Timeout(unlessSuperseded, listTimeout)
 		defer cancel()
 		out.message, out.at, err = w.feed.list(ctx, out.afresh)
 		return err
 	}, func(err error) any { out.err = err; return out })
 }
 
+// supersede gives up a listing that has taken its time, if another one was asked for meanwhile: its
+// answer may be lost, and says nothing about what the other one was asked for.
+func (w *watcher) supersede(c actor.Context) {
+	if !w.busy || !w.again || w.now().Sub(w.began) < w.patience() {
+		return
+	}
+	w.giveUp()
+	stopTimer(w.impatient)
+	w.busy = false
+	w.superseded++
+	w.list(c)
+}
+
+// patience is how long a listing may take before it gives way to another one. It doubles each time,
+// until a listing is quick again, so that a store that takes long is listed at last, however often
+// that is asked for.
+func (l *listings) patience() time.Duration {
+	return min(listPatience<<min(l.superseded, 4), listTimeout)
+}
+
 func (w *watcher) listed(c actor.Context, m listed) {
 	w.busy = false
 	stopTimer(w.impatient)
+	if w.now().Sub(w.began) < listPatience {
+		w.superseded = 0
+	}
 	if m.err != nil {
 		w.failed(c, m.err)
 		return

@@ -18,12 +18,19 @@ func (b Belief) Take(newest, now time.Time) Belief {
 	last := later(b.Renewed, b.Doubted)
 	switch {
 	case !newest.After(last):
-	case !b.Doubted.IsZero() || !last.IsZero() && now.Sub(last) >= Idle:
+	case b.InDoubt(now):
 		b.Doubted = newest
 	default:
 		b.Renewed = newest
 	}
 	return b
+}
+
+// InDoubt reports whether another node may be about to end the session: renewals are doubted, or
+// there has been none for so long that the next one will be.
+func (b Belief) InDoubt(now time.Time) bool {
+	last := later(b.Renewed, b.Doubted)
+	return !b.Doubted.IsZero() || !last.IsZero() && now.Sub(last) >= Idle
 }
 
 // Confirm believes what was doubted at the time when the write of the member record began that has now succeeded.

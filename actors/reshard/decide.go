@@ -31,6 +31,7 @@ func (p *Plan) decideAll(v View) {
 	}
 	for unit, instance := range v.Instances {
 		p.decideUnwanted(v, unit, instance)
+		p.hurry(v, unit, instance)
 	}
 	if v.Cluster == nil {
 		return
@@ -49,6 +50,7 @@ func (p *Plan) decideOne(v View, unit messages.Unit) {
 	}
 	if instance, exists := v.Instances[unit]; exists {
 		p.decideUnwanted(v, unit, instance)
+		p.hurry(v, unit, instance)
 	}
 	if v.Cluster == nil {
 		return
@@ -201,6 +203,16 @@ func (p *Plan) decideUnwanted(v View, unit messages.Unit, i Instance) {
 	default:
 		p.Stop = append(p.Stop, Stop{Unit: unit, Reason: messages.Deleted})
 	}
+}
+
+// hurry is about what was told to end and may still be scraping, since it waits for a tick that is
+// near, or has not heard of it. If another node has claimed it, it stops at once.
+func (p *Plan) hurry(v View, unit messages.Unit, i Instance) {
+	ending := i.Live() && i.Asked != messages.NotStopping && i.Asked != messages.Fenced
+	if v.Cluster == nil || v.Stopping || i.Local || !ending || i.Quiet || i.Epoch == 0 || !v.Cluster.taken(v.Cluster.Claims[unit]) {
+		return
+	}
+	p.Stop = append(p.Stop, Stop{Unit: unit, Reason: messages.Fenced})
 }
 
 // takeOver is about the claim of a unit that this node should run: it takes it when nobody has it,

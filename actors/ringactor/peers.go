@@ -49,12 +49,17 @@ type hearing struct {
 	back map[string]time.Time
 	// answered is when each of them was asked the question that it answered last, whether that counts or not.
 	answered map[string]time.Time
+	// proven is by which session each of them was last heard that is the one in its record.
+	proven map[string]string
 }
 
 func newPeerHealth(b *base, o *own, m *members, k *clocks) *peerHealth {
 	return &peerHealth{
 		base: b, own: o, members: m, clocks: k,
-		hearing:  hearing{seen: map[string]Peer{}, heard: map[string]time.Time{}, back: map[string]time.Time{}, answered: map[string]time.Time{}},
+		hearing: hearing{
+			seen: map[string]Peer{}, heard: map[string]time.Time{}, back: map[string]time.Time{}, answered: map[string]time.Time{},
+			proven: map[string]string{},
+		},
 		sessions: map[string]string{}, ending: map[string]*ending{},
 	}
 }
@@ -82,12 +87,16 @@ func (p *peerHealth) look(c actor.Context) {
 			peer.Answered = time.Time{}
 		}
 		seen[peer.Node] = peer
+		if m, registered := p.registry.Members()[peer.Node]; registered && m.Session != "" && peer.Status.Session == m.Session {
+			p.proven[peer.Node] = m.Session
+		}
 		if peer.Alive {
 			p.heard[peer.Node] = p.now()
 		}
 	}
 	p.seen = seen
 	maps.DeleteFunc(p.back, func(node string, _ time.Time) bool { _, known := seen[node]; return !known })
+	maps.DeleteFunc(p.proven, func(node string, _ string) bool { _, known := seen[node]; return !known })
 	maps.DeleteFunc(p.heard, func(node string, _ time.Time) bool { _, known := seen[node]; return !known })
 	if conflict := p.Gossip.Conflict(); conflict != p.conflict {
 		p.conflict = conflict
@@ -160,12 +169,23 @@ func (p *peerHealth) sayStatus(c actor.Context, fenced bool) {
 	p.Gossip.SetStatus(status)
 }
 
+// foreign reports whether who speaks by the name of a member is another process than the one that
+// has registered by it: it has never said that it has the session in the record. Nobody hears the
+// member then, so nothing is known of it.
+func (p *peerHealth) foreign(node string) bool {
+	m, registered := p.registry.Members()[node]
+	return registered && m.Session != "" && p.proven[node] != m.Session
+}
+
 // survey is what gossip shows of all others, those that it does not see among them.
 func (p *peerHealth) survey() []fencing.Peer {
 	others := p.others()
 	peers := make([]fencing.Peer, len(others))
 	for i, node := range others {
 		seen := p.seen[node]
+		if p.foreign(node) {
+			seen = Peer{}
+		}
 		peers[i] = fencing.Peer{
 			Alive: seen.Alive, Answered: seen.Answered, ReachesStore: seen.Status.ReachesStore, AwaySince: seen.Status.AwaySince,
 			Newcomer: p.members.roll.Newcomer(node, p.now(), p.SessionTTL),

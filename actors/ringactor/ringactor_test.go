@@ -41,10 +41,12 @@ type world struct {
 	suspended atomic.Int64
 }
 
-// fakeGossip knows the peers that it was given, each of which answers.
+// fakeGossip knows the peers that it was given, each of which answers. Who says nothing of its
+// session has the one by which it joined.
 type fakeGossip struct {
-	peers  []ringactor.Peer
-	status ringactor.PeerStatus
+	peers    []ringactor.Peer
+	sessions map[string]string
+	status   ringactor.PeerStatus
 }
 
 func (g *fakeGossip) Address() string                  { return "a:7946" }
@@ -57,6 +59,9 @@ func (g *fakeGossip) Peers() []ringactor.Peer {
 		if out[i].Alive {
 			out[i].Answered = time.Now()
 		}
+		if out[i].Status.Session == "" {
+			out[i].Status.Session = g.sessions[out[i].Node]
+		}
 	}
 	return out
 }
@@ -65,7 +70,7 @@ func inWorld(t *testing.T, play func(*world)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		server := memstore.NewServer(nil)
-		w := &world{T: t, admin: server.Connect(), store: server.Connect(), gossip: &fakeGossip{}, system: silentSystem()}
+		w := &world{T: t, admin: server.Connect(), store: server.Connect(), gossip: &fakeGossip{sessions: map[string]string{}}, system: silentSystem()}
 		w.registry = cluster.NewRegistry(w.admin, "collectors/")
 		runtime := async.Runtime{SinceBoot: func() time.Duration { return time.Duration(w.suspended.Load()) }}.WithDefaults()
 		w.permits = ringactor.NewPermits(runtime)
@@ -143,6 +148,7 @@ func (w *world) join(node, incarnation string, cond cluster.Condition) cluster.S
 	require.NoError(w, err)
 	_, err = w.registry.PutMember(w.Context(), messages.Member{Node: node, Incarnation: incarnation, Address: node + "-2:80", State: messages.Active}, session, cond)
 	require.NoError(w, err)
+	w.gossip.sessions[node] = session.ID()
 	w.list()
 	return session
 }
@@ -239,6 +245,67 @@ func TestANodeWhoseRecordWasTakenAwayWhileItWasSilentDoesNotScrapeByItsSession(t
 		w.pass(5 * time.Second)
 		require.True(t, w.permits.Permitted())
 		require.NotEqual(t, before.Session, w.member("a").Session)
+	})
+}
+
+func TestARecordThatWasTakenAwayIsNotWrittenAnewBeforeTheSessionIsRenewed(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.join("b", "b.1", cluster.Condition{Absent: true}) // and is not heard
+		before := w.member("a")
+		w.store.SetUnreachable(true)
+		w.pass(4 * time.Second)
+		require.NoError(t, w.registry.RemoveMember(t.Context(), "a", cluster.Condition{Revision: before.Revision}))
+		w.store.SetUnreachable(false)
+		w.list() // it hears of that before the session is renewed
+		w.take(messages.PlaceActive)
+		for range 20 {
+			w.pass(100 * time.Millisecond)
+			require.False(t, w.permits.Allowed(before.Session))
+		}
+		w.list()
+		w.pass(5 * time.Second)
+		require.True(t, w.permits.Permitted())
+		require.NotEqual(t, before.Session, w.member("a").Session)
+	})
+}
+
+func TestAnotherProcessOfAMembersNameSaysNothingAboutTheMember(t *testing.T) {
+	for _, test := range []struct {
+		name    string
+		session func(members string) string
+		goesOn  bool
+	}{
+		{"the member", func(members string) string { return members }, true},
+		{"another process", func(string) string { return "another" }, false},
+		{"another process, which has no session any more", func(string) string { return "" }, false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			inWorld(t, func(w *world) {
+				b := w.join("b", "b.1", cluster.Condition{Absent: true})
+				w.gossip.sessions["b"] = test.session(b.ID())
+				w.gossip.peers = []ringactor.Peer{{Node: "b", Alive: true}} // and says that it does not reach the store
+				w.pass(time.Second)
+				w.store.SetUnreachable(true)
+				w.pass(4 * time.Second)
+				require.Equal(t, test.goesOn, w.permits.Permitted())
+				w.store.SetUnreachable(false)
+				w.pass(5 * time.Second)
+				require.True(t, w.permits.Permitted())
+			})
+		})
+	}
+}
+
+func TestAMemberThatRestartsDuringAnOutageIsHeard(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.join("b", "b.1", cluster.Condition{Absent: true})
+		w.gossip.peers = []ringactor.Peer{{Node: "b", Alive: true, Status: ringactor.PeerStatus{ReachesStore: true}}}
+		w.pass(time.Second)
+		w.store.SetUnreachable(true)
+		w.gossip.sessions["b"] = ""
+		w.gossip.peers[0].Status = ringactor.PeerStatus{}
+		w.pass(8 * time.Second)
+		require.True(t, w.permits.Permitted(), "no node reaches the store")
 	})
 }
 

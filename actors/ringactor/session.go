@@ -263,11 +263,13 @@ func (r *ringActor) adopt(c actor.Context, earlier messages.EarlierSession) {
 }
 
 // putMember writes the record over the one that this process wrote before, and over nobody else's.
+// One that is gone is written anew unless the session is in doubt: then who has taken it away may be
+// about to end the session, and the node would take the new one for a proof that nobody is.
 func (r *ringActor) putMember(c actor.Context) {
 	session, m := r.own.session, r.self()
 	m.State, m.Session = r.state.Intended, session.ID()
 	cond := cluster.Condition{Revision: r.own.record.Revision}
-	if r.own.lost(r.Node, r.registry) && r.own.belief.Doubted.IsZero() {
+	if r.own.lost(r.Node, r.registry) && !r.own.belief.InDoubt(r.now()) {
 		cond = cluster.Condition{Absent: true}
 		if garbage, there := r.registry.Members()[r.Node]; there {
 			cond = cluster.Condition{Revision: garbage.Revision}

@@ -137,11 +137,12 @@ func (c client) Put(ctx context.Context, req cluster.PutRequest) (cluster.PutRes
 
 // Batch implements cluster.Store.
 func (c client) Batch(ctx context.Context, ops []cluster.Op) (results []cluster.OpResult, err error) {
-	size := 0
+	size, release := 0, false
 	for _, op := range ops {
 		size += len(op.Key())
 		if op.Put != nil {
 			size += len(op.Put.Value)
+			release = release || releases(op.Key(), op.Put.Value)
 		}
 	}
 	err = c.call(ctx, "write", size, func() (err error) {
@@ -150,6 +151,7 @@ func (c client) Batch(ctx context.Context, ops []cluster.Op) (results []cluster.
 		results, err = c.batch(ops)
 		return err
 	})
+	c.world.ledger.limbo = c.world.ledger.limbo || release && err != nil
 	return results, err
 }
 

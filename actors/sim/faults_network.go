@@ -42,6 +42,8 @@ func (s *storm) split() {
 		s.allow(nothing)
 	case reach == 0:
 		s.allow(d + s.runOut()) // they stop until they see each other, or the store
+	case reach < s.options.Replicas:
+		s.allow(d + s.runOut()) // for some replicas there is no node until the others are back
 	case 2*reach >= len(nodes):
 		s.allow(s.takeover())
 	default:

@@ -23,6 +23,10 @@ type ledger struct {
 	meddled time.Duration
 	// restored is when the store was last restored from a backup; 0 if it never was.
 	restored time.Duration
+	// limbo: as the store went away a unit's release was there that nobody had taken up, or was on its
+	// way. That unit waits for the store; see docs/failure-model.md. away is how long that one was away.
+	limbo bool
+	away  time.Duration
 	// upset: a message was lost, doubled or late, so nodes may not know what they could.
 	upset bool
 }

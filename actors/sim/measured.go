@@ -39,6 +39,7 @@ func (s *storm) measure(f fault) {
 	}
 	s.say("", "now: %s", f.name)
 	s.allowed, s.settles = s.bound(f), measuredFor
+	s.ledger.limbo, s.ledger.away = false, 0
 	few := s.options.Replicas > 1 && len(s.staying()) <= s.options.Replicas
 	f.do(s)
 	if few && s.allowed > nothing {
@@ -46,6 +47,9 @@ func (s *storm) measure(f fault) {
 	}
 	for s.failure == "" && slices.ContainsFunc(s.queue, func(e *event) bool { return e.fault }) {
 		s.Run(time.Second)
+	}
+	if f.unscraped == midMove && s.ledger.limbo {
+		s.allow(midMove + s.ledger.away)
 	}
 	if f.still && !s.options.NoGossip && s.ledger.commands != commands {
 		s.fail("%s: instances were told %d times to do something", f.name, s.ledger.commands-commands)

@@ -39,7 +39,7 @@ func fencingMutants() []mutant {
 		{name: "without gossip a permission outlasts the session", file: decide,
 			old: "return later(until, v.Renewed.Add(v.TTL-Fresh))", new: "return later(until, v.Renewed.Add(2*v.TTL))"},
 		{name: "the first renewal after a pause counts", file: belief,
-			old: "case !b.Doubted.IsZero() || !last.IsZero() && now.Sub(last) >= Idle:", new: "case now.Before(last):"},
+			old: "case b.InDoubt(now):", new: "case now.Before(last):"},
 		{name: "nobody notices that a machine was suspended", file: belief,
 			old: "max(after.Boot-before.Boot, wall) - seen", new: "wall - seen"},
 		{name: "sessions are ended without a majority", file: end, old: "case 2*e.Together < e.Members:", new: "case e.Together < 1:"},

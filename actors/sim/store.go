@@ -36,10 +36,11 @@ type server struct {
 	listed map[string]cluster.Listing
 	// stamps is when users have written which revision.
 	stamps map[int64]time.Duration
-	// down: it answers nobody. lost counts how often it lost its data.
-	down bool
-	lost int
-	era  cluster.Era
+	// down: it answers nobody, since then. lost counts how often it lost its data.
+	down  bool
+	since time.Duration
+	lost  int
+	era   cluster.Era
 	// hangs is until when writes wait.
 	hangs time.Duration
 	// ending is until when requests to end a session are on their way.
@@ -170,6 +171,11 @@ func (s *server) set(key string, value []byte, session string) {
 	s.world.written(e, s.history[len(s.history)-1].record)
 }
 
+// releases reports whether what is stored is a claim that was released.
+func releases(key string, value []byte) bool {
+	return strings.HasPrefix(key, claimsPrefix) && bytes.Contains(value, []byte(`"released":true`))
+}
+
 // short is a value as far as it tells something, in one line.
 type short []byte
 
@@ -237,7 +243,10 @@ func (s *server) lose(revision int64) {
 // whole time anew, as etcd does.
 func (s *server) stop() {
 	s.world.say("", "store: down")
-	s.down = true
+	s.down, s.since = true, s.world.now
+	for _, e := range s.entries {
+		s.world.ledger.limbo = s.world.ledger.limbo || releases(e.Key, e.Value)
+	}
 }
 
 func (s *server) start() {
@@ -245,7 +254,7 @@ func (s *server) start() {
 		return
 	}
 	s.world.say("", "store: up again")
-	s.down = false
+	s.down, s.world.ledger.away = false, s.world.now-s.since
 	for _, id := range slices.Sorted(maps.Keys(s.sessions)) {
 		s.sessions[id].renewed = s.world.now
 		s.expire(s.sessions[id])
