@@ -31,7 +31,6 @@ func (p *Plan) decideAll(v View) {
 	}
 	for unit, instance := range v.Instances {
 		p.decideUnwanted(v, unit, instance)
-		p.hurry(v, unit, instance)
 	}
 	if v.Cluster == nil {
 		return
@@ -50,7 +49,6 @@ func (p *Plan) decideOne(v View, unit messages.Unit) {
 	}
 	if instance, exists := v.Instances[unit]; exists {
 		p.decideUnwanted(v, unit, instance)
-		p.hurry(v, unit, instance)
 	}
 	if v.Cluster == nil {
 		return
@@ -163,8 +161,13 @@ func (p *Plan) heldBack(v View, unit messages.Unit, i Instance, version Version)
 }
 
 // decideUnwanted is about a unit whose config does not exist, or lacks it, or is held, or that has to
-// go because everything does. About others it says nothing.
+// go because everything does. About others it says nothing, but that what was told to end and may
+// still be scraping stops at once if another node has claimed it: it may not have heard of its stop.
 func (p *Plan) decideUnwanted(v View, unit messages.Unit, i Instance) {
+	if v.overtaken(unit, i) {
+		p.Stop = append(p.Stop, Stop{Unit: unit, Reason: messages.Fenced})
+		return
+	}
 	doc, exists := v.Documents[unit.Config]
 	wanted := v.wants(unit)
 	_, held := v.holds(unit.Config, doc)
@@ -203,16 +206,6 @@ func (p *Plan) decideUnwanted(v View, unit messages.Unit, i Instance) {
 	default:
 		p.Stop = append(p.Stop, Stop{Unit: unit, Reason: messages.Deleted})
 	}
-}
-
-// hurry is about what was told to end and may still be scraping, since it waits for a tick that is
-// near, or has not heard of it. If another node has claimed it, it stops at once.
-func (p *Plan) hurry(v View, unit messages.Unit, i Instance) {
-	ending := i.Live() && i.Asked != messages.NotStopping && i.Asked != messages.Fenced
-	if v.Cluster == nil || v.Stopping || i.Local || !ending || i.Quiet || i.Epoch == 0 || !v.Cluster.taken(v.Cluster.Claims[unit]) {
-		return
-	}
-	p.Stop = append(p.Stop, Stop{Unit: unit, Reason: messages.Fenced})
 }
 
 // takeOver is about the claim of a unit that this node should run: it takes it when nobody has it,
@@ -422,6 +415,12 @@ func (p *Plan) holdFor(unit messages.Unit, c Cause, detail string) {
 // able reports whether the instance scrapes, or could.
 func (i Instance) able() bool {
 	return i.Live() && !i.ending() && (i.Phase == messages.PhaseRunning || i.Prepared)
+}
+
+// overtaken reports whether the instance was told to end, may still be scraping, and another node has claimed the unit.
+func (v View) overtaken(unit messages.Unit, i Instance) bool {
+	ending := i.Live() && i.Asked != messages.NotStopping && i.Asked != messages.Fenced
+	return v.Cluster != nil && !v.Stopping && !i.Local && ending && !i.Quiet && i.Epoch != 0 && v.Cluster.taken(v.Cluster.Claims[unit])
 }
 
 func (v View) owner(unit messages.Unit) (string, Ownership) {
