@@ -1,10 +1,14 @@
 package remotewrite
 
 import (
+	"math"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/ringmaster-agent/ringmaster/remotewrite/receivertest"
 )
 
 func TestJudgeAnswers(t *testing.T) {
@@ -75,7 +79,61 @@ func TestLanesFollowTheBacklog(t *testing.T) {
 		{"a quarter used halves them", lanesInput{lanes: 8, min: 1, max: 50, perLane: 100, samples: 199}, 4},
 		{"half used keeps them", lanesInput{lanes: 8, min: 1, max: 50, perLane: 100, samples: 400}, 8},
 		{"at least one", lanesInput{lanes: 1, perLane: 100}, 1},
+		{"more that are faster are doubled again", lanesInput{lanes: 4, min: 1, max: 50, perLane: 100, samples: 400, backlog: 1e6, clean: 3, rate: 130, rateBefore: 100}, 8},
+		{"more that are no faster are given up", lanesInput{lanes: 4, min: 1, max: 50, perLane: 100, samples: 400, backlog: 1e6, clean: 3, rate: 120, rateBefore: 100}, 2},
+		{"they are judged once", lanesInput{lanes: 4, min: 1, max: 50, perLane: 100, samples: 400, backlog: 1, clean: 4, rate: 50, rateBefore: 100}, 4},
+		{"what no time was measured of is faster", lanesInput{lanes: 4, min: 1, max: 50, perLane: 100, samples: 400, backlog: 1e6, clean: 3, rate: math.Inf(1), rateBefore: math.Inf(1)}, 8},
+		{"not above the ceiling", lanesInput{lanes: 2, min: 1, max: 50, perLane: 100, samples: 200, backlog: 1e6, clean: growAgain - 1, ceiling: 2}, 2},
+		{"but now and then", lanesInput{lanes: 2, min: 1, max: 50, perLane: 100, samples: 200, backlog: 1e6, clean: growAgain, ceiling: 2}, 4},
+		{"below the ceiling as ever", lanesInput{lanes: 1, min: 1, max: 50, perLane: 100, samples: 100, backlog: 1e6, clean: 3, ceiling: 2}, 2},
 	} {
-		require.Equal(t, c.want, decideLanes(c.in), c.name)
+		lanes, vain := decideLanes(c.in)
+		require.Equal(t, c.want, lanes, c.name)
+		require.Equal(t, strings.HasSuffix(c.name, "given up"), vain, c.name)
+	}
+}
+
+// A lane takes memory. Those that don't make a backlog drain faster are not kept.
+func TestLanesGrowOnlyWhileThatIsFaster(t *testing.T) {
+	for name, c := range map[string]struct {
+		oneByOne    bool
+		least, most int
+	}{
+		"a receiver far away":                      {false, 16, 16},
+		"a receiver that does one after the other": {true, 1, 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			virtually(t, func(t *testing.T) {
+				f := newFleet(t, 1, withLanes(1, 16), perSend(10))
+				busy := make(chan struct{}, 1)
+				f.r.Set(func(r *receivertest.Receiver) {
+					r.Before = func(*receivertest.Request) int {
+						if c.oneByOne {
+							busy <- struct{}{}
+							defer func() { <-busy }()
+						}
+						<-time.After(50 * time.Millisecond)
+						return 0
+					}
+				})
+				const series, scrapes = 200, 200
+				for n := range scrapes {
+					f.logs[0].scrape(series, n+1)
+				}
+				f.queues[0].Notify()
+				most := 0
+				for f.queues[0].Endpoints()[0].Pending > series*scrapes/10 {
+					f.after(time.Second)
+					if f.queues[0].Endpoints()[0].Pending < series*scrapes*9/10 {
+						most = max(most, f.queues[0].Endpoints()[0].Lanes)
+					}
+				}
+				require.GreaterOrEqual(t, most, c.least)
+				require.LessOrEqual(t, most, c.most)
+				f.after(time.Hour)
+				require.Equal(t, series*scrapes, f.r.Samples())
+				f.close()
+			})
+		})
 	}
 }

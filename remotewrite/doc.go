@@ -12,7 +12,7 @@
 // read records until the round is full or the log ends, encode each sample straight into the batch
 // of its lane, and post all lanes in parallel. A lane is an ordered sender; series go to lanes by
 // hash, and the number of lanes changes only when all are at the same place, so order per series
-// holds.
+// holds. A backlog has more lanes for as long as that makes it drain faster (decide.go).
 //
 // Each lane settles for itself (progress.go): before a batch is posted, the Source saves how far
 // the lane may have come, and what was saved and not settled is sent again exactly as it was, so

@@ -65,6 +65,7 @@ type endpoint struct {
 	// The running goroutine's: the number of lanes, of clean rounds and of failed rounds in a row,
 	// and where the source is.
 	lanes, clean, attempts int
+	growth                 growth
 	at                     Position
 	weight                 weight
 }

@@ -64,6 +64,7 @@ func (e *endpoint) round(r *round) (read, more bool, err error) {
 		return false, false, err
 	}
 	defer e.sender.destination.leave(bytes)
+	began := time.Now()
 	atEnd, err := e.fill(r)
 	if err != nil || r.records == 0 {
 		return false, false, err
@@ -82,7 +83,7 @@ func (e *endpoint) round(r *round) (read, more bool, err error) {
 	}
 	e.save(func() Place { return e.ledger.settledRound(r) })
 	pending, unread := e.ledger.waiting()
-	e.adapt(r, troubled, pending)
+	e.adapt(r, troubled, pending, time.Since(began))
 	more = !atEnd || pending >= uint64(e.cfg.QueueConfig.MaxSamplesPerSend) || e.isDraining()
 	return true, more && unread != (Position{}), nil
 }
@@ -287,22 +288,45 @@ func (e *endpoint) deliverLane(ln *lane, lane int) (result laneResult) {
 	return result
 }
 
-// adapt sets the number of lanes for the next round.
-func (e *endpoint) adapt(r *round, troubled bool, backlog uint64) {
-	if r.full && !troubled {
-		e.clean++
-	} else {
-		e.clean = 0
+// growth is what an endpoint knows of how fast its lanes are. The zero value is nothing.
+type growth struct {
+	// samples were settled in took, since the last change of the lanes.
+	samples uint64
+	took    time.Duration
+	// rateBefore and ceiling are those of lanesInput.
+	rateBefore float64
+	ceiling    int
+}
+
+// rate is infinite if no time went by.
+func (g *growth) rate() float64 { return float64(g.samples) / g.took.Seconds() }
+
+// adapt sets the number of lanes for the next round, after one that took so long.
+func (e *endpoint) adapt(r *round, troubled bool, backlog uint64, took time.Duration) {
+	g := &e.growth
+	if !r.full || troubled {
+		// Another backlog, or a receiver that is another now.
+		e.clean, *g = 0, growth{}
+	} else if e.clean++; e.clean > 1 {
+		g.samples, g.took = g.samples+r.samples(), g.took+took
 	}
 	q := &e.cfg.QueueConfig
-	next := decideLanes(lanesInput{
+	next, vain := decideLanes(lanesInput{
 		lanes: e.lanes, min: q.MinShards, max: q.MaxShards, perLane: r.limits.items,
 		samples: int(r.samples()), backlog: backlog, troubled: troubled, clean: e.clean,
+		rate: g.rate(), rateBefore: g.rateBefore, ceiling: g.ceiling,
 	})
 	if next == e.lanes {
 		return
 	}
-	e.lanes, e.clean = e.ledger.setLanes(next), 0
+	grown := growth{ceiling: g.ceiling}
+	switch {
+	case vain:
+		grown.ceiling = next
+	case next > e.lanes:
+		grown.rateBefore = g.rate()
+	}
+	e.lanes, e.clean, *g = e.ledger.setLanes(next), 0, grown
 }
 
 func (e *endpoint) pause(d time.Duration) error {
