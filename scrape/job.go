@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math"
 	"reflect"
-	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -56,9 +55,12 @@ func newJob(config *promconfig.ScrapeConfig, o *Options) (*job, error) {
 	return j, nil
 }
 
+// Two features of Prometheus are other defaults of what a job and the global block may say. Defaults
+// that nobody has replaced are told by their addresses, since what says the same is not one.
+
 // protocols are those to ask for.
 func (o *Options) protocols(config *promconfig.ScrapeConfig) []promconfig.ScrapeProtocol {
-	if o.ProtobufFirst && slices.Equal(config.ScrapeProtocols, promconfig.DefaultScrapeProtocols) {
+	if o.ProtobufFirst && len(config.ScrapeProtocols) > 0 && &config.ScrapeProtocols[0] == &promconfig.DefaultScrapeProtocols[0] {
 		return promconfig.DefaultProtoFirstScrapeProtocols
 	}
 	return config.ScrapeProtocols
@@ -66,7 +68,11 @@ func (o *Options) protocols(config *promconfig.ScrapeConfig) []promconfig.Scrape
 
 // extraMetrics reports whether the job's targets have the extra report series.
 func (j *job) extraMetrics() bool {
-	return j.options.ExtraScrapeMetrics || j.config.ExtraScrapeMetricsEnabled()
+	said := j.config.ExtraScrapeMetrics
+	if said == nil || said == promconfig.DefaultGlobalConfig.ExtraScrapeMetrics {
+		return j.options.ExtraScrapeMetrics
+	}
+	return *said
 }
 
 // clientFor returns the client of the targets behind a unix socket, or of all others. Release it.

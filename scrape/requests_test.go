@@ -40,14 +40,22 @@ func TestProtobufIsAskedForFirstWhereNobodyChoseTheProtocols(t *testing.T) {
 	require.Regexp(t, `^application/vnd.google.protobuf`, asked(t, "", protobuf).Header.Get("Accept"))
 	require.Regexp(t, `^text/plain`, asked(t, "scrape_protocols: [PrometheusText0.0.4], ", protobuf).Header.Get("Accept"))
 	require.Regexp(t, `^application/openmetrics-text`, asked(t, "", func(*Options) {}).Header.Get("Accept"))
+	chosen := "scrape_protocols: [OpenMetricsText1.0.0, OpenMetricsText0.0.1, PrometheusText1.0.0, PrometheusText0.0.4], "
+	require.Regexp(t, `^application/openmetrics-text`, asked(t, chosen, protobuf).Header.Get("Accept"), "that these are the default makes no difference")
 }
 
-func TestTheFeatureOfExtraMetricsIsForEveryJob(t *testing.T) {
+func TestTheFeatureOfExtraMetricsIsForJobsThatDoNotSayOtherwise(t *testing.T) {
 	server := serve(t, textFormat, "metric 1\n")
-	m := newMemory()
-	s := newScraper(t, m, func(o *Options) { o.ExtraScrapeMetrics = true })
-	run(t, s, configure(t, `[{job_name: a, static_configs: [{targets: [ADDR0]}]}]`, server))
-	eventually(t, func() bool { return len(m.find("scrape_timeout_seconds")) > 0 }, "a scrape")
+	for _, feature := range []bool{false, true} {
+		m := newMemory()
+		s := newScraper(t, m, func(o *Options) { o.ExtraScrapeMetrics = feature })
+		const target = `static_configs: [{targets: [ADDR0]}]`
+		run(t, s, configure(t, `[{job_name: unsaid, `+target+`}, {job_name: "no", extra_scrape_metrics: false, `+target+`}, {job_name: "yes", extra_scrape_metrics: true, `+target+`}]`, server))
+		for job, wanted := range map[string]bool{"unsaid": feature, "no": false, "yes": true} {
+			eventually(t, func() bool { return len(m.find("scrape_series_added", "job", job)) > 0 }, "a scrape")
+			require.Equal(t, wanted, len(m.find("scrape_timeout_seconds", "job", job)) > 0, "the feature is %t: %s", feature, job)
+		}
+	}
 }
 
 func TestNoConnectionIsIdleForLongerThanItMay(t *testing.T) {
@@ -118,8 +126,14 @@ func TestATargetsChangeOfStateIsOneLine(t *testing.T) {
 func TestTheFirstRefusedSeriesIsNamed(t *testing.T) {
 	server := serve(t, textFormat, "a 1\nb{x=\"1\"} 1 5\n")
 	m := newMemory()
-	s := newScraper(t, m)
+	core, logs := observer.New(zap.DebugLevel)
+	s := newScraper(t, m, func(o *Options) { o.Logger = zap.New(core) })
 	run(t, s, configure(t, `[{job_name: a, static_configs: [{targets: [ADDR0]}]}]`, server))
 	eventually(t, func() bool { return len(m.find("a")) > 2 }, "some scrapes")
-	require.Equal(t, `b{x="1"}: out of order sample`, s.Targets()[0].Refused)
+	const refused = `b{x="1"}: out of order sample`
+	require.Equal(t, refused, s.Targets()[0].Refused)
+	named := logs.FilterMessage("first series of a target that was refused").All()
+	require.NotEmpty(t, named)
+	require.Equal(t, zap.DebugLevel, named[0].Level)
+	require.Equal(t, refused, named[0].ContextMap()["series"])
 }

@@ -78,7 +78,7 @@ type Features struct {
 	ProtobufFirst             bool // st-storage too: ask for protobuf first where a job leaves the protocols to the default
 	SynthesizeStartTimestamps bool // st-synthesis: see synthesis.go
 	TypeAndUnitLabels         bool // type-and-unit-labels
-	ExtraScrapeMetrics        bool // extra-scrape-metrics: every job has extra_scrape_metrics
+	ExtraScrapeMetrics        bool // extra-scrape-metrics: a job has extra_scrape_metrics where nobody says otherwise
 	OpenMetrics2              bool // openmetrics2: take OpenMetrics 2.0 from targets that send it
 	ZstdScrape                bool // zstd-scrape: ask for zstd too
 	ScrapeOnShutdown          bool // one more scrape of every target, outside its schedule, during a Stop that hands over to nobody

@@ -6,7 +6,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/ringmaster-agent/ringmaster/messages"
 	"github.com/ringmaster-agent/ringmaster/remotewrite"
+	"github.com/ringmaster-agent/ringmaster/scrape"
 	"github.com/ringmaster-agent/ringmaster/web"
 )
 
@@ -25,5 +27,17 @@ func TestAnEndpointShowsWhatItsReceiverSaidAndWhatWasLost(t *testing.T) {
 			{From: time.UnixMilli(1000), To: time.UnixMilli(3000), Reason: "rejected", Samples: 3, At: at},
 			{Reason: "damaged", Samples: 1, At: at},
 		},
+	}, shown)
+}
+
+func TestATargetShowsWhyItIsDownAndWhichSeriesWasRefused(t *testing.T) {
+	at := time.Now()
+	shown := describeTarget(messages.WholeConfig("one"), scrape.Target{
+		Job: "a", State: scrape.StateDown, URL: "http://target/", LastScrape: at, LastDuration: 2 * time.Second,
+		LastError: "too many samples", Refused: `b{x="1"}: out of order sample`, Samples: 3, ID: 7,
+	})
+	require.Equal(t, web.Target{
+		Instance: "one", TargetGroup: "a", State: "down", Endpoint: "http://target/", LastScrape: at, ScrapeDurationMS: 2000,
+		ScrapeError: "too many samples", Refused: `b{x="1"}: out of order sample`, Samples: 3, Handle: 7,
 	}, shown)
 }
