@@ -43,6 +43,9 @@ type Options struct {
 	ConfigsPrefix string
 	// Parse validates a document. Nil: config.ParseInstance with InstanceOptions; Configs may read files.
 	Parse func(messages.Document) (*config.Instance, error)
+	// Outline validates a document that other nodes run, as Parse does; see actors.Options. Nil:
+	// config.OutlineInstance if Parse is nil, else Parse.
+	Outline func(messages.Document) (*config.Instance, error)
 	// InstanceOptions are the rules for stored configs of this name. Nil: the defaults, and no files.
 	InstanceOptions func(name string) config.InstanceOptions
 
@@ -129,13 +132,16 @@ func (o Options) withDefaults() (Options, error) {
 		o.InstanceOptions = func(string) config.InstanceOptions { return config.InstanceOptions{} }
 	}
 	if o.Parse == nil {
-		rules := o.InstanceOptions
+		rules := func(d messages.Document) config.InstanceOptions {
+			r := o.InstanceOptions(d.Name)
+			r.AllowFiles, r.AllowAmbient = r.AllowFiles || d.Local, r.AllowAmbient || d.Local
+			return r
+		}
 		o.Parse = func(d messages.Document) (*config.Instance, error) {
-			r := rules(d.Name)
-			if d.Local {
-				r.AllowFiles, r.AllowAmbient = true, true
-			}
-			return config.ParseInstance(d.Name, string(d.Text), r)
+			return config.ParseInstance(d.Name, string(d.Text), rules(d))
+		}
+		o.Outline = func(d messages.Document) (*config.Instance, error) {
+			return config.OutlineInstance(d.Name, string(d.Text), rules(d))
 		}
 	}
 	return o, nil

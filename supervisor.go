@@ -82,7 +82,8 @@ func New(o Options) (*Supervisor, error) {
 func (s *Supervisor) Props() *actor.Props {
 	o := s.options
 	options := actors.Options{
-		Local: messages.NewList(s.local()...), Parse: o.Parse, NewPipeline: around.Pipelines(s.factory.New, o.Faults), Leftovers: s.factory.Leftovers, Probe: s.factory.Probe,
+		Local: messages.NewList(s.local()...), Parse: o.Parse, Outline: o.Outline,
+		NewPipeline: around.Pipelines(s.factory.New, o.Faults), Leftovers: s.factory.Leftovers, Probe: s.factory.Probe,
 		Directory: s.directory, Logger: o.Logger, Registerer: s.metrics.registerer(), ReshardInterval: o.ReshardInterval,
 		RestartBackoff: o.RestartBackoff, FlushDeadline: o.FlushDeadline, Memory: o.Memory, Runtime: around.Clock(o.Runtime, o.Faults), Cluster: s.cluster,
 		Middleware: append([]actor.ReceiverMiddleware{s.watching}, o.Middleware...), Faults: o.Faults, Subscriber: o.Subscriber, Publish: o.Publish,

@@ -29,6 +29,9 @@ type Options struct {
 	// Document.Local. Nil: config.ParseInstance with the default globals, and files allowed for
 	// local documents only.
 	Parse func(messages.Document) (*config.Instance, error)
+	// Outline validates a document as Parse does, for a node that does not run it; its result has at
+	// least what config.Instance.Outline leaves. Nil: it is taken from what Parse returns.
+	Outline func(messages.Document) (*config.Instance, error)
 	// NewPipeline opens the data path of an instance.
 	NewPipeline NewPipeline
 	// Leftovers says which of the units have a log here in which something was not sent, and that
@@ -129,9 +132,18 @@ type Pipeline interface {
 
 func (o Options) withDefaults() Options {
 	if o.Parse == nil {
-		o.Parse = func(d messages.Document) (*config.Instance, error) {
-			return config.ParseInstance(d.Name, string(d.Text), config.InstanceOptions{AllowFiles: d.Local, AllowAmbient: d.Local})
+		rules := func(d messages.Document) config.InstanceOptions {
+			return config.InstanceOptions{AllowFiles: d.Local, AllowAmbient: d.Local}
 		}
+		o.Parse = func(d messages.Document) (*config.Instance, error) {
+			return config.ParseInstance(d.Name, string(d.Text), rules(d))
+		}
+		o.Outline = func(d messages.Document) (*config.Instance, error) {
+			return config.OutlineInstance(d.Name, string(d.Text), rules(d))
+		}
+	}
+	if o.Outline == nil {
+		o.Outline = o.Parse
 	}
 	if o.NewPipeline == nil {
 		o.NewPipeline = func(context.Context, PipelineSpec) (Pipeline, error) {

@@ -34,6 +34,9 @@ type documents struct {
 	parsing parsing
 	// problem is the newest error of the store, empty if it answered last time.
 	problem string
+	// runs reports whether this node runs a unit of the config, or should. Only these configs are
+	// kept as a whole.
+	runs func(name string) bool
 }
 
 // document is what is known of one config.
@@ -41,9 +44,15 @@ type document struct {
 	messages.Document
 	// asked identifies the newest parsing of the document, which is the only one whose outcome counts; 0 if that has come.
 	asked uint64
-	// valid and config are the newest version that was valid. config is nil if there is none.
-	valid  reshard.Version
-	config *config.Instance
+	// valid is the newest version that was valid, and inForce its document. config is its outline,
+	// nil if there is none.
+	valid   reshard.Version
+	inForce messages.Document
+	config  *config.Instance
+	// whole is all that inForce says; nil while this node does not run it. askedWhole identifies
+	// the parsing that fetches it; 0 if there is none.
+	whole      *config.Instance
+	askedWhole uint64
 	// problem says why a newer version than valid is not.
 	problem string
 }
@@ -62,7 +71,10 @@ type different struct {
 }
 
 func newDocuments(logger *zap.Logger, storeless bool) *documents {
-	return &documents{logger: logger, storeless: storeless, stored: knowledge.NewCatalog(), local: map[string]messages.Document{}, known: map[string]*document{}, hiding: map[string]bool{}}
+	return &documents{
+		logger: logger, storeless: storeless, stored: knowledge.NewCatalog(), local: map[string]messages.Document{},
+		known: map[string]*document{}, hiding: map[string]bool{}, runs: func(string) bool { return true },
+	}
 }
 
 // slices is how many slices the newest valid version has, 0 if there is none.
@@ -183,7 +195,7 @@ func (k *documents) parseAgain() {
 	}
 }
 
-// putInForce makes c the config of the document, nil for none.
+// putInForce makes c the outline of the document, nil for none.
 func (k *documents) putInForce(d *document, c *config.Instance) {
 	if d.config != nil {
 		k.valid--
@@ -234,8 +246,10 @@ type parsed struct{ outcomes []outcome }
 type outcome struct {
 	document messages.Document
 	asked    uint64
-	config   *config.Instance
-	err      error
+	// whole: config is all that the document says. fetched: that is all that was asked for.
+	whole, fetched bool
+	config         *config.Instance
+	err            error
 }
 
 func (k *documents) askToParse(d *document) {
@@ -256,8 +270,11 @@ func (k *documents) nextBatch(atMost int) []outcome {
 		n := min(parseBatch, len(p.waiting))
 		batch := make([]outcome, 0, n)
 		for _, name := range p.waiting[:n] {
-			if d, ok := k.known[name]; ok && d.asked != 0 {
-				batch = append(batch, outcome{document: d.Document, asked: d.asked})
+			switch d, ok := k.known[name]; {
+			case ok && d.asked != 0:
+				batch = append(batch, outcome{document: d.Document, asked: d.asked, whole: d.Local || k.runs(name)})
+			case ok && d.askedWhole != 0:
+				batch = append(batch, outcome{document: d.inForce, asked: d.askedWhole, whole: true, fetched: true})
 			}
 		}
 		p.waiting = p.waiting[n:]
@@ -279,7 +296,11 @@ func (k *documents) parse(c actor.Context, d *desk) {
 			for i := range batch {
 				o := &batch[i]
 				o.err = protect(func() (err error) {
-					o.config, err = d.Parse(o.document)
+					if o.whole {
+						o.config, err = d.Parse(o.document)
+					} else {
+						o.config, err = d.Outline(o.document)
+					}
 					return err
 				})
 			}
@@ -294,25 +315,45 @@ func (k *documents) foldParsed(m parsed, now time.Time) different {
 	k.parsing.running--
 	for _, o := range m.outcomes {
 		d, ok := k.known[o.document.Name]
-		if !ok || d.asked != o.asked {
+		switch {
+		case ok && o.fetched && d.askedWhole == o.asked:
+			k.foldFetched(d, o)
+		case ok && !o.fetched && d.asked == o.asked:
+			k.foldNewest(d, o, now)
+		default:
 			continue
 		}
-		d.asked = 0
 		out.configs = append(out.configs, d.Name)
-		switch {
-		case o.err != nil:
-			k.invalid(d, o.err)
-		case o.config == nil:
-			k.invalid(d, errors.New("the parser returned neither a config nor an error"))
-		default:
-			changed := o.document.Changed
-			if d.Local {
-				changed = now // nobody else has it
-			}
-			d.problem = ""
-			k.putInForce(d, succeed(d.config, o.config, changed, now))
-			d.valid = reshard.Version{Revision: d.Revision, Digest: messages.Digest(o.config.Digest())}
-		}
 	}
 	return out
+}
+
+// foldNewest takes in what the newest version says.
+func (k *documents) foldNewest(d *document, o outcome, now time.Time) {
+	d.asked = 0
+	if err := o.problem(); err != nil {
+		k.invalid(d, err)
+		return
+	}
+	changed := o.document.Changed
+	if d.Local {
+		changed = now // nobody else has it
+	}
+	d.problem = ""
+	k.putInForce(d, succeed(d.config, o.config.Outline(), changed, now))
+	before := d.valid.Digest
+	d.valid, d.inForce, d.askedWhole = reshard.Version{Revision: d.Revision, Digest: messages.Digest(o.config.Digest())}, o.document, 0
+	switch {
+	case o.whole:
+		d.whole = o.config
+	case d.valid.Digest != before:
+		d.whole = nil
+	}
+}
+
+func (o outcome) problem() error {
+	if o.err == nil && o.config == nil {
+		return errors.New("the parser returned neither a config nor an error")
+	}
+	return o.err
 }

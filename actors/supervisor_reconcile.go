@@ -122,14 +122,19 @@ func (s *supervisor) perform(c actor.Context, p reshard.Plan) {
 	}
 	for _, reload := range p.Reload {
 		u, d := s.units.all[reload.Unit], s.documents.known[reload.Unit.Config]
-		u.ordered, u.config, u.local = reload.Version, d.config, d.Local
+		whole := s.documents.fetch(d.Name)
+		if whole == nil {
+			continue // it is decided again when that is there
+		}
+		u.ordered, u.config, u.local = reload.Version, whole, d.Local
 		c.Send(u.pid, messages.ReloadInstance{
-			Unit: u.Unit, Generation: u.generation, Revision: reload.Version.Revision, Config: messages.NewConfig(reload.Version.Digest, d.config),
+			Unit: u.Unit, Generation: u.generation, Revision: reload.Version.Revision, Config: messages.NewConfig(reload.Version.Digest, whole),
 		})
 	}
 	for _, start := range p.Start {
 		s.spawn(c, start)
 	}
+	s.documents.parse(c, s.desk)
 	for _, run := range p.Run {
 		if u := s.units.run(run, s.membership.session); u.phase == messages.PhasePreparing {
 			c.Send(u.pid, messages.RunInstance{Unit: u.Unit, Generation: u.generation, Resume: u.resume})
@@ -150,6 +155,7 @@ func (s *supervisor) follow(c actor.Context, about map[messages.Unit]bool, p res
 		s.reconciling.holds = map[messages.Unit]string{}
 		exists := func(name string) bool { _, exists := s.documents.known[name]; return exists }
 		s.agenda.forgetSlices(exists)
+		s.documents.shrink()
 		if s.membership != nil {
 			s.membership.moves.forget(exists)
 		}
@@ -167,7 +173,11 @@ func (s *supervisor) follow(c actor.Context, about map[messages.Unit]bool, p res
 // spawn starts the next generation of a unit.
 func (s *supervisor) spawn(c actor.Context, start reshard.Start) {
 	d := s.documents.known[start.Unit.Config]
-	u, produce := s.units.begin(start, d.Local, d.config)
+	whole := s.documents.fetch(d.Name)
+	if whole == nil {
+		return // it is decided again when that is there
+	}
+	u, produce := s.units.begin(start, d.Local, whole)
 	s.agenda.saw(u.Unit)
 	// The name is unique: a name is free before its actor has stopped, so names are not used twice.
 	name := fmt.Sprintf("instance/%s/%d", u.Key(), u.generation)
@@ -179,7 +189,7 @@ func (s *supervisor) spawn(c actor.Context, start reshard.Start) {
 		return
 	}
 	c.Send(pid, messages.StartInstance{
-		Unit: u.Unit, Generation: u.generation, Revision: start.Version.Revision, Config: messages.NewConfig(start.Version.Digest, d.config),
+		Unit: u.Unit, Generation: u.generation, Revision: start.Version.Revision, Config: messages.NewConfig(start.Version.Digest, whole),
 		Hold: start.Hold, Warm: start.Warm,
 	})
 }

@@ -50,6 +50,24 @@ func (k *units) get(id messages.Unit) *unit {
 	return u
 }
 
+// runsOneOf reports whether one of the units runs here, or this node is its owner.
+func (k *units) runsOneOf(ids []messages.Unit) bool {
+	for _, id := range ids {
+		if u, known := k.all[id]; known && !u.ended() {
+			return true
+		}
+		if k.membership == nil {
+			return true
+		}
+		if k.membership.owners != nil {
+			if _, ownership := k.membership.owners.Owner(id); ownership == reshard.Owned {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // sorted are the units in order, for what others see the order of.
 func (k *units) sorted() []*unit {
 	return slices.SortedFunc(maps.Values(k.all), func(a, b *unit) int { return a.Compare(b.Unit) })
@@ -291,6 +309,7 @@ func (k *units) become(u *unit, to messages.Phase) {
 	case messages.PhaseRunning:
 		k.notify(messages.UnitStarted{Unit: u.Unit, Generation: u.generation, Revision: u.ordered.Revision})
 	case messages.PhaseStopped:
+		u.config = nil
 		k.notify(messages.UnitStopped{Unit: u.Unit, Generation: u.generation, Reason: u.asked, Pending: u.pending})
 	}
 }

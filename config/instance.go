@@ -129,6 +129,26 @@ func (f *instanceFile) UnmarshalYAML(unmarshal func(any) error) error {
 // ParseInstance validates one instance document. A name that is not empty wins over the text's. The
 // error, if any, is Errors.
 func ParseInstance(name, text string, opts InstanceOptions) (*Instance, error) {
+	return parseInstance(name, text, opts, (*document).decode)
+}
+
+// OutlineInstance is for a node that does not run the config: it validates the document as
+// ParseInstance does, with the same errors, but compiles none of its regular expressions and
+// returns only an outline.
+func OutlineInstance(name, text string, opts InstanceOptions) (*Instance, error) {
+	i, err := parseInstance(name, text, opts, (*document).decodeUncompiled)
+	if err != nil {
+		return nil, err
+	}
+	return i.Outline(), nil
+}
+
+// Outline is what a node keeps of a config that it does not run: its name, its slices and its digest.
+func (i *Instance) Outline() *Instance {
+	return &Instance{Name: i.Name, Slices: i.Slices, Earlier: i.Earlier, digest: i.digest}
+}
+
+func parseInstance(name, text string, opts InstanceOptions, decode func(d *document, n *yaml.Node, out any) bool) (*Instance, error) {
 	origin := opts.Origin
 	if origin == "" {
 		origin = fmt.Sprintf("config %q", name)
@@ -152,7 +172,7 @@ func ParseInstance(name, text string, opts InstanceOptions) (*Instance, error) {
 		return nil, d.result()
 	}
 	var f instanceFile
-	if !d.decode(d.root, &f) {
+	if !decode(d, d.root, &f) {
 		d.nameInstance("", name)
 		return nil, d.result()
 	}

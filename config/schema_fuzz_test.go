@@ -74,23 +74,45 @@ func (a anything) wrong() *yaml.Node {
 	return scalar("\x01")
 }
 
+// configsPerSeed is how many configs one execution of the fuzzer tries: what the fuzzer does around each
+// execution takes as long as ten of them.
+const configsPerSeed = 50
+
 // Whatever is written into whichever field, it is taken or refused: nothing panics, and what is taken can be shown.
 func FuzzEveryFieldOfTheSchema(f *testing.F) {
-	for seed := range uint64(200) {
+	for seed := range uint64(10) {
 		f.Add(seed)
 	}
+	known := newSchema()
 	f.Fuzz(func(t *testing.T, seed uint64) {
-		a := anything{newSchema(), rand.New(rand.NewPCG(seed, 1))}
-		text, err := yaml.Marshal(a.block(reflect.TypeFor[instanceFile](), 0))
-		if err != nil {
-			return
-		}
-		for _, opts := range []InstanceOptions{limited(nil), {AllowFiles: true, AllowAmbient: true}} {
-			if i, err := ParseInstance("app", string(text), opts); err == nil {
-				_, _ = i.Masked(), i.Secrets()
+		for number := range uint64(configsPerSeed) {
+			a := anything{known, rand.New(rand.NewPCG(seed, number))}
+			text, err := yaml.Marshal(a.block(reflect.TypeFor[instanceFile](), 0))
+			if err == nil {
+				takeOrRefuse(t, string(text))
 			}
 		}
 	})
+}
+
+func takeOrRefuse(t *testing.T, text string) {
+	defer func() {
+		if p := recover(); p != nil {
+			t.Errorf("%v; the config is:\n%s", p, text)
+			panic(p)
+		}
+	}()
+	for _, opts := range []InstanceOptions{limited(nil), {AllowFiles: true, AllowAmbient: true}} {
+		i, err := ParseInstance("app", text, opts)
+		if err == nil {
+			_, _ = i.Masked(), i.Secrets()
+		}
+		if outline, refused := OutlineInstance("app", text, opts); !reflect.DeepEqual(err, refused) {
+			t.Errorf("the node that runs it says %v, others %v; the config is:\n%s", err, refused, text)
+		} else if err == nil && outline.Digest() != i.Digest() {
+			t.Errorf("its digests differ; the config is:\n%s", text)
+		}
+	}
 }
 
 // What no user can write, such as the HTTP client in a public field of DigitalOcean's discovery, is an unknown key.

@@ -265,6 +265,7 @@ func (d *daemon) openSupervisor(context.Context) (func(), error) {
 		Store:           d.store,
 		ConfigsPrefix:   service.KVStore.Prefix,
 		Parse:           d.settings.parse,
+		Outline:         d.settings.outline,
 		InstanceOptions: d.settings.optionsOf,
 		Cluster:         d.cluster,
 		RegistryPrefix:  service.Lifecycler.Ring.KVStore.Prefix,

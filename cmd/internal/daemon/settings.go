@@ -64,6 +64,11 @@ func (s *settings) parse(document messages.Document) (*config.Instance, error) {
 	return nil, fmt.Errorf("find config %q: it is not in the main file any more", document.Name)
 }
 
+// outline is the same about a document of the store that other nodes run.
+func (s *settings) outline(document messages.Document) (*config.Instance, error) {
+	return config.OutlineInstance(document.Name, string(document.Text), s.optionsOf(document.Name))
+}
+
 // localDocuments are the configs of the main file, none if the scraping service is on.
 func localDocuments(agent *config.Agent) []messages.Document {
 	documents := make([]messages.Document, len(agent.Metrics.Configs))
