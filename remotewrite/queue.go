@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	promconfig "github.com/prometheus/prometheus/config"
 	"github.com/prometheus/prometheus/model/labels"
@@ -24,9 +25,19 @@ type Options struct {
 	Metrics *Metrics
 	// Metadata returns the metadata of the active targets, for protocol 1.0. nil sends none. Any goroutine may call it.
 	Metadata func() []Metadata
+	// Relabelling measures the work of write_relabel_configs; nil: nobody does.
+	Relabelling Stopwatch
 	// OnPanic is told of a panic in one of the queue's goroutines, with its stack, from a goroutine
 	// of its own. nil logs it.
 	OnPanic func(error)
+}
+
+// Stopwatch measures the processor time of a goroutine's work. Any goroutine may use it.
+type Stopwatch interface {
+	// BeginWork begins a piece of work, which waits for nothing, and EndWork ends it on the same
+	// goroutine. from is what BeginWork has returned.
+	BeginWork() (from time.Duration)
+	EndWork(from time.Duration)
 }
 
 // EndpointConfig is one remote_write block and its place in the log.
@@ -188,6 +199,7 @@ func (q *Queue) build(c EndpointConfig, d digest, old *endpoint) (*endpoint, err
 		logger: q.options.Logger.With(zap.String("remote_name", c.Config.Name)),
 		life:   life{turn: make(chan struct{})},
 	}
+	e.cache.stopwatch = q.options.Relabelling
 	e.cache.keepsMetadata = p.confirms && c.Config.MetadataConfig.Send
 	if old != nil {
 		e.ledger = old.ledger

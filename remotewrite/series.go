@@ -36,6 +36,8 @@ type seriesCache struct {
 	external []labels.Label
 	relabel  []*relabel.Config
 	book     *series.Book
+	// stopwatch measures relabelling; nil: nothing does.
+	stopwatch Stopwatch
 
 	cells series.Column[cell]
 	arena []byte
@@ -96,10 +98,20 @@ func (c *seriesCache) finish(ls labels.Labels, b *labels.Builder) (labels.Labels
 			b.Set(l.Name, l.Value)
 		}
 	}
-	if !relabel.ProcessBuilder(b, c.relabel...) {
+	if !c.process(b) {
 		return labels.EmptyLabels(), false
 	}
 	return b.Labels(), true
+}
+
+// process relabels once per series, so that it can be measured each time.
+func (c *seriesCache) process(b *labels.Builder) (keep bool) {
+	if c.stopwatch == nil || len(c.relabel) == 0 {
+		return relabel.ProcessBuilder(b, c.relabel...)
+	}
+	from := c.stopwatch.BeginWork()
+	defer func() { c.stopwatch.EndWork(from) }()
+	return relabel.ProcessBuilder(b, c.relabel...)
 }
 
 // describe notes the metadata of a series that was defined.

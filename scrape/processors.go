@@ -255,6 +255,19 @@ func (m *meter) charge(d time.Duration, now time.Time) {
 	m.cpuUse += d.Seconds() / cpuWindow.Seconds()
 }
 
+// BeginWork begins to measure work of the instance that is no scrape, and EndWork charges it. They
+// are called on one goroutine. The work waits for nothing, and takes no turns with others.
+func (s *Scraper) BeginWork() (from time.Duration) {
+	runtime.LockOSThread() // the thread's time is that of this work
+	return s.meter.memory.processors.clock()
+}
+
+// EndWork charges the work since BeginWork, which has returned from.
+func (s *Scraper) EndWork(from time.Duration) {
+	s.meter.charge(s.meter.memory.processors.clock()-from, time.Now())
+	runtime.UnlockOSThread()
+}
+
 // settle brings what is known of processor time up to date. It needs mu.
 func (m *meter) settle(now time.Time) {
 	passed := max(now.Sub(m.cpuAt).Seconds(), 0)

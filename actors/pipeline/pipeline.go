@@ -56,12 +56,13 @@ type given struct {
 // and given its config after them.
 func (p *Pipeline) open(ctx context.Context, warm bool) (err error) {
 	p.queue = remotewrite.New(remotewrite.Options{
-		Instance: p.name,
-		Logger:   p.logger,
-		Clients:  p.factory.clients,
-		Metrics:  p.factory.sending,
-		Metadata: p.metadata,
-		OnPanic:  p.failed,
+		Instance:    p.name,
+		Logger:      p.logger,
+		Clients:     p.factory.clients,
+		Metrics:     p.factory.sending,
+		Metadata:    p.metadata,
+		Relabelling: charged{p},
+		OnPanic:     p.failed,
 	})
 	if p.log, err = p.openLog(); err != nil {
 		return err
@@ -97,6 +98,16 @@ func (p *Pipeline) warm(ctx context.Context) {
 		p.logger.Info("instance is opened before all of its targets are known", zap.Error(err))
 	}
 }
+
+// charged charges the relabelling of remote write to the instance's budget. The scraper is there
+// before the first endpoint.
+type charged struct{ *Pipeline }
+
+// BeginWork implements remotewrite.Stopwatch.
+func (p charged) BeginWork() time.Duration { return p.scraper.BeginWork() }
+
+// EndWork implements remotewrite.Stopwatch.
+func (p charged) EndWork(from time.Duration) { p.scraper.EndWork(from) }
 
 // committed is called by the log after each commit.
 func (p *Pipeline) committed() { p.queue.Notify() }
