@@ -52,7 +52,7 @@ func newSupervisor(o Options) *supervisor {
 		s.membership = newMembership(o.Cluster.Node, o.Cluster.SessionTTL)
 	}
 	s.units = newUnits(d.tree, s.membership)
-	s.documents.runs = func(name string) bool { return s.units.runsOneOf(s.agenda.unitsOf(name)) }
+	s.documents.runs = func(name string) bool { return runsOneOf(s.units, s.agenda.unitsOf(name)) }
 	s.memory = &memory{desk: d, documents: s.documents, membership: s.membership}
 	s.leftovers = &leftovers{desk: d, documents: s.documents, units: s.units, membership: s.membership}
 	s.probing = &probing{desk: d, units: s.units}

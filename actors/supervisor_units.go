@@ -50,24 +50,6 @@ func (k *units) get(id messages.Unit) *unit {
 	return u
 }
 
-// runsOneOf reports whether one of the units runs here, or this node is its owner.
-func (k *units) runsOneOf(ids []messages.Unit) bool {
-	for _, id := range ids {
-		if u, known := k.all[id]; known && !u.ended() {
-			return true
-		}
-		if k.membership == nil {
-			return true
-		}
-		if k.membership.owners != nil {
-			if _, ownership := k.membership.owners.Owner(id); ownership == reshard.Owned {
-				return true
-			}
-		}
-	}
-	return false
-}
-
 // sorted are the units in order, for what others see the order of.
 func (k *units) sorted() []*unit {
 	return slices.SortedFunc(maps.Values(k.all), func(a, b *unit) int { return a.Compare(b.Unit) })

@@ -47,3 +47,21 @@ func (k *documents) shrink() {
 		}
 	}
 }
+
+// runsOneOf reports whether one of the units runs here, or this node is its owner.
+func runsOneOf(k *units, ids []messages.Unit) bool {
+	for _, id := range ids {
+		if u, known := k.all[id]; known && !u.ended() {
+			return true
+		}
+		if k.membership == nil {
+			return true
+		}
+		if k.membership.owners != nil {
+			if _, ownership := k.membership.owners.Owner(id); ownership == reshard.Owned {
+				return true
+			}
+		}
+	}
+	return false
+}
