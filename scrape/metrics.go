@@ -21,10 +21,14 @@ type Metrics struct {
 	discoveries collectors // of mechanisms
 	descs       discoveryDescs
 
+	// mu comes before the mutex of a discoveries, since a collection holds it while it asks them.
 	mu      sync.Mutex
 	live    map[*discoveries]struct{}
-	refresh map[refreshed]int // users of the refresh metrics
 	retired discoveryTotals
+
+	// refreshMu comes after the mutex of a discoveries, which holds its own while it joins providers.
+	refreshMu sync.Mutex
+	refresh   map[refreshed]int // users of the refresh metrics
 }
 
 // MetricsDetail says how much is exposed about each job.
@@ -73,15 +77,15 @@ type refreshed struct{ mechanism, job string }
 
 // useRefresh counts a user of the refresh metrics. Each call is to be made good by one of forgetRefresh.
 func (m *Metrics) useRefresh(mechanism, job string) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
+	m.refreshMu.Lock()
+	defer m.refreshMu.Unlock()
 	m.refresh[refreshed{mechanism, job}]++
 }
 
 // forgetRefresh takes the metrics away with their last user.
 func (m *Metrics) forgetRefresh(mechanism, job string) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
+	m.refreshMu.Lock()
+	defer m.refreshMu.Unlock()
 	key := refreshed{mechanism, job}
 	if m.refresh[key]--; m.refresh[key] > 0 {
 		return
