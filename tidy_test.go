@@ -301,6 +301,16 @@ func TestTidyEveryPointOfFaultsIsInTheFailureModel(t *testing.T) {
 	require.Empty(t, rows, "docs/failure-model.md: there are no such points")
 }
 
+// TestTidyEveryPointOfFaultsIsShownOnAWholeAgent is told at once what the test of the daemon finds out later.
+func TestTidyEveryPointOfFaultsIsShownOnAWholeAgent(t *testing.T) {
+	const file = "cmd/internal/daemon/chaos_points_test.go"
+	text, err := os.ReadFile(file)
+	require.NoError(t, err)
+	for _, p := range fault.Points() {
+		require.Regexp(t, `(?m)^\t"`+regexp.QuoteMeta(string(p.Point))+`": +\{`, string(text), "%s: give %s a row in shownPoints", file, p.Point)
+	}
+}
+
 func TestTidyTaskfileCanBeRead(t *testing.T) {
 	text, err := os.ReadFile("Taskfile.yml")
 	require.NoError(t, err)

@@ -84,6 +84,9 @@ type Event struct {
 	Point Point
 	// Unit, Actor, Message and Peer are what the scopes of a Rule are matched with.
 	Unit, Actor, Message, Peer string
+	// Actions are those that make sense for this event; empty: all of its point. A rule with another
+	// action does not see the event, so that its count is not used up by what it can't change.
+	Actions []Action
 }
 
 // Verdict is what is to happen. The zero value: nothing but the usual.
@@ -352,6 +355,8 @@ func (l *live) verdict() Verdict {
 func (l *live) applies(e Event, now time.Time) bool {
 	switch {
 	case now.Before(l.from), !now.Before(l.until):
+		return false
+	case len(e.Actions) > 0 && !slices.Contains(e.Actions, l.Action):
 		return false
 	case !matches(l.Units, e.Unit), !matches(l.Actors, e.Actor), !matches(l.Messages, e.Message):
 		return false

@@ -134,6 +134,47 @@ func TestAStoreThatFailsOnPurpose(t *testing.T) {
 	}
 }
 
+// TestARuleIsNotUsedUpByWhatItCanNotChange asks for one hit only, and lets events come first that
+// know nothing of the action.
+func TestARuleIsNotUsedUpByWhatItCanNotChange(t *testing.T) {
+	once := func(p fault.Point, a fault.Action) *fault.Registry {
+		rule := faulttest.Nth(1, p, a)
+		rule.Delay = fault.Duration(time.Minute)
+		return faulttest.New(t, rule)
+	}
+	clock := around.Clock(async.Runtime{SinceBoot: func() time.Duration { return 0 }}, once(fault.Clock, fault.Suspend))
+	clock.Now()
+	require.Equal(t, time.Minute, clock.SinceBoot())
+
+	real := memstore.New()
+	defer real.Close()
+	lose := around.Store(real, once(fault.StoreSession, fault.Lose))
+	session, err := lose.OpenSession(t.Context(), time.Minute)
+	require.NoError(t, err)
+	session.LastRenewed()
+	<-session.Done()
+	refuse := around.Store(real, faulttest.New(t, faulttest.Nth(2, fault.StoreSession, fault.Error)))
+	session, err = refuse.OpenSession(t.Context(), time.Minute)
+	require.NoError(t, err)
+	session.LastRenewed()
+	_, err = refuse.OpenSession(t.Context(), time.Minute)
+	require.Error(t, err)
+
+	stale := once(fault.StoreRead, fault.Stale)
+	_, err = around.Store(real, stale).Get(t.Context(), "k")
+	require.ErrorIs(t, err, cluster.ErrNotFound)
+	require.Zero(t, stale.Rules()[0].Hits, "a single key is never stale")
+
+	short := once(fault.DiskWrite, fault.Short)
+	f, err := around.Disk(nil, short, "a").OpenFile(filepath.Join(t.TempDir(), "f"), os.O_RDWR|os.O_CREATE)
+	require.NoError(t, err)
+	defer f.Close()
+	require.NoError(t, f.Truncate(0))
+	n, err := f.WriteAt([]byte("ABCD"), 0)
+	require.Equal(t, 2, n)
+	require.ErrorIs(t, err, syscall.EIO)
+}
+
 func TestAStoreThatCanTellIdleSessionsStillCan(t *testing.T) {
 	real := memstore.New()
 	defer real.Close()

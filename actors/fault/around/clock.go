@@ -16,14 +16,14 @@ func Clock(r async.Runtime, rules *fault.Registry) async.Runtime {
 	r = r.WithDefaults()
 	now, sinceBoot := r.Now, r.SinceBoot
 	r.Now = func() time.Time {
-		if v := look(rules); v.Action == fault.Skew {
+		if v := look(rules, onlySkew); v.Action == fault.Skew {
 			return now().Add(v.Delay)
 		}
 		return now()
 	}
 	slept := &slept{}
 	r.SinceBoot = func() time.Duration {
-		if v := look(rules); v.Action == fault.Suspend {
+		if v := look(rules, onlySuspend); v.Action == fault.Suspend {
 			slept.add(v)
 		}
 		return sinceBoot() + slept.total()
@@ -31,12 +31,18 @@ func Clock(r async.Runtime, rules *fault.Registry) async.Runtime {
 	return r
 }
 
-// look asks what is wrong with the clock.
-func look(rules *fault.Registry) fault.Verdict {
+// What each of the two clocks can suffer.
+var (
+	onlySkew    = []fault.Action{fault.Skew}
+	onlySuspend = []fault.Action{fault.Suspend}
+)
+
+// look asks what is wrong with a clock.
+func look(rules *fault.Registry, can []fault.Action) fault.Verdict {
 	if !rules.Watches(fault.Clock) {
 		return fault.Verdict{}
 	}
-	return rules.Decide(fault.Event{Point: fault.Clock})
+	return rules.Decide(fault.Event{Point: fault.Clock, Actions: can})
 }
 
 // slept is for how long the machine seems to have been suspended. That time does not come back.

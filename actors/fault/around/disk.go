@@ -29,12 +29,16 @@ type disk struct {
 // Unwrap says which file system is beneath.
 func (d disk) Unwrap() wal.FS { return d.FS }
 
-// ask returns what is to happen to an operation on a file, after a delay if there is to be one.
-func (d disk) ask(p fault.Point) fault.Verdict {
+// whole are the actions that an operation without bytes of its own can suffer.
+var whole = []fault.Action{fault.Error, fault.Delay}
+
+// ask returns what is to happen to an operation on a file, after a delay if there is to be one. No
+// can: every action of the point.
+func (d disk) ask(p fault.Point, can ...fault.Action) fault.Verdict {
 	if !d.rules.Watches(p) {
 		return fault.Verdict{}
 	}
-	v := d.rules.Decide(fault.Event{Point: p, Unit: d.unit})
+	v := d.rules.Decide(fault.Event{Point: p, Unit: d.unit, Actions: can})
 	if v.Action == fault.Delay {
 		_ = delay(context.Background(), v, v.Delay) // nothing ends that context
 	}
@@ -123,7 +127,7 @@ func (f file) WriteAt(b []byte, off int64) (int, error) {
 
 // Truncate implements wal.File.
 func (f file) Truncate(size int64) error {
-	if v := f.disk.ask(fault.DiskWrite); v.Action == fault.Error {
+	if v := f.disk.ask(fault.DiskWrite, whole...); v.Action == fault.Error {
 		return v.Err
 	}
 	return f.File.Truncate(size)

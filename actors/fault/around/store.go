@@ -45,9 +45,9 @@ type store struct {
 	read map[string]cluster.Listing
 }
 
-// before does what comes before a call. Done: the call is not to be made, and err is its outcome.
-func (s *store) before(ctx context.Context, p fault.Point, key string) (v fault.Verdict, done bool, err error) {
-	v = s.rules.Decide(fault.Event{Point: p, Message: key})
+// before does what comes before a call. No can: every action of the point. Done: the call is not to be made, and err is its outcome.
+func (s *store) before(ctx context.Context, p fault.Point, key string, can ...fault.Action) (v fault.Verdict, done bool, err error) {
+	v = s.rules.Decide(fault.Event{Point: p, Message: key, Actions: can})
 	switch v.Action {
 	case fault.Error:
 		return v, true, v.Err
@@ -61,9 +61,12 @@ func (s *store) before(ctx context.Context, p fault.Point, key string) (v fault.
 	}
 }
 
+// ofGet are the actions of fault.StoreRead but for Stale: only listings are kept.
+var ofGet = []fault.Action{fault.Error, fault.Delay, fault.Hang, fault.Empty, fault.Garbage, fault.LoseAnswer}
+
 // Get implements cluster.Store.
 func (s *store) Get(ctx context.Context, key string) (cluster.Entry, error) {
-	v, done, err := s.before(ctx, fault.StoreRead, key)
+	v, done, err := s.before(ctx, fault.StoreRead, key, ofGet...)
 	if done {
 		return cluster.Entry{}, err
 	}
@@ -221,7 +224,7 @@ func (s *store) Watch(ctx context.Context, prefix string, after int64) <-chan cl
 
 // OpenSession implements cluster.Store.
 func (s *store) OpenSession(ctx context.Context, ttl time.Duration) (cluster.Session, error) {
-	if v := s.rules.Decide(fault.Event{Point: fault.StoreSession, Message: "open"}); v.Action == fault.Error {
+	if v := s.rules.Decide(fault.Event{Point: fault.StoreSession, Message: "open", Actions: []fault.Action{fault.Error}}); v.Action == fault.Error {
 		return nil, v.Err
 	}
 	opened, err := s.Store.OpenSession(ctx, ttl)
@@ -241,7 +244,7 @@ type session struct {
 // LastRenewed implements cluster.Session. Whoever has a session asks that often, which is when it is lost.
 func (s *session) LastRenewed() time.Time {
 	if s.store.rules.Watches(fault.StoreSession) {
-		if v := s.store.rules.Decide(fault.Event{Point: fault.StoreSession, Message: "renew"}); v.Action == fault.Lose {
+		if v := s.store.rules.Decide(fault.Event{Point: fault.StoreSession, Message: "renew", Actions: []fault.Action{fault.Lose}}); v.Action == fault.Lose {
 			s.once.Do(s.lose)
 		}
 	}
