@@ -33,7 +33,7 @@ func (c *cluster) experiment(ctx context.Context) error {
 		return nil
 	case <-timer.C:
 	}
-	lab := experiment.Processes{Nodes: c.nodes, Ticks: func() (int, int) { return c.ticks.count(time.Now()) }}
+	lab := experiment.Processes{Nodes: c.nodes, Ticks: func() (int, int) { return c.ticks.count(time.Now()) }, Received: c.ticks.received}
 	report, err := experiment.Run(ctx, lab, e, func(what string) {
 		fmt.Fprintln(c.out, c.ticks.report(time.Now(), c.running()))
 		fmt.Fprintf(c.out, "%s  %s\n", time.Now().Format(time.TimeOnly), what)

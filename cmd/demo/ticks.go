@@ -38,6 +38,15 @@ func (t *ticks) count(now time.Time) (missed, doubled int) {
 	return t.judge.Missed, t.judge.Doubled
 }
 
+// received is how many samples of each config the receiver has.
+func (t *ticks) received() map[string]int {
+	found := map[string]int{}
+	for _, name := range t.configs {
+		found[name] = t.ledger.Samples(name)
+	}
+	return found
+}
+
 // shares says how many configs each node has, by what it has sent last.
 func (t *ticks) shares(running []string, now time.Time) string {
 	count := map[string]int{}

@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -38,6 +39,12 @@ type Hypothesis struct {
 	// Missed and Doubled are how many ticks may be missed and taken twice in all.
 	Missed  *int `yaml:"missed" json:"missed,omitempty"`
 	Doubled *int `yaml:"doubled" json:"doubled,omitempty"`
+	// Lag is how far every endpoint may be behind: likewise before the method, and Within after it.
+	Lag *fault.Duration `yaml:"lag" json:"lag,omitempty"`
+	// Balance: the account of every endpoint adds up at every look, also while things are broken:
+	// committed = sent + failed + dropped + pending. Where the lab has a receiver, it has at least
+	// the samples of each config that agents count as sent.
+	Balance bool `yaml:"balance" json:"balance,omitempty"`
 }
 
 // Step is one thing that is done: a rule is put in force, or a command is carried out.
@@ -45,13 +52,16 @@ type Step struct {
 	// At is when, from the beginning.
 	At   fault.Duration `yaml:"at" json:"at"`
 	Rule *fault.Rule    `yaml:"rule" json:"rule,omitempty"`
-	// Command is kill, stop, start, restart, pause or resume, of Node.
+	// Command is one of the keys of undoneBy, of Node.
 	Command string `yaml:"command" json:"command,omitempty"`
 	Node    string `yaml:"node" json:"node,omitempty"`
 }
 
-// Commands that a step may have.
-var commands = []string{"kill", "stop", "start", "restart", "pause", "resume"}
+// undoneBy are the commands that a step may have, and what undoes each; empty: nothing has to.
+var undoneBy = map[string]string{
+	"kill": "start", "stop": "start", "pause": "resume", "cut": "connect",
+	"start": "", "restart": "", "resume": "", "connect": "",
+}
 
 // Parse reads an experiment. The error names file, and every field that is wrong.
 func Parse(file string, text []byte) (Experiment, error) {
@@ -77,15 +87,19 @@ func (e *Experiment) validate() error {
 	if e.Duration <= 0 || e.Duration > longest {
 		refuse("duration: it is %v: give one up to %v", e.Duration, longest)
 	}
-	if h := e.Hypothesis; h.Unowned == nil && h.Pending == nil && h.Missed == nil && h.Doubled == nil {
-		refuse("hypothesis: it says nothing: set unowned, pending, missed or doubled")
+	if h := e.Hypothesis; h.Unowned == nil && h.Pending == nil && h.Missed == nil && h.Doubled == nil && h.Lag == nil && !h.Balance {
+		refuse("hypothesis: it says nothing: set unowned, pending, lag, missed, doubled or balance")
 	}
 	if e.Hypothesis.Within < 0 || e.Hypothesis.Within > longest {
 		refuse("hypothesis.within: it is %v: give one up to %v", e.Hypothesis.Within, longest)
 	}
+	if lag := e.Hypothesis.Lag; lag != nil && (*lag < 0 || *lag > longest) {
+		refuse("hypothesis.lag: it is %v: give one up to %v", *lag, longest)
+	}
 	if len(e.Method) == 0 {
 		refuse("method: it has no step")
 	}
+	verbs := slices.Sorted(maps.Keys(undoneBy))
 	for i := range e.Method {
 		s := &e.Method[i]
 		if s.At < 0 || s.At > e.Duration {
@@ -104,8 +118,8 @@ func (e *Experiment) validate() error {
 			if err := s.Rule.Validate(); err != nil {
 				refuse("method[%d].rule: %w", i, err)
 			}
-		case !slices.Contains(commands, s.Command):
-			refuse("method[%d].command: there is no %q; there are %v", i, s.Command, commands)
+		case !slices.Contains(verbs, s.Command):
+			refuse("method[%d].command: there is no %q; there are %v", i, s.Command, verbs)
 		case s.Node == "":
 			refuse("method[%d].node: name the node to %s", i, s.Command)
 		}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"flag"
-	"fmt"
 	"net"
 	"net/http"
 	"os"
@@ -20,7 +19,6 @@ import (
 
 	"github.com/ringmaster-agent/ringmaster/actors/fault"
 	"github.com/ringmaster-agent/ringmaster/cmd/internal/node"
-	"github.com/ringmaster-agent/ringmaster/cmd/internal/toy"
 	"github.com/ringmaster-agent/ringmaster/internal/loopback"
 )
 
@@ -32,14 +30,13 @@ var (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-const interval = time.Second
-
 func TestAnExperimentThatMakesNoSenseIsRefusedWithItsField(t *testing.T) {
 	valid := "title: t\nhypothesis: {unowned: 0}\nduration: 10s\nmethod: [{at: 1s, rule: {point: clock, action: skew, delay: 1s}}]\n"
 	e, err := Parse("a.yaml", []byte(valid))
 	require.NoError(t, err)
 	require.Equal(t, fault.Duration(9*time.Second), e.Method[0].Rule.Duration, "a rule lasts until the end of the method")
 	for text, want := range map[string]string{
+		strings.Replace(valid, "unowned: 0", "lag: -1s", 1): "hypothesis.lag: it is -1s",
 		"titel: t":                             "field titel not found",
 		"title: t":                             "hypothesis: it says nothing",
 		strings.Replace(valid, "10s", "0s", 1): "duration: it is 0s",
@@ -68,9 +65,9 @@ func (s *scripted) Inject(_ context.Context, r fault.Rule) error {
 	return s.err
 }
 func (s *scripted) Clear(context.Context) error { s.calls = append(s.calls, "clear"); return nil }
-func (s *scripted) Command(_ context.Context, verb, n string) error {
+func (s *scripted) Command(_ context.Context, verb, n string) (string, error) {
 	s.calls = append(s.calls, verb+" "+n)
-	return nil
+	return "by hand", nil
 }
 func (s *scripted) Observe(context.Context) (Observation, error) {
 	return s.at(time.Since(s.began)), nil
@@ -101,7 +98,9 @@ func TestStepsAreTakenInOrderAndUndone(t *testing.T) {
 	s := &scripted{at: func(time.Duration) Observation { return Observation{} }}
 	r, err := playStory(t, s)
 	require.NoError(t, err)
-	require.Equal(t, []string{"inject one", "pause c", "kill b", "resume c", "start b", "clear"}, s.calls)
+	require.Equal(t, []string{"inject one", "pause c", "kill b", "start b", "resume c", "clear"}, s.calls)
+	require.Equal(t, Done{At: 5 * time.Second, What: "kill b", How: "by hand"}, r.Done[2])
+	require.Equal(t, "start b", r.Done[3].What, "what makes it good is in the report, too")
 	require.True(t, r.Holds())
 	require.Contains(t, r.Sentence(), "A story: the hypothesis holds")
 }
@@ -203,10 +202,7 @@ func TestTheExperimentsHold(t *testing.T) {
 }
 
 // lab is three agents with their targets and their receiver.
-type lab struct {
-	Processes
-	names []string
-}
+type lab struct{ Processes }
 
 func startLab(t *testing.T, program string, configs int) *lab {
 	t.Helper()
@@ -218,28 +214,17 @@ func startLab(t *testing.T, program string, configs int) *lab {
 		out, err := build.CombinedOutput()
 		require.NoError(t, err, string(out))
 	}
-	var targets toy.Targets
-	var ledger toy.Ledger
-	mux := http.NewServeMux()
-	mux.Handle(toy.TargetsPath, &targets)
-	mux.Handle("/api/v1/write", &ledger)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	server := &http.Server{Handler: mux, ReadHeaderTimeout: time.Minute}
+	probe := NewProbe(listener.Addr().String(), "toy", configs)
+	server := &http.Server{Handler: probe.Handler(), ReadHeaderTimeout: time.Minute}
 	served := make(chan struct{})
 	go func() {
 		defer close(served)
 		_ = server.Serve(listener)
 	}()
 	t.Cleanup(func() { _ = server.Close(); <-served })
-	l := &lab{}
-	judge := &toy.Judge{Interval: interval, Patience: interval + 500*time.Millisecond}
-	l.Ticks = func() (missed, doubled int) {
-		for _, name := range l.names {
-			judge.Until(name, targets.Arrivals(name), time.Now())
-		}
-		return judge.Missed, judge.Doubled
-	}
+	l := &lab{Processes: Processes{Ticks: probe.Ticks, Received: probe.Received}}
 	var peers []node.Peer
 	for _, name := range []string{"a", "b", "c"} {
 		address, err := loopback.FreeAddress()
@@ -265,17 +250,10 @@ func startLab(t *testing.T, program string, configs int) *lab {
 	for _, n := range l.Nodes {
 		require.Eventually(t, func() bool { return n.Ready(t.Context()) }, time.Minute, 100*time.Millisecond)
 	}
-	for i := range configs {
-		name := fmt.Sprintf("toy-%02d", i)
-		l.names = append(l.names, name)
-		text := fmt.Sprintf("scrape_configs:\n  - job_name: %s\n    metrics_path: %s%s\n    scrape_interval: %s\n    static_configs: [{targets: [%q]}]\n",
-			name, toy.TargetsPath, name, interval, listener.Addr())
-		require.NoError(t, l.Nodes[i%3].Put(t.Context(), name, text))
+	for i, name := range probe.Names() {
+		require.NoError(t, l.Nodes[i%3].Put(t.Context(), name, probe.Config(name)))
 	}
-	require.Eventually(t, func() bool {
-		l.Ticks()
-		return judge.Due > 3*configs
-	}, time.Minute, 200*time.Millisecond, "the schedules can be seen")
+	require.Eventually(t, probe.Ready, time.Minute, 200*time.Millisecond, "the schedules can be seen")
 	return l
 }
 

@@ -16,12 +16,19 @@ import (
 	"github.com/ringmaster-agent/ringmaster/cmd/internal/node"
 )
 
-// API reaches a cluster over the HTTP API of its agents. Commands can't be carried out by it.
+// API reaches a cluster over the HTTP API of its agents.
 type API struct {
 	// Bases are the URLs of agents, those of all nodes if all are to be counted.
 	Bases func(ctx context.Context) []string
 	// Do makes a request of one of them and returns the body of a success.
 	Do func(ctx context.Context, base, method, path, body string) ([]byte, error)
+	// Commands are how nodes are killed, started and so on; nil: they can't be.
+	Commands Commands
+	// Host is the host of a node, for Commands; empty if it is not known.
+	Host func(ctx context.Context, node string) string
+	// Probe counts ticks and samples of configs of its own; nil: missed ticks are those that nodes
+	// know of, and nobody counts those that were taken twice.
+	Probe *Probe
 }
 
 const chaosPath = "/agent/api/v1/chaos"
@@ -46,18 +53,41 @@ func (a API) Inject(ctx context.Context, r fault.Rule) error {
 	return a.anyone(ctx, http.MethodPut, chaosPath+"/rules/"+url.PathEscape(r.Name)+"?nodes=all", string(text))
 }
 
-// Clear implements Lab.
+// Clear implements Lab. It tells every agent, since one that is just joining again is no member that
+// another could tell. An agent that does not answer has ended, and with it its rules, or ends them
+// by itself; it is an error if none answers.
 func (a API) Clear(ctx context.Context) error {
-	return a.anyone(ctx, http.MethodPost, chaosPath+"/clear?nodes=all", "")
+	err := errors.New("there is no agent")
+	cleared := false
+	for _, base := range a.Bases(ctx) {
+		if _, failed := a.Do(ctx, base, http.MethodPost, chaosPath+"/clear?nodes=all", ""); failed != nil {
+			err = failed
+		} else {
+			cleared = true
+		}
+	}
+	if cleared {
+		return nil
+	}
+	return err
 }
 
 // Command implements Lab.
-func (API) Command(_ context.Context, verb, _ string) error {
-	return fmt.Errorf("a node can't be told to %s over its API: use a fault, or do it yourself", verb)
+func (a API) Command(ctx context.Context, verb, node string) (how string, err error) {
+	return a.Commands.run(ctx, verb, node, func() string { return a.Host(ctx, node) })
 }
 
-// Observe implements Lab. Missed ticks are those that nodes know of.
+// Observe implements Lab.
 func (a API) Observe(ctx context.Context) (Observation, error) {
+	o, err := a.observe(ctx)
+	if err == nil && a.Probe != nil { // what agents have sent was asked before, so the receiver has it
+		o.Missed, o.Doubled = a.Probe.Ticks()
+		o.received = a.Probe.Received()
+	}
+	return o, err
+}
+
+func (a API) observe(ctx context.Context) (Observation, error) {
 	o := Observation{Doubled: -1}
 	err := errors.New("there is no agent")
 	answered := false
@@ -79,7 +109,8 @@ func (a API) Observe(ctx context.Context) (Observation, error) {
 	for _, base := range a.Bases(ctx) {
 		text, err := a.Do(ctx, base, http.MethodGet, "/metrics", "")
 		if err != nil {
-			continue // a node that is down has nothing
+			o.Silent = append(o.Silent, base)
+			continue
 		}
 		parser := expfmt.NewTextParser(model.UTF8Validation)
 		families, err := parser.TextToMetricFamilies(strings.NewReader(string(text)))
@@ -88,7 +119,7 @@ func (a API) Observe(ctx context.Context) (Observation, error) {
 		}
 		sum := func(name string) (n int) {
 			for _, m := range families[name].GetMetric() {
-				n += int(m.GetCounter().GetValue() + m.GetGauge().GetValue() + m.GetUntyped().GetValue())
+				n += int(value(m))
 			}
 			return n
 		}
@@ -96,13 +127,10 @@ func (a API) Observe(ctx context.Context) (Observation, error) {
 			o.Hits = map[string]int{}
 		}
 		for _, m := range families["agent_chaos_hits_total"].GetMetric() {
-			labels := map[string]string{}
-			for _, l := range m.GetLabel() {
-				labels[l.GetName()] = l.GetValue()
-			}
-			o.Hits[labels["point"]+" "+labels["action"]] += int(m.GetCounter().GetValue())
+			o.Hits[label(m, "point")+" "+label(m, "action")] += int(value(m))
 		}
-		o.Pending += sum("prometheus_remote_storage_samples_pending")
+		o.addEndpoints(base, families)
+		o.Pending += sum(pendingNow)
 		o.Missed += sum("scrape_ticks_skipped_total") + sum("scrape_ticks_vetoed_total")
 	}
 	return o, nil
@@ -113,6 +141,8 @@ type Processes struct {
 	Nodes []*node.Node
 	// Ticks says how many ticks were missed and taken twice so far, as the targets count them.
 	Ticks func() (missed, doubled int)
+	// Received is how many samples of each config the receiver has; nil: nobody counts.
+	Received func() map[string]int
 }
 
 func (p Processes) api() API {
@@ -152,11 +182,15 @@ func (p Processes) Inject(ctx context.Context, r fault.Rule) error { return p.ap
 func (p Processes) Clear(ctx context.Context) error { return p.api().Clear(ctx) }
 
 // Command implements Lab.
-func (p Processes) Command(ctx context.Context, verb, name string) error {
+func (p Processes) Command(ctx context.Context, verb, name string) (how string, err error) {
 	n, err := p.node(name)
 	if err != nil {
-		return err
+		return "", err
 	}
+	return "", p.carryOut(ctx, verb, n)
+}
+
+func (p Processes) carryOut(ctx context.Context, verb string, n *node.Node) error {
 	switch verb {
 	case "kill":
 		n.Kill()
@@ -169,6 +203,8 @@ func (p Processes) Command(ctx context.Context, verb, name string) error {
 		return pause(n)
 	case "resume":
 		return resume(n)
+	case "cut", "connect":
+		return errors.New("the nodes here have no network of their own; use the points gossip.* and store.*")
 	default:
 		return n.Start() // an error if it runs, which nobody who wants it started expects
 	}
@@ -179,6 +215,9 @@ func (p Processes) Observe(ctx context.Context) (Observation, error) {
 	o, err := p.api().Observe(ctx)
 	if err == nil && p.Ticks != nil {
 		o.Missed, o.Doubled = p.Ticks()
+	}
+	if err == nil && p.Received != nil { // what agents have sent was asked before, so the receiver has it
+		o.received = p.Received()
 	}
 	return o, err
 }

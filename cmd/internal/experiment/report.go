@@ -21,7 +21,7 @@ type Report struct {
 	// Missed and Doubled are ticks; meaningless if they are Unknown.
 	Missed  int `json:"missed"`
 	Doubled int `json:"doubled"`
-	// Violations are what of the hypothesis does not hold, Unknown what could not be looked at.
+	// Violations are what of the hypothesis does not hold, Unknown what could not be looked at, as clauses.
 	Violations   []string      `json:"violations"`
 	Unknown      []string      `json:"unknown,omitempty"`
 	Observations []Observation `json:"observations"`
@@ -32,6 +32,8 @@ type Done struct {
 	At   time.Duration `json:"at"`
 	For  time.Duration `json:"for,omitempty"`
 	What string        `json:"what"`
+	// How is by which program it was done, and what that has said; empty: by the lab itself.
+	How string `json:"how,omitempty"`
 }
 
 // Holds reports whether the hypothesis held.
@@ -43,7 +45,7 @@ func (r Report) Sentence() string {
 	case len(r.Violations) > 0:
 		return fmt.Sprintf("%s: the hypothesis does not hold: %s.", r.Experiment.Title, strings.Join(r.Violations, "; "))
 	case len(r.Unknown) > 0:
-		return fmt.Sprintf("%s: whether the hypothesis holds is not known: nobody counts the ticks that were %s.", r.Experiment.Title, strings.Join(r.Unknown, " and "))
+		return fmt.Sprintf("%s: whether the hypothesis holds is not known: %s.", r.Experiment.Title, strings.Join(r.Unknown, "; "))
 	default:
 		return fmt.Sprintf("%s: the hypothesis holds; %d ticks were missed, %d taken twice, and everything was well %s after the faults.",
 			r.Experiment.Title, max(r.Missed, 0), max(r.Doubled, 0), r.Healed.Round(100*time.Millisecond))
@@ -109,8 +111,10 @@ type lane struct {
 
 type page struct {
 	Report
-	Text          string
-	Well          bool
+	Text string
+	Well bool
+	// Noted: some steps were taken by programs.
+	Noted         bool
 	Lanes         []lane
 	Height, Right int
 	Axis          []mark
@@ -133,6 +137,7 @@ func (r Report) html() ([]byte, error) {
 	}
 	y := 10
 	for _, d := range r.Done {
+		p.Noted = p.Noted || d.How != ""
 		width := max(x(d.At+d.For)-x(d.At), 4)
 		p.Lanes = append(p.Lanes, lane{Y: y, Text: y + 15, Name: d.What, X: x(d.At), Width: width})
 		y += laneHeight
@@ -143,6 +148,7 @@ func (r Report) html() ([]byte, error) {
 	}{
 		{"units without owner", func(o Observation) int { return o.Unowned }},
 		{"samples that wait", func(o Observation) int { return o.Pending }},
+		{"seconds behind", func(o Observation) int { return int(o.Lag) }},
 		{"ticks missed", func(o Observation) int { return o.Missed - r.Observations[0].Missed }},
 		{"ticks taken twice", func(o Observation) int { return o.Doubled - r.Observations[0].Doubled }},
 	} {
@@ -182,6 +188,7 @@ var pageTemplate = template.Must(template.New("report").Parse(`<!doctype html><h
 {{else}}<rect x="{{.X}}" y="{{.Y}}" width="{{.Width}}" height="18" fill="#b00020" opacity="0.6"/>{{end}}
 {{end}}</svg>
 <p>Faults ended at the dashed line, {{.Ended}} after the beginning at {{.Began.UTC.Format "2006-01-02 15:04:05"}} UTC.</p>
+{{if .Noted}}<h2>By which programs</h2><ul>{{range .Done}}{{if .How}}<li>{{.What}}, after {{.At}}: <code>{{.How}}</code></li>{{end}}{{end}}</ul>{{end}}
 {{if .Violations}}<h2>What does not hold</h2><ul>{{range .Violations}}<li>{{.}}</li>{{end}}</ul>{{end}}
 </html>
 `))

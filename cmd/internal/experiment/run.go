@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -24,8 +26,8 @@ type Lab interface {
 	// Inject puts a rule in force on all nodes; Clear ends all of them on all nodes.
 	Inject(ctx context.Context, r fault.Rule) error
 	Clear(ctx context.Context) error
-	// Command does something to a node. An error if that can't be done here.
-	Command(ctx context.Context, verb, node string) error
+	// Command does something to a node, and returns how, for the report. An error if that can't be done here.
+	Command(ctx context.Context, verb, node string) (how string, err error)
 	// Observe says how the cluster is.
 	Observe(ctx context.Context) (Observation, error)
 }
@@ -35,11 +37,27 @@ type Lab interface {
 type Observation struct {
 	At                                time.Duration `json:"at"`
 	Unowned, Pending, Missed, Doubled int
+	// Lag is by how many seconds that endpoint is behind which is most behind; -1: one of them has
+	// sent nothing yet, so nobody knows.
+	Lag float64
+	// Accounts is how many endpoints have an account, Unbalanced how many of these don't add up, or
+	// configs of which the receiver lacks samples. Imbalance is the first of them, in words.
+	Accounts, Unbalanced int
+	Imbalance            string `json:",omitempty"`
+	// Silent are the nodes that did not answer, so that their samples and ticks are not counted.
+	Silent []string `json:",omitempty"`
+	// sent is how many samples each node says to have sent since it started, received how many of
+	// each config the receiver has; nil: nobody counts.
+	sent     map[sender]int
+	received map[string]int
 	// Hits is how often faults have hit so far, by point and action.
 	Hits map[string]int `json:",omitempty"`
 	// Problem says why the cluster could not be looked at.
 	Problem string `json:",omitempty"`
 }
+
+// sender is the life of a config on a node.
+type sender struct{ node, config string }
 
 // Run plays an experiment. Log is told what happens. The error is that of the lab: whether the
 // hypothesis holds, the report says.
@@ -72,8 +90,9 @@ type runner struct {
 	log        func(string)
 	report     Report
 	first      Observation
-	// down are nodes that have to be started again, paused those that have to go on.
-	down, paused map[string]bool
+	// undo are the commands that make good what was done to nodes, by node.
+	undo map[string][]string
+	account
 }
 
 func (r *runner) since() time.Duration { return time.Since(r.report.Began) }
@@ -85,13 +104,14 @@ func (r *runner) look(ctx context.Context) Observation {
 		o = Observation{Unowned: -1, Pending: -1, Missed: -1, Doubled: -1, Problem: err.Error()}
 	}
 	o.At = r.since()
+	r.compare(&o)
 	r.report.Observations = append(r.report.Observations, o)
 	return o
 }
 
 // method plays the timeline.
 func (r *runner) method(ctx context.Context) error {
-	r.down, r.paused = map[string]bool{}, map[string]bool{}
+	r.undo = map[string][]string{}
 	ticker := time.NewTicker(lookEvery)
 	defer ticker.Stop()
 	next := 0
@@ -122,18 +142,23 @@ func (r *runner) step(ctx context.Context, s Step) error {
 		}
 		return nil
 	}
-	switch s.Command {
-	case "kill", "stop":
-		r.down[s.Node] = true
-	case "start", "restart":
-		delete(r.down, s.Node)
-	case "pause":
-		r.paused[s.Node] = true
-	case "resume":
-		delete(r.paused, s.Node)
+	done := s.Command
+	if done == "restart" {
+		done = "start"
 	}
-	if err := r.lab.Command(ctx, s.Command, s.Node); err != nil {
-		return fmt.Errorf("%s %s: %w", s.Command, s.Node, err)
+	r.undo[s.Node] = slices.DeleteFunc(r.undo[s.Node], func(undo string) bool { return undo == done })
+	if undo := undoneBy[s.Command]; undo != "" && !slices.Contains(r.undo[s.Node], undo) {
+		r.undo[s.Node] = append(r.undo[s.Node], undo)
+	}
+	return r.command(ctx, len(r.report.Done)-1, s.Command, s.Node)
+}
+
+// command carries out a command, and notes how with the step of that number.
+func (r *runner) command(ctx context.Context, number int, verb, node string) error {
+	how, err := r.lab.Command(ctx, verb, node)
+	r.report.Done[number].How = how
+	if err != nil {
+		return fmt.Errorf("%s %s: %w", verb, node, err)
 	}
 	return nil
 }
@@ -149,11 +174,12 @@ func (s Step) lasts() time.Duration {
 // rollback ends everything that was begun.
 func (r *runner) rollback(ctx context.Context) error {
 	var problems []error
-	for node := range r.paused {
-		problems = append(problems, r.lab.Command(ctx, "resume", node))
-	}
-	for node := range r.down {
-		problems = append(problems, r.lab.Command(ctx, "start", node))
+	for _, node := range slices.Sorted(maps.Keys(r.undo)) {
+		for _, verb := range slices.Backward(r.undo[node]) { // what was done last is undone first
+			r.log(verb + " " + node)
+			r.report.Done = append(r.report.Done, Done{At: r.since(), What: verb + " " + node})
+			problems = append(problems, r.command(ctx, len(r.report.Done)-1, verb, node))
+		}
 	}
 	r.log("all faults end")
 	r.report.Ended = r.since()
@@ -175,7 +201,7 @@ func (r *runner) heal(ctx context.Context) {
 		}
 		o := r.look(ctx)
 		well := o.Problem == "" && len(r.experiment.Hypothesis.atRest(o)) == 0
-		if r.since() > quiet && (well || r.since() > until) {
+		if r.since() > quiet && (well && len(o.Silent) == 0 || r.since() > until) {
 			r.report.Healed = r.since() - r.report.Ended
 			return
 		}
@@ -192,6 +218,13 @@ func (h Hypothesis) atRest(o Observation) (wrong []string) {
 	}
 	if h.Pending != nil && o.Pending > *h.Pending {
 		wrong = append(wrong, fmt.Sprintf("%d samples wait, at most %d may", o.Pending, *h.Pending))
+	}
+	switch {
+	case h.Lag == nil:
+	case o.Lag < 0:
+		wrong = append(wrong, "how far an endpoint is behind is not known, since it has sent nothing yet")
+	case o.Lag > time.Duration(*h.Lag).Seconds():
+		wrong = append(wrong, fmt.Sprintf("an endpoint is %.0fs behind, at most %v is allowed", o.Lag, *h.Lag))
 	}
 	return wrong
 }
@@ -226,7 +259,7 @@ func (r *runner) judge() {
 			return
 		}
 		if from < 0 || to < 0 {
-			r.report.Unknown = append(r.report.Unknown, what)
+			r.report.Unknown = append(r.report.Unknown, "nobody counts the ticks that were "+what)
 			return
 		}
 		if to-from > *most {
@@ -236,5 +269,26 @@ func (r *runner) judge() {
 	r.missedAim()
 	count("missed", r.first.Missed, last.Missed, h.Missed)
 	count("taken twice", r.first.Doubled, last.Doubled, h.Doubled)
+	if h.Balance {
+		r.judgeBalance()
+	}
+	if len(last.Silent) > 0 && (h.Pending != nil || h.Missed != nil || h.Lag != nil || h.Balance) {
+		r.report.Unknown = append(r.report.Unknown, fmt.Sprintf("the samples and ticks of %s are not counted, since no answer came from there", strings.Join(last.Silent, ", ")))
+	}
 	r.report.Missed, r.report.Doubled = last.Missed-r.first.Missed, last.Doubled-r.first.Doubled
+}
+
+// judgeBalance takes every account that did not add up for a violation.
+func (r *runner) judgeBalance() {
+	accounts := 0
+	for _, o := range r.report.Observations {
+		accounts += o.Accounts
+		if o.Unbalanced > 0 {
+			r.report.Violations = append(r.report.Violations, fmt.Sprintf("%d accounts of samples don't add up after %s: %s", o.Unbalanced, o.At.Round(time.Second), o.Imbalance))
+			return
+		}
+	}
+	if accounts == 0 {
+		r.report.Unknown = append(r.report.Unknown, "no node shows an account of samples")
+	}
 }

@@ -28,11 +28,12 @@ type Scrape struct {
 }
 
 // Ledger takes remote write 1.0 and keeps every scrape of the targets behind Targets, each of which
-// has to be in a job of its own. Other series are passed over, also staleness markers. The zero
+// has to be in a job of its own. Other series, and staleness markers, are only counted. The zero
 // value is ready to use.
 type Ledger struct {
 	mu       sync.Mutex
 	scrapes  map[string][]Scrape // by job, sorted by number
+	samples  map[string]int      // by job
 	repeated int
 }
 
@@ -51,13 +52,14 @@ func (l *Ledger) take(req *prompb.WriteRequest) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.scrapes == nil {
-		l.scrapes = map[string][]Scrape{}
+		l.scrapes, l.samples = map[string][]Scrape{}, map[string]int{}
 	}
 	for _, series := range req.Timeseries {
+		job, node := labelOf(series, "job"), labelOf(series, NodeLabel)
+		l.samples[job] += len(series.Samples) + len(series.Histograms)
 		if labelOf(series, "__name__") != ScrapesMetric {
 			continue
 		}
-		job, node := labelOf(series, "job"), labelOf(series, NodeLabel)
 		for _, sample := range series.Samples {
 			if !value.IsStaleNaN(sample.Value) {
 				l.add(job, Scrape{Number: uint64(sample.Value), At: time.UnixMilli(sample.Timestamp), Node: node})
@@ -95,6 +97,13 @@ func (l *Ledger) Last(job string) (s Scrape, ok bool) {
 		return Scrape{}, false
 	}
 	return known[len(known)-1], true
+}
+
+// Samples is how many samples of a job have arrived, of all series and with repetitions.
+func (l *Ledger) Samples(job string) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.samples[job]
 }
 
 // Repeated is how many scrapes were received again, the same in everything.
