@@ -15,6 +15,8 @@ import (
 type Agent struct {
 	Server  Server
 	Metrics Metrics
+	// Tracing is where spans are sent, as Prometheus has it; nil: there are none.
+	Tracing *promconfig.TracingConfig
 	// Warnings are sentences about keys that are accepted and have no effect here. The caller logs each once.
 	Warnings []string
 
@@ -211,8 +213,9 @@ func (r Ring) SessionTTL() time.Duration { return cmp.Or(r.HeartbeatTimeout, Def
 
 // agentFile is what agent.yaml is decoded into.
 type agentFile struct {
-	Server  Server      `yaml:"server"`
-	Metrics metricsFile `yaml:"metrics"`
+	Server  Server                    `yaml:"server"`
+	Metrics metricsFile               `yaml:"metrics"`
+	Tracing *promconfig.TracingConfig `yaml:"tracing"`
 }
 
 // metricsFile is Metrics with the keys that need more than decoding.

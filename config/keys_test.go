@@ -19,6 +19,7 @@ var updateKeys = flag.Bool("keys", false, "write docs/keys.md anew") //nolint:fo
 
 // newKeys are the keys that Grafana Agent does not have, each with an example.
 const newKeys = `
+tracing: {endpoint: 'otel-collector:4317', insecure: true, sampling_fraction: 0.01}
 server.allowed_hosts: [agents.example.com]
 metrics.wal_max_size: 1GiB
 metrics.detail: full
@@ -185,7 +186,7 @@ func defaultOf(t *testing.T, defaults *yaml.Node, path string) string {
 	switch path {
 	case "metrics.wal_max_size":
 		return "4GiB"
-	case "metrics.global", "server.http_tls_config", "configs.name", "configs.compatibility":
+	case "tracing", "metrics.global", "server.http_tls_config", "configs.name", "configs.compatibility":
 		return ""
 	case "metrics.scraping_service.lifecycler.ring.heartbeat_timeout":
 		return DefaultSessionTTL.String()

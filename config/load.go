@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	promconfig "github.com/prometheus/prometheus/config"
 	"go.yaml.in/yaml/v3"
 )
 
@@ -113,6 +114,10 @@ func (d *document) finish(a *Agent, root *yaml.Node, f agentFile, texts map[*yam
 	d.server(child(root, "server"), f.Server)
 	d.metrics(metrics, a.Metrics)
 	dir := filepath.Dir(d.file)
+	if a.Tracing = f.Tracing; a.Tracing != nil {
+		a.Tracing.SetDirectory(dir)
+		d.tracing(child(root, "tracing"), a.Tracing)
+	}
 
 	g := d.global(child(metrics, "global"), f.Metrics.Global)
 	g.setEndpointDirectory(dir)
@@ -174,6 +179,16 @@ func (d *document) metrics(n *yaml.Node, m Metrics) {
 	d.oneOf(n, "compatibility", string(m.Compatibility), compatibilities...)
 	d.oneOf(n, "instance_mode", m.InstanceMode, "shared", "distinct")
 	d.service(service, m.ScrapingService)
+}
+
+// tracing checks what Prometheus takes without a word: a fraction of nothing, or of more than all.
+func (d *document) tracing(n *yaml.Node, t *promconfig.TracingConfig) {
+	switch where, written := at(n, "sampling_fraction"); {
+	case !written:
+		d.notes = append(d.notes, d.warning(n, "tracing.sampling_fraction is not set, so nothing is traced"))
+	case t.SamplingFraction < 0 || t.SamplingFraction > 1:
+		d.fail(where, "a fraction is between 0 and 1", "write 0.01 for one trace in a hundred")
+	}
 }
 
 func (d *document) oneOf(n *yaml.Node, key, value string, allowed ...string) {

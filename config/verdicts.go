@@ -33,6 +33,8 @@ func judge(owner, key string) verdict {
 // its absence goes into needed.
 func verdictsOn(owner string) verdicts {
 	switch owner {
+	case "config.TracingConfig":
+		return verdicts{plain: "client_type sampling_fraction insecure tls_config compression timeout", address: "endpoint", headers: "headers"}
 	case "config.instanceFile":
 		return verdicts{plain: `name host_filter host_filter_relabel_configs scrape_configs remote_write wal_truncate_frequency min_wal_time
 			max_wal_time remote_flush_deadline write_stale_on_shutdown slices compatibility`}

@@ -10,6 +10,7 @@ import (
 
 	promconfig "github.com/prometheus/prometheus/config"
 	"github.com/prometheus/prometheus/model/labels"
+	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/zap"
 )
 
@@ -27,6 +28,8 @@ type Options struct {
 	Metadata func() []Metadata
 	// Relabelling measures the work of write_relabel_configs; nil: nobody does.
 	Relabelling Stopwatch
+	// Tracer makes a span of each request. nil: there are none.
+	Tracer trace.Tracer
 	// OnPanic is told of a panic in one of the queue's goroutines, with its stack, from a goroutine
 	// of its own. nil logs it.
 	OnPanic func(error)
@@ -207,6 +210,7 @@ func (q *Queue) build(c EndpointConfig, d digest, old *endpoint) (*endpoint, err
 	e.ctx, e.cancel = context.WithCancel(context.Background())
 	e.soft, e.expire = context.WithCancel(e.ctx)
 	e.sender = newSender(c, destination, e.ledger, e.logger)
+	e.sender.tracer, e.sender.instance = q.options.Tracer, q.options.Instance
 	e.sender.patience = e.soft
 	e.metadata = newMetadataPusher(e, q.options.Metadata)
 	return e, nil

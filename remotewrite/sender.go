@@ -14,6 +14,8 @@ import (
 	"github.com/klauspost/compress/s2"
 	writev2 "github.com/prometheus/prometheus/prompb/io/prometheus/write/v2"
 	"github.com/prometheus/prometheus/storage/remote"
+	"go.opentelemetry.io/otel/propagation"
+	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/zap"
 )
 
@@ -30,9 +32,13 @@ type sender struct {
 	// logsFailed is failed_request_logging.
 	logsFailed bool
 	logger     *zap.Logger
-	ledger     *ledger
-	losses     *lossLog
-	calls      *calls
+	// tracer makes a span of each request, with the names of instance and endpoint; nil: there are none.
+	tracer         trace.Tracer
+	instance, name string
+
+	ledger *ledger
+	losses *lossLog
+	calls  *calls
 	// patience ends when the endpoint is closed: waits end at once, requests under way may finish.
 	patience context.Context
 	size     sizeBound
@@ -46,7 +52,7 @@ type sender struct {
 func newSender(c EndpointConfig, d *destination, l *ledger, logger *zap.Logger) *sender {
 	cfg, q := c.Config, &c.Config.QueueConfig
 	return &sender{
-		destination: d, url: cfg.URL.String(), timeout: time.Duration(cfg.RemoteTimeout),
+		destination: d, name: cfg.Name, url: cfg.URL.String(), timeout: time.Duration(cfg.RemoteTimeout),
 		header: http.Header{
 			"Content-Encoding": {"snappy"},
 			"User-Agent":       {d.owner.userAgent()},
@@ -198,8 +204,15 @@ func (s *sender) paceOf(v verdict) pace {
 	return s.pace
 }
 
-// post makes one request.
+// post makes one request, with a span if it is traced.
 func (s *sender) post(ctx context.Context, b *batch, body []byte, attempt int) answer {
+	if s.tracer == nil {
+		return s.request(ctx, b, body, attempt)
+	}
+	return s.traced(ctx, b, body, attempt)
+}
+
+func (s *sender) request(ctx context.Context, b *batch, body []byte, attempt int) answer {
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
 	reader := b.open(body)
@@ -215,6 +228,9 @@ func (s *sender) post(ctx context.Context, b *batch, body []byte, attempt int) a
 	req.Header.Set(remote.RemoteWriteVersionHeader, b.protocol.version)
 	if attempt > 0 {
 		req.Header.Set("Retry-Attempt", strconv.Itoa(attempt))
+	}
+	if s.tracer != nil {
+		propagation.TraceContext{}.Inject(ctx, propagation.HeaderCarrier(req.Header))
 	}
 	began := time.Now()
 	resp, err := s.destination.client.Do(req)

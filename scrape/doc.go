@@ -67,7 +67,7 @@
 //   - A stop can cut scrapes off, which then commit nothing: neither up 0 nor staleness markers.
 //   - A body without a configured limit is cut off at 256 MiB, as one that exceeds its limit.
 //   - An unwanted rest of a response is read for 64 KiB, not for ever.
-//   - Requests carry no OpenTelemetry spans.
+//   - Requests to targets carry no OpenTelemetry headers. Options.Tracer gets spans of scrapes and commits, and none of requests.
 //   - Metrics are summed over all scrapers of the process, and summaries have no quantiles; see Metrics.
 //
 // # Concurrency

@@ -10,6 +10,7 @@ import (
 	promconfig "github.com/prometheus/prometheus/config"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/storage"
+	"go.opentelemetry.io/otel/trace"
 )
 
 // loop scrapes one target on its schedule. While it waits it is an alarm and no goroutine.
@@ -73,6 +74,7 @@ type attempt struct {
 	turn      turn        // to work on it
 	offTick   bool        // outside the schedule, on shutdown
 	vetoed    bool        // there was no permit to begin, or to commit
+	span      trace.Span  // nil: it is not traced
 }
 
 func newLoop(s *Scraper, t *target, j *job) (*loop, error) {

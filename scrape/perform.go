@@ -34,6 +34,8 @@ func (s *Scraper) perform(r *attempt) {
 
 	var o outcome
 	var answer response
+	s.trace(r)
+	defer r.traced(&o)
 	defer r.reserved.release()
 	if o.err = r.forced; o.err == nil {
 		o.err = s.meter.admit(r.began)
@@ -161,7 +163,9 @@ func (s *Scraper) finish(in *ingester, r *attempt, o *outcome) {
 		s.rollback(in)
 		return
 	}
+	commit := s.traceCommit(r)
 	committed, err := s.gate.commit(in, r, s.permitted)
+	tracedCommit(commit, in.counts.kept+in.markers, committed, err)
 	if r.job.extraMetrics() {
 		s.options.Metrics.loops.duration.Observe(time.Since(r.began).Seconds())
 	}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/prometheus/prometheus/storage"
+	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/zap"
 	"go.uber.org/zap/exp/zapslog"
 
@@ -58,6 +59,9 @@ type Options struct {
 
 	// Wrap is put around the transport of each request to a target. nil: nothing is.
 	Wrap func(http.RoundTripper) http.RoundTripper
+
+	// Tracer makes a span of each scrape, and one of its commit below. nil: there are none.
+	Tracer trace.Tracer
 
 	// MinInterval is the shortest interval that a target may have, whichever label says so. A
 	// target with another fails. 0: any.

@@ -13,6 +13,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/prometheus/model/labels"
+	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
@@ -58,6 +59,9 @@ type Options struct {
 	WrapReceivers func(http.RoundTripper) http.RoundTripper
 	// Faults break disk, scrapes, discovery and remote write on purpose. nil: nothing does.
 	Faults *fault.Registry
+	// Tracer makes spans of scrapes, commits and requests to receivers, without the secrets of
+	// their configs. nil: there are none.
+	Tracer trace.Tracer
 	// Features are those of all scrapes.
 	Features scrape.Features
 	// UserAgent is what targets and receivers are told. Empty: what Prometheus says to targets, and
@@ -241,6 +245,7 @@ func (f *Factory) scrapeOptions(p *Pipeline) scrape.Options {
 		Book:                  p.log.Book(),
 		OnPanic:               p.failed,
 		OnLeft:                p.flusher.flush,
+		Tracer:                f.tracer(p),
 		DialContext:           f.options.DialContext,
 		Wrap:                  around.Targets(f.options.Faults, p.unit.String()),
 		LocalSockets:          p.config.Ambient,

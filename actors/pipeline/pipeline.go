@@ -62,6 +62,7 @@ func (p *Pipeline) open(ctx context.Context, warm bool) (err error) {
 		Metrics:     p.factory.sending,
 		Metadata:    p.metadata,
 		Relabelling: charged{p},
+		Tracer:      p.factory.tracer(p),
 		OnPanic:     p.failed,
 	})
 	if p.log, err = p.openLog(); err != nil {
@@ -95,7 +96,7 @@ func (p *Pipeline) warm(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, warmTime)
 	defer cancel()
 	if err := p.scraper.Warm(ctx); err != nil {
-		p.logger.Info("instance is opened before all of its targets are known", zap.Error(err))
+		p.logger.Info("starting the instance before all its targets are discovered", zap.Error(err))
 	}
 }
 
@@ -153,7 +154,7 @@ func (p *Pipeline) applyEndpoints(c *config.Instance) error {
 // Start implements actors.Pipeline.
 func (p *Pipeline) Start(_ context.Context, resume messages.Handover) error {
 	if err := p.scraper.Resume(string(resume)); err != nil {
-		p.logger.Warn("handover is not used, so that a tick may be missed or taken twice", zap.Error(err))
+		p.logger.Warn("handover ignored; a scrape may be missed or repeated", zap.Error(err))
 	}
 	return p.scraper.Start()
 }
@@ -175,7 +176,7 @@ func (p *Pipeline) Reload(ctx context.Context, c *config.Instance) error {
 	p.agent.Store(c.Compatibility == config.AgentSeries)
 	p.log.SetRetention(p.factory.retention(c))
 	if err := p.forgetCursors(before, c); err != nil {
-		p.logger.Warn("cursor of a removed endpoint stays and holds its data back until the log's cap", zap.Error(err))
+		p.logger.Warn("cannot remove the cursor of a removed endpoint; its samples stay in the WAL until the cap", zap.Error(err))
 	}
 	return nil
 }

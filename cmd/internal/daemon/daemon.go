@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	versioncollector "github.com/prometheus/client_golang/prometheus/collectors/version"
+	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/zap"
 
 	"github.com/ringmaster-agent/ringmaster"
@@ -94,6 +95,7 @@ type daemon struct {
 	memory     actors.Memory    // nil if nothing is kept for a start without the store
 	supervisor *ringmaster.Supervisor
 	faults     *fault.Registry // nil if nothing is broken on purpose
+	tracer     trace.Tracer    // nil if nothing is traced
 	listener   net.Listener
 	front      *front
 	tree       *tree
@@ -126,7 +128,7 @@ func Run(ctx context.Context, o Options) error {
 			started[i]()
 		}
 	}()
-	for _, part := range []func(context.Context) (stop func(), err error){d.listen, d.openFront, d.openFaults, d.openStore, d.openMemory, d.openSupervisor} {
+	for _, part := range []func(context.Context) (stop func(), err error){d.listen, d.openFront, d.openFaults, d.openTracing, d.openStore, d.openMemory, d.openSupervisor} {
 		stop, err := part(ctx)
 		if err != nil && ctx.Err() != nil {
 			return nil // it was called off
@@ -226,7 +228,7 @@ func (d *daemon) openStore(ctx context.Context) (func(), error) {
 	}
 	opened.store = around.Store(opened.store, d.faults)
 	d.store = opened.store
-	d.Logger.Info("configs are in the store", zap.String("store", opened.where), zap.String("prefix", service.KVStore.Prefix))
+	d.Logger.Info("config store", zap.String("store", opened.where), zap.String("prefix", service.KVStore.Prefix))
 	if opened.shared {
 		if err := d.shareConfigs(ctx, opened.store); err != nil {
 			closeStore()
@@ -302,7 +304,7 @@ func (d *daemon) openSupervisor(context.Context) (func(), error) {
 	if err != nil {
 		absolute = m.WALDirectory
 	}
-	d.Logger.Info("write-ahead logs are in a directory", zap.String("directory", absolute))
+	d.Logger.Info("WAL directory", zap.String("directory", absolute))
 	if m.Compatibility == config.AgentSeries {
 		d.Logger.Info("series are named as Grafana Agent named them, unless a config says otherwise", zap.String("metrics.compatibility", string(m.Compatibility)))
 	}
@@ -323,6 +325,7 @@ func (d *daemon) pipelineOptions() pipeline.Options {
 		UserAgent:             remotewrite.UserAgent(d.Version),
 		MemoryLimit:           d.MemoryLimit,
 		FullMetrics:           m.Detail == config.DetailFull,
+		Tracer:                d.tracer,
 	}
 	if d.cluster != nil {
 		options.ReplicaLabels = service.WithReplicaLabels

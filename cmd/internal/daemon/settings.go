@@ -99,6 +99,7 @@ func needsRestart(before, after *config.Agent) error {
 	compare("server.log_format", before.Server.LogFormat, after.Server.LogFormat)
 	compare("server.allowed_hosts", before.Server.AllowedHosts, after.Server.AllowedHosts)
 	compare("server.http_tls_config", before.Server.HTTPTLS, after.Server.HTTPTLS)
+	compare("tracing", before.Tracing, after.Tracing)
 	b, a := before.Metrics, after.Metrics
 	compare("metrics.wal_directory", b.WALDirectory, a.WALDirectory)
 	compare("metrics.wal_max_size", b.WALMaxSize, a.WALMaxSize)
@@ -170,6 +171,6 @@ func (m *loadMetrics) refused() {
 
 func logWarnings(logger *zap.Logger, agent *config.Agent) {
 	for _, warning := range agent.Warnings {
-		logger.Warn("config is valid, but may not mean what it says", zap.String("reason", warning))
+		logger.Warn("config warning", zap.String("reason", warning))
 	}
 }

@@ -13,7 +13,6 @@ var leftOut = map[string]string{
 	"alerting":    "this agent sends no alerts: keep the block where the rules are",
 	"remote_read": "this agent answers no queries",
 	"storage":     "this agent stores nothing to query",
-	"tracing":     "this agent sends no traces of its own",
 	"otlp":        "this agent takes no OTLP",
 	"runtime":     "the Go runtime is set by the environment: GOGC, GOMEMLIMIT",
 }
@@ -23,7 +22,7 @@ var unusedGlobals = []string{"evaluation_interval", "rule_query_offset", "query_
 
 // prometheus makes one config of each job, and a main file of the rest.
 func (c *conversion) prometheus() error {
-	global := block()
+	global, main := block(), block()
 	for i := 0; i+1 < len(c.root.Content); i += 2 {
 		key, value := c.root.Content[i], c.root.Content[i+1]
 		switch why, out := leftOut[key.Value]; {
@@ -37,6 +36,8 @@ func (c *conversion) prometheus() error {
 			global.Content = append(c.withoutRules(value), global.Content...)
 		case key.Value == "remote_write":
 			put(global, key.Value, value)
+		case key.Value == "tracing":
+			put(main, key.Value, value)
 		case out:
 			c.note(key.Line, "%s is left out: %s", key.Value, why)
 		default:
@@ -48,7 +49,7 @@ func (c *conversion) prometheus() error {
 	}
 	service := block()
 	put(service, "enabled", &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!bool", Value: "true"})
-	metrics, main := block(), block()
+	metrics := block()
 	if len(global.Content) > 0 {
 		put(metrics, "global", global)
 	}
