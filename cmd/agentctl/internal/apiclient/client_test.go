@@ -112,6 +112,27 @@ func TestRetriesEnd(t *testing.T) {
 	require.Equal(t, 4, calls)
 }
 
+func TestAnAgentThatSaysWhenToComeAgainIsObeyed(t *testing.T) {
+	h, _ := api(t)
+	calls := 0
+	var refused, taken time.Time
+	c := at(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if calls++; calls == 1 {
+			refused = time.Now()
+			w.Header().Set("Retry-After", "1")
+			answering(http.StatusTooManyRequests, `{"status":"error","data":{"error":"this client uploads too much"}}`)(w, nil)
+			return
+		}
+		taken = time.Now()
+		h.ServeHTTP(w, r)
+	}), apiclient.Options{Retries: 0})
+	require.NoError(t, c.Put(t.Context(), "a", text, apiclient.Condition{Absent: true}))
+	require.GreaterOrEqual(t, taken.Sub(refused), time.Second)
+
+	c = at(t, answering(http.StatusTooManyRequests, `{"status":"error","data":{"error":"come again"}}`), apiclient.Options{Retries: 0})
+	require.ErrorContains(t, c.Put(t.Context(), "a", text, apiclient.Condition{}), "429: come again", "nobody said when")
+}
+
 func TestARequestThatHangsEndsAtItsTimeout(t *testing.T) {
 	hang := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
 	c := at(t, hang, apiclient.Options{Timeout: 10 * time.Millisecond})

@@ -138,12 +138,14 @@ type answer struct {
 	body     []byte
 	// retried: an earlier attempt may have been applied.
 	retried bool
+	// after is how long the agent says to wait before the next attempt; 0: it does not say.
+	after time.Duration
 }
 
 // call sends a request until it is answered with something other than a passing failure. The error
 // is that of the network.
 func (c *Client) call(ctx context.Context, method, path, body string, header http.Header) (answer, error) {
-	for attempt := 0; ; attempt++ {
+	for attempt, told := 0, 0; ; attempt++ {
 		a, err := c.once(ctx, method, path, body, header)
 		if c.starting(a, err) {
 			attempt--
@@ -157,11 +159,18 @@ func (c *Client) call(ctx context.Context, method, path, body string, header htt
 		}
 		c.answered.Store(true)
 		a.retried = attempt > 0
-		if err == nil && !passing(a.status) || attempt >= c.retries || ctx.Err() != nil {
+		toldWhen := a.status == http.StatusTooManyRequests && a.after > 0 && told < mostTold
+		if err == nil && !passing(a.status) || attempt >= c.retries && !toldWhen || ctx.Err() != nil {
 			return a, err
 		}
+		pause := c.backoff(attempt + 1)
+		if toldWhen { // which is no failed attempt
+			pause = min(a.after, mostRetryAfter)
+			attempt--
+			told++
+		}
 		select {
-		case <-time.After(c.backoff(attempt + 1)):
+		case <-time.After(pause):
 		case <-ctx.Done():
 			return a, errors.Join(err, ctx.Err())
 		}
@@ -187,8 +196,19 @@ func (c *Client) once(ctx context.Context, method, path, body string, header htt
 	if err != nil {
 		return answer{}, fmt.Errorf("read answer: %w", err)
 	}
-	return answer{status: res.StatusCode, location: res.Header.Get("Location"), body: text}, nil
+	a := answer{status: res.StatusCode, location: res.Header.Get("Location"), body: text}
+	if seconds, err := strconv.ParseUint(res.Header.Get("Retry-After"), 10, 16); err == nil {
+		a.after = time.Duration(seconds) * time.Second
+	}
+	return a, nil
 }
+
+const (
+	// mostRetryAfter bounds one pause that the agent asks for.
+	mostRetryAfter = time.Minute
+	// mostTold bounds how often a request waits because the agent asks for it.
+	mostTold = 100
+)
 
 // waitStep is how often an agent that is starting is asked again.
 const waitStep = 200 * time.Millisecond

@@ -6,9 +6,11 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 
 	"github.com/prometheus/common/model"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/ringmaster-agent/ringmaster/config"
 )
@@ -47,14 +49,30 @@ func ReadDirectory(dir string) ([]File, error) {
 			files[i].Err = fmt.Errorf("%s has the same name; remove one of the two", f.Path)
 			continue
 		}
-		f.Text, f.Err = read(f.Path)
-		if f.Err == nil {
-			f.Err = validate(f)
-		}
 		index[f.Name] = len(files)
 		files = append(files, f)
 	}
+	readAll(files)
 	return files, nil
+}
+
+// readAll reads and validates the files without an error, on all processors: 10,000 take seconds of one.
+func readAll(files []File) {
+	var group errgroup.Group
+	group.SetLimit(runtime.GOMAXPROCS(0))
+	for i := range files {
+		f := &files[i]
+		if f.Err != nil {
+			continue
+		}
+		group.Go(func() error {
+			if f.Text, f.Err = read(f.Path); f.Err == nil {
+				f.Err = validate(*f)
+			}
+			return nil
+		})
+	}
+	_ = group.Wait() // what is wrong with a file is said there
 }
 
 func isDirectory(path string) bool {
