@@ -44,6 +44,8 @@ type cluster struct {
 	address string // of the demo itself: targets, receiver, commands
 	configs []string
 	ticks   *ticks
+	// state is what is with a node that runs, by the commands so far; empty if nothing is.
+	state map[*node.Node]string
 	// chaos is the file of an experiment; empty: there is none.
 	chaos string
 	// commands come from keys and over HTTP, and are carried out one by one.
@@ -61,7 +63,7 @@ func (n clusterOf) show(ctx context.Context, out io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("listen for targets, receiver and commands: %w", err)
 	}
-	c := &cluster{out: out, chaos: n.chaos, address: listener.Addr().String(), commands: make(chan command)}
+	c := &cluster{out: out, chaos: n.chaos, address: listener.Addr().String(), commands: make(chan command), state: map[*node.Node]string{}}
 	for i := range n.nodes * configsPerNode {
 		c.configs = append(c.configs, fmt.Sprintf("toy-%02d", i+1))
 	}
@@ -118,10 +120,7 @@ func (c *cluster) prepare(count int, directory string) error {
 		if err != nil {
 			return err
 		}
-		settings := node.Settings{Name: p.Name, Receiver: "http://" + c.address + receiverPath, Peers: peers}
-		if c.chaos != "" {
-			settings.Args = []string{"-chaos.enabled"}
-		}
+		settings := node.Settings{Name: p.Name, Receiver: "http://" + c.address + receiverPath, Peers: peers, Args: []string{"-chaos.enabled"}}
 		n, err := node.New(settings, filepath.Join(directory, p.Name), address, self, agentCommand)
 		if err != nil {
 			return err
@@ -153,6 +152,7 @@ func (c *cluster) narrate(ctx context.Context) error {
 			ordered.answer <- c.carryOut(ordered)
 		case now := <-ticker.C:
 			fmt.Fprintln(c.out, c.ticks.report(now, c.running()))
+			fmt.Fprint(c.out, c.ticks.effect(now))
 		}
 	}
 }
@@ -209,30 +209,40 @@ func (c *cluster) welcome() {
 		fmt.Fprintf(c.out, "  %s  %s/\n", n.Name, n.URL())
 	}
 	fmt.Fprintf(c.out, `
-k + Enter kills one of them (kill -9), r + Enter starts it again; s + Enter stops one in order. Or name it: k b. The same over HTTP:
-  curl -X POST 'http://%s/kill?node=b'     also /start and /stop
-Look at the page Cluster of one that lives: who is dead, and what moved. Ctrl-C ends it all. A tick is one scrape of one target; it is missed if nobody took it, doubled if two did.
+Break one, and see what it does to the ticks. Each key with Enter, alone or with a name, as in "k b":
+  k  kills an agent (kill -9)         p  pauses one (SIGSTOP)
+  c  cuts one off from the store      s  stops one in order
+  r  brings it back: it is started, woken or mended
+The same over HTTP:  curl -X POST 'http://%s/kill?node=b'     also /pause /cut /stop /start
+The page Cluster of an agent that is well shows who is dead, and what moved. Ctrl-C ends it all. A tick is one scrape of one target; it is missed if nobody took it, doubled if two did.
 
 `, c.address)
 }
 
-// running says which nodes there are, in order.
-func (c *cluster) running() (names []string) {
+// running says which nodes there are, in order, and what is with them.
+func (c *cluster) running() (agents []agentState) {
 	for _, n := range c.nodes {
 		if n.Running() {
-			names = append(names, n.Name)
+			agents = append(agents, agentState{n.Name, c.state[n]})
 		}
 	}
-	return names
+	return agents
 }
 
 // end stops all agents at once, and leaves no process.
 func (c *cluster) end() {
-	fmt.Fprintf(c.out, "Stopping %s …\n", strings.Join(c.running(), ", "))
+	var names []string
+	for _, a := range c.running() {
+		names = append(names, a.name)
+	}
+	fmt.Fprintf(c.out, "Stopping %s …\n", strings.Join(names, ", "))
 	ctx, cancel := context.WithTimeout(context.Background(), endPatience)
 	defer cancel()
 	var ended sync.WaitGroup
 	for _, n := range c.nodes {
+		if c.state[n] == paused {
+			_ = c.signal(ctx, "resume", n) // or it hears of nothing
+		}
 		ended.Go(func() {
 			_ = n.Stop(ctx) // at the end of all nobody takes over, and what is unsent is not missed
 			n.Kill()

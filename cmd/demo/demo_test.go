@@ -4,9 +4,13 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"net/http"
+	"os"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
@@ -19,6 +23,9 @@ import (
 const deadLetterThrottle = "github.com/asynkron/protoactor-go/actor.NewDeadLetter.NewThrottle.func4.1"
 
 func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == agentCommand { // this is one agent of a cluster
+		os.Exit(runAgent(os.Args[2:]))
+	}
 	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction(deadLetterThrottle))
 }
 
@@ -40,6 +47,12 @@ func (w *watched) Write(p []byte) (int, error) {
 	return n, err
 }
 
+func (w *watched) String() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.text.String()
+}
+
 func TestTheDemoOfOneAgentEndsWithAnAccountThatBalances(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
@@ -51,6 +64,7 @@ func TestTheDemoOfOneAgentEndsWithAnAccountThatBalances(t *testing.T) {
 	require.NotContains(t, text, "\x1b", "no terminal, no control sequences")
 	require.Regexp(t, `The account: [0-9]+ scrapes gave [0-9]+ samples, with the 5 that the agent adds to each\. The receiver has [0-9]+\.`, text)
 	require.NotContains(t, text, "gave 0 samples")
+	require.Regexp(t, `ticks missed [0-9]+, doubled 0`, text)
 }
 
 func TestATableIsBroughtUpToDateInPlace(t *testing.T) {
@@ -80,4 +94,71 @@ func TestTheAccountSaysWhatIsMissing(t *testing.T) {
 	require.Contains(t, w.closing(), "0 scrapes gave 0 samples")
 	require.Contains(t, w.closing(), "Nothing is missing.")
 	require.Contains(t, (&ticks{judge: toy.Judge{Due: 10, Missed: 2, Doubled: 1}}).closing(), "10 ticks were due; 8 were taken, 2 missed. 1 were taken twice.")
+}
+
+func TestEachDeedIsAccountedFor(t *testing.T) {
+	names := []string{"a", "b"}
+	k := newTicks(names)
+	begin := time.Now().Add(-time.Minute)
+	scrape := func(name string, from, to time.Duration) { // each second
+		for at := from; at < to; at += interval {
+			_ = k.targets.Arrive(name, begin.Add(at))
+		}
+	}
+	scrape("a", 0, 40*time.Second)
+	scrape("b", 0, 20*time.Second)
+	k.count(begin.Add(15 * time.Second))
+	k.did(begin.Add(20*time.Second), "agent c was killed (kill -9)")
+	require.Empty(t, k.effect(begin.Add(25*time.Second)), "it is too early to tell")
+	require.Empty(t, k.effect(begin.Add(40*time.Second)), "b is not scraped yet")
+	scrape("b", 25*time.Second, 40*time.Second)
+	require.Equal(t, "          since agent c was killed (kill -9): 5 ticks missed, 0 doubled; no target was without a scrape for longer than 5.0 s\n",
+		k.effect(begin.Add(40*time.Second)))
+	require.Empty(t, k.effect(begin.Add(50*time.Second)), "it is told once")
+	require.Empty(t, k.interrupted(begin.Add(50*time.Second)))
+}
+
+// clusterPatience bounds each step of a cluster on a slow machine.
+const clusterPatience = 3 * time.Minute
+
+// The demo pauses an agent, wakes it, cuts another one off from the store and mends it, and tells
+// each time what that did to the ticks. Its agents are this test's program.
+func TestTheDemoOfAClusterBreaksAgentsAndTellsWhatThatDid(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	out := &watched{word: "no such word", end: cancel}
+	ended := make(chan error, 1)
+	go func() { ended <- clusterOf{nodes: 3}.show(ctx, out) }()
+	defer func() {
+		cancel()
+		require.NoError(t, <-ended)
+		require.Regexp(t, `The account: [0-9]+ ticks were due; [0-9]+ were taken, [0-9]+ missed\. 0 were taken twice\.`, out.String())
+	}()
+	says := func(what string) string {
+		t.Helper()
+		require.Eventually(t, func() bool { return regexp.MustCompile(what).MatchString(out.String()) }, clusterPatience, 100*time.Millisecond, "it never says %q:\n%s", what, out)
+		return regexp.MustCompile(what).FindStringSubmatch(out.String())[1]
+	}
+	base := says(`curl -X POST '(http://[^/]+)/kill`)
+	order := func(verb, name string, want int) {
+		t.Helper()
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, base+"/"+verb+"?node="+name, http.NoBody)
+		require.NoError(t, err)
+		response, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Do(request)
+		require.NoError(t, err)
+		require.NoError(t, response.Body.Close())
+		require.Equal(t, want, response.StatusCode, "%s %s\n%s", verb, name, out)
+	}
+	says(`(all scraped)`)
+	order("pause", "b", http.StatusOK)
+	order("pause", "b", http.StatusConflict) // it is paused already
+	says(`(b 0 \(paused\))`)
+	says(`since agent b is paused \(SIGSTOP\); r wakes it: ([0-9]+) ticks missed, 0 doubled`)
+	order("start", "b", http.StatusOK)
+	says(`(agent b is well again)`)
+	order("cut", "c", http.StatusOK)
+	says(`(c 0 \(cut off\))`)
+	says(`since agent c is cut off from the store; r mends it: ([0-9]+) ticks missed, 0 doubled`)
+	order("start", "", http.StatusOK)
+	says(`(agent c is well again)`)
+	says(`(c [1-9][0-9]*   all scraped)`)
 }

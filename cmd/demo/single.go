@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"syscall"
 	"time"
 
@@ -113,17 +114,20 @@ func report(ctx context.Context, out *screen, agent *client, toys *world) error 
 		return err
 	}
 	var total account
-	rows := [][]string{{"CONFIG", "SCRAPES", "SAMPLES SCRAPED", "SENT", "PENDING"}}
+	now, missed, doubled := time.Now(), 0, 0
+	rows := [][]string{{"CONFIG", "SCRAPES", "SAMPLES SCRAPED", "SENT", "PENDING", "TICKS MISSED", "DOUBLED"}}
 	for i, target := range toys.targets {
 		a := accounts[configName(i)]
 		total.add(a)
-		rows = append(rows, []string{configName(i), count(float64(target.Scrapes())), count(a.scraped), count(a.sent), count(a.pending)})
+		m, d := toys.ticks(i, now)
+		missed, doubled = missed+m, doubled+d
+		rows = append(rows, []string{configName(i), count(float64(target.Scrapes())), count(a.scraped), count(a.sent), count(a.pending), strconv.Itoa(m), strconv.Itoa(d)})
 	}
 	received := toys.receiver.Totals()
-	rows = append(rows, []string{"together", count(float64(toys.scrapes())), count(total.scraped), count(total.sent), count(total.pending)})
+	rows = append(rows, []string{"together", count(float64(toys.scrapes())), count(total.scraped), count(total.sent), count(total.pending), strconv.Itoa(missed), strconv.Itoa(doubled)})
 	out.show(rows, fmt.Sprintf("The receiver has %d samples of %d series.", received.Samples, received.Series),
-		fmt.Sprintf("scrapes %5d   samples scraped %6.0f   sent %6.0f   pending %4.0f   received %6d in %d series",
-			toys.scrapes(), total.scraped, total.sent, total.pending, received.Samples, received.Series))
+		fmt.Sprintf("scrapes %5d   samples scraped %6.0f   sent %6.0f   pending %4.0f   received %6d in %d series   ticks missed %d, doubled %d",
+			toys.scrapes(), total.scraped, total.sent, total.pending, received.Samples, received.Series, missed, doubled))
 	return nil
 }
 

@@ -17,6 +17,9 @@ import (
 type world struct {
 	targets  []*toy.Target
 	receiver *toy.Receiver
+	// arrived is when each target was scraped, and judges count its ticks by that, one for each.
+	arrived toy.Targets
+	judges  []toy.Judge
 
 	targetURLs  []string
 	receiverURL string
@@ -33,11 +36,16 @@ func newWorld(targets int) (*world, error) {
 	w := &world{receiver: &toy.Receiver{Forget: 100}}
 	for i := range targets {
 		target := &toy.Target{Series: 20 * (i + 1)}
-		address, err := w.listen(target)
+		name := configName(i)
+		address, err := w.listen(http.HandlerFunc(func(answer http.ResponseWriter, request *http.Request) {
+			_ = w.arrived.Arrive(name, time.Now())
+			target.ServeHTTP(answer, request)
+		}))
 		if err != nil {
 			return nil, err
 		}
 		w.targets = append(w.targets, target)
+		w.judges = append(w.judges, toy.Judge{Interval: interval, Patience: patience})
 		w.targetURLs = append(w.targetURLs, address)
 	}
 	address, err := w.listen(w.receiver)
@@ -77,6 +85,13 @@ func (w *world) scrapes() (total uint64) {
 		total += t.Scrapes()
 	}
 	return total
+}
+
+// ticks are those of the i-th target that were missed and taken twice so far.
+func (w *world) ticks(i int, now time.Time) (missed, doubled int) {
+	judge, name := &w.judges[i], configName(i)
+	judge.Until(name, w.arrived.Arrivals(name), now)
+	return judge.Missed, judge.Doubled
 }
 
 // reportSeries are the samples that every scrape has beside the target's own: up and what follows it.

@@ -29,10 +29,11 @@ func (t *Targets) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		return
 	}
 	w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
-	fmt.Fprintf(w, "# TYPE %s counter\n%s %d\n", ScrapesMetric, ScrapesMetric, t.count(name, now))
+	fmt.Fprintf(w, "# TYPE %s counter\n%s %d\n", ScrapesMetric, ScrapesMetric, t.Arrive(name, now))
 }
 
-func (t *Targets) count(name string, now time.Time) (number int) {
+// Arrive notes a scrape of a target that came at an instant, and returns its number, from 1.
+func (t *Targets) Arrive(name string, now time.Time) (number int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.arrived == nil {
