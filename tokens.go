@@ -30,14 +30,14 @@ func OwnTokens(path, node string, n int, logger *zap.Logger) []uint32 {
 	logger = logger.With(zap.String("node", node), zap.String("file", path))
 	before, err := readTokens(path, node)
 	if err != nil {
-		logger.Warn("tokens of this node can't be used; it gets new ones, and so other configs than before", zap.Error(err))
+		logger.Warn("cannot use this node's saved ring tokens; it gets new ones, and other configs than before", zap.Error(err))
 	}
 	tokens := fitTokens(before, n)
 	if slices.Equal(tokens, before) {
 		return tokens
 	}
 	if err := writeTokens(path, tokensFile{Node: node, Tokens: tokens}); err != nil {
-		logger.Warn("tokens of this node can't be kept; after a restart it gets others, and so other configs", zap.Error(err))
+		logger.Warn("cannot save this node's ring tokens; after a restart it gets new ones, and other configs", zap.Error(err))
 	}
 	return tokens
 }

@@ -40,7 +40,7 @@ func TestANodeWithAFullDiskLeavesItsUnitsToOthersAndTakesThemBack(t *testing.T) 
 		for _, m := range w.members("b") {
 			require.Equal(t, m.Node == "a", m.Unfit != "", "%+v", m)
 		}
-		require.NotEmpty(t, w.nodes["a"].logs.FilterMessage("this node can't run anything; other nodes take over, if there are any that can").All())
+		require.NotEmpty(t, w.nodes["a"].logs.FilterMessage("this node cannot run configs; other nodes take over if they can").All())
 
 		disks["b"].Store(true)
 		w.pass(30 * time.Second)

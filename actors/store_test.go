@@ -39,7 +39,7 @@ func TestAnUnreachableStoreIsSaidWithinSecondsAndTheTreeComesUpWhenItAnswers(t *
 			inWorld(t, fromTheStart(script), func(w *world) {
 				w.source.Put("a", valid(1))
 				w.pass(3 * time.Second)
-				require.NotEmpty(w, w.logs.FilterMessage("store can't be read; what runs goes on running").All())
+				require.NotEmpty(w, w.logs.FilterMessage("cannot read the store; running configs keep running").All())
 				tree := w.describe()
 				require.False(w, tree.Complete)
 				require.False(w, tree.Settled)

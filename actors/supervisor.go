@@ -123,7 +123,7 @@ func (s *supervisor) route(c actor.Context, message any) {
 		s.spawnWatcher(c)
 	case recalled:
 		if m.err != nil {
-			s.Logger.Warn("last known configs can't be read; the node waits for the store", zap.Error(m.err))
+			s.Logger.Warn("cannot read the last known configs; waiting for the store", zap.Error(m.err))
 			break
 		}
 		s.memory.recalled = &m
@@ -248,7 +248,7 @@ func (s *supervisor) goByMemory(c actor.Context) {
 	if m == nil {
 		return
 	}
-	s.Logger.Warn("store has not answered; going by the last known configs", zap.Int("configs", len(m.documents)), zap.Int("claims", len(m.cluster.Claims)))
+	s.Logger.Warn("store does not answer; starting with the last known configs", zap.Int("configs", len(m.documents)), zap.Int("claims", len(m.cluster.Claims)))
 	s.actOn(c, s.documents.recall(m.documents))
 	if s.membership != nil && !s.membership.registry.Listed() && m.cluster.Session != "" {
 		listing := messages.RegistryListed{

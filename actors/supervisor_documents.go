@@ -113,7 +113,7 @@ func (k *documents) listed(e messages.ConfigsListed) different {
 	}
 	d := k.changed(k.stored.Listed(e.Documents, e.Revision))
 	if now := k.stored.Doubt(); now != "" && now != doubt {
-		k.logger.Warn("listing of configs is not believed", zap.String("reason", now), zap.Int64("revision", e.Revision))
+		k.logger.Warn("ignoring a list of configs that lacks too many; listing again", zap.String("reason", now), zap.Int64("revision", e.Revision))
 	}
 	d.everything, d.relist = true, k.stored.Restoring()
 	return d

@@ -72,9 +72,9 @@ func (p *probing) fold(c actor.Context, m probed) {
 	p.units.health = health
 	switch {
 	case before.Unfit == "" && health.Unfit != "":
-		p.Logger.Error("this node can't run anything; other nodes take over, if there are any that can", zap.String("reason", health.Unfit))
+		p.Logger.Error("this node cannot run configs; other nodes take over if they can", zap.String("reason", health.Unfit))
 	case before.Unfit != "" && health.Unfit == "":
-		p.Logger.Info("this node can run instances again")
+		p.Logger.Info("this node can run configs again")
 	}
 	if before.Unfit != health.Unfit {
 		p.reconcileSoon(c)

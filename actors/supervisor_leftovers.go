@@ -76,7 +76,7 @@ func (l *leftovers) fold(c actor.Context, m leftoversFound) {
 		if u := l.units.get(id); u.ended() && !u.leftover {
 			u.leftover = true
 			l.agenda.add(id)
-			u.logger.Info("log has unsent samples of a unit that does not run here; sending them")
+			u.logger.Info("sending unsent samples of a unit that does not run here")
 		}
 	}
 	l.reconcileSoon(c)

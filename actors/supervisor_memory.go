@@ -130,7 +130,7 @@ func (m *memory) saved(c actor.Context, out saved) {
 	m.saving = false
 	if out.err != nil {
 		if !m.failed {
-			m.Logger.Warn("last known configs can't be saved; a restart while the store is away would not know them", zap.Error(out.err))
+			m.Logger.Warn("cannot save the last known configs; a restart without the store would not have them", zap.Error(out.err))
 		}
 		for _, d := range out.change.Written {
 			m.changed[d.Name] = true

@@ -57,7 +57,7 @@ func (s *supervisor) reconcile(c actor.Context) {
 		s.follow(c, about, plan)
 	} else {
 		s.agenda.addEverything()
-		s.Logger.Error("decision failed", zap.Error(err), stackOf(err))
+		s.Logger.Error("reconcile failed", zap.Error(err), stackOf(err))
 	}
 	if s.membership != nil {
 		s.membership.answers.decided = true

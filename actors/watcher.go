@@ -237,7 +237,7 @@ func (w *watcher) listed(c actor.Context, m listed) {
 	w.failures = 0
 	if !m.at.Follows(m.after) && !m.afresh {
 		// A listing can't be older than an event that was heard before it was begun, unless the store is not the one it was.
-		w.Logger.Warn("store is not where it was before; was it emptied, replaced or restored?", zap.String("what", w.feed.what()),
+		w.Logger.Warn("store went back to an older revision; was it emptied, replaced or restored?", zap.String("what", w.feed.what()),
 			zap.Int64("revision", m.at.Revision), zap.Int64("seen", m.after.Revision))
 		w.afresh = true
 		w.list(c)
@@ -272,7 +272,7 @@ func (w *watcher) failed(c actor.Context, err error) {
 }
 
 func (w *watcher) unavailable(c actor.Context, reason string) {
-	w.Logger.Warn("store can't be read; what runs goes on running", zap.String("what", w.feed.what()), zap.String("reason", reason))
+	w.Logger.Warn("cannot read the store; running configs keep running", zap.String("what", w.feed.what()), zap.String("reason", reason))
 	if message := w.feed.unavailable(reason); message != nil {
 		w.tell(c, message)
 	}
@@ -308,7 +308,7 @@ func (w *watcher) event(c actor.Context, n news) {
 		w.tell(c, n.message)
 		return
 	}
-	w.Logger.Info("changes were missed; listing again", zap.String("what", w.feed.what()), zap.Int64("revision", n.revision))
+	w.Logger.Info("watch missed changes; listing again", zap.String("what", w.feed.what()), zap.Int64("revision", n.revision))
 	w.afresh = w.afresh || n.revision < w.at.Revision
 	w.list(c)
 }

@@ -154,7 +154,7 @@ func (s *Scraper) adopt(jobs []*job, part *slicing) {
 			p.job = j
 			for _, l := range p.loops {
 				if err := l.adopt(j); err != nil {
-					s.log.Error("target keeps its old client", zap.String("job", name), zap.Error(err))
+					s.log.Error("target keeps its old HTTP client", zap.String("job", name), zap.Error(err))
 				}
 			}
 			before.release()

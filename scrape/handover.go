@@ -275,7 +275,7 @@ func (s *Scraper) handOver(ended []endingLoop, at time.Time, c *carried) {
 	}
 	text, lost := h.encode()
 	if lost > 0 {
-		s.log.Warn("handover can't tell of all targets whose scrapes were cut off", zap.Int("targets", lost))
+		s.log.Warn("handover is incomplete: too many aborted scrapes", zap.Int("targets", lost))
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

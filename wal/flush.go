@@ -93,7 +93,7 @@ func (l *Log) syncNames() error {
 func (l *Log) flushed(err error) {
 	if err != nil {
 		l.counts.failed(err)
-		l.o.Logger.Warn("WAL could not be made durable", zap.String("path", l.dir), zap.Error(err))
+		l.o.Logger.Warn("WAL sync failed", zap.String("path", l.dir), zap.Error(err))
 	}
 }
 

@@ -95,7 +95,7 @@ func (l *Log) recoverEnd(s *segment) error {
 	sc.f = f
 	if ok, err := sc.identify(s.number); !ok || err != nil {
 		if err == nil {
-			l.o.Logger.Warn("newest segment is damaged; going on behind it", zap.String("path", l.path(*s)))
+			l.o.Logger.Warn("newest WAL segment is damaged; continuing after it", zap.String("path", l.path(*s)))
 		}
 		return err
 	}

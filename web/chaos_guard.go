@@ -49,7 +49,7 @@ func (s *Server) watchOver(rule fault.Rule, r *http.Request) {
 
 // endAll ends all rules here, and tells the other nodes to do the same.
 func (s *Server) endAll(cause *http.Request, name, reason string) {
-	s.log.Error("the cluster has left its bounds; all faults on purpose end", zap.String("rule", name), zap.String("reason", reason))
+	s.log.Error("guard exceeded; ending all injected faults", zap.String("rule", name), zap.String("reason", reason))
 	s.opts.Faults.Clear("the guard of " + name + ": " + reason)
 	if s.opts.Cluster == nil {
 		return
@@ -57,7 +57,7 @@ func (s *Server) endAll(cause *http.Request, name, reason string) {
 	ctx, cancel := context.WithTimeout(context.Background(), guardTimeout)
 	defer cancel()
 	for _, m := range s.tellOthers(ctx, cause, http.MethodPost, chaosAPI+"/clear", nil, http.StatusNotFound) {
-		s.log.Warn("node was not told that all faults end; they do by themselves", zap.String("node", m.Node), zap.String("reason", m.Error))
+		s.log.Warn("cannot end the faults of a node; they end by themselves", zap.String("node", m.Node), zap.String("reason", m.Error))
 	}
 }
 

@@ -217,7 +217,7 @@ func (s *Server) putFault(r *http.Request, rule fault.Rule) error {
 	if err := s.opts.Faults.Put(rule); err != nil {
 		return err
 	}
-	s.log.Warn("somebody breaks this node on purpose", zap.String("rule", rule.Name), zap.String("from", r.RemoteAddr))
+	s.log.Warn("fault injected from the page", zap.String("rule", rule.Name), zap.String("from", r.RemoteAddr))
 	if rule.Guard != nil {
 		s.watchOver(rule, r)
 	}

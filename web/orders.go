@@ -111,7 +111,7 @@ func (s *Server) order(r *http.Request, o Order) *refusal {
 	ctx, cancel := s.storeContext(r)
 	defer cancel()
 	err := s.opts.Cluster.Order(ctx, o)
-	s.log.Info("order from outside", zap.String("order", string(o.Kind)), zap.String("name", o.Name), zap.String("by", o.By), zap.String("reason", o.Reason), zap.Error(err))
+	s.log.Info("operator request", zap.String("order", string(o.Kind)), zap.String("name", o.Name), zap.String("by", o.By), zap.String("reason", o.Reason), zap.Error(err))
 	switch {
 	case err == nil:
 		return nil

@@ -177,7 +177,7 @@ func (r *Registry) Put(rule Rule) error {
 	l.timer = r.options.AfterFunc(time.Duration(rule.Start+rule.Duration), func() { r.remove(l, "its time is over") })
 	r.show()
 	r.mu.Unlock()
-	r.options.Logger.Warn("fault is put in force", zap.String("rule", rule.Name), zap.String("point", string(rule.Point)),
+	r.options.Logger.Warn("fault injected", zap.String("rule", rule.Name), zap.String("point", string(rule.Point)),
 		zap.String("action", string(rule.Action)), zap.Time("from", l.from), zap.Time("until", l.until))
 	r.options.OnChange(r.Rules())
 	return nil
@@ -231,7 +231,7 @@ func (r *Registry) remove(l *live, reason string) bool {
 	r.forget(l)
 	r.show()
 	r.mu.Unlock()
-	r.options.Logger.Info("fault has ended", zap.String("rule", l.Name), zap.String("reason", reason), zap.Int64("hits", l.hit.Load()))
+	r.options.Logger.Info("fault ended", zap.String("rule", l.Name), zap.String("reason", reason), zap.Int64("hits", l.hit.Load()))
 	r.options.OnChange(r.Rules())
 	return true
 }
@@ -334,7 +334,7 @@ func (r *Registry) Decide(e Event) Verdict {
 		}
 		if hit := l.draw(); hit > 0 {
 			if hit == 1 {
-				r.options.Logger.Warn("fault hits", zap.String("rule", l.Name), zap.String("point", string(l.Point)), zap.String("action", string(l.Action)),
+				r.options.Logger.Warn("fault hit", zap.String("rule", l.Name), zap.String("point", string(l.Point)), zap.String("action", string(l.Action)),
 					zap.String("unit", e.Unit), zap.String("actor", e.Actor), zap.String("what", cmp.Or(e.Message, e.Peer)))
 				r.tell(l.Rule, e)
 			}

@@ -145,7 +145,7 @@ func TestAHandoverThatIsNotUnderstoodIsLoggedAndScrapingBegins(t *testing.T) {
 	w.factory.options.Logger = zap.New(core)
 	p := w.open(w.instance(""))
 	require.NoError(t, p.Start(t.Context(), "from the future"))
-	require.Equal(t, 1, logs.FilterMessageSnippet("handover is not used").Len())
+	require.Equal(t, 1, logs.FilterMessageSnippet("handover ignored").Len())
 	w.eventually(func() bool { return w.receiver.samples.Load() > 0 }, "samples arrive")
 }
 

@@ -22,7 +22,7 @@ func (f *Factory) Leftovers(units []messages.Unit, slices map[string]int) []mess
 	entries, err := os.ReadDir(f.options.WALDirectory)
 	if err != nil {
 		if !errors.Is(err, os.ErrNotExist) {
-			f.options.Logger.Warn("logs of units that run elsewhere were not looked for", zap.Error(err))
+			f.options.Logger.Warn("cannot list the WALs of units that run on other nodes", zap.Error(err))
 		}
 		return nil
 	}
@@ -43,7 +43,7 @@ func (f *Factory) Leftovers(units []messages.Unit, slices map[string]int) []mess
 		}
 		unsent, err := f.settleLog(f.directory(unit.Key()))
 		if err != nil {
-			f.options.Logger.Warn("log of a unit that runs elsewhere can't be looked at", zap.String("instance", unit.Key()), zap.Error(err))
+			f.options.Logger.Warn("cannot read the WAL of a unit that runs on another node", zap.String("instance", unit.Key()), zap.Error(err))
 		}
 		if unsent {
 			found = append(found, unit)

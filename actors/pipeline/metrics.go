@@ -122,7 +122,7 @@ func (m *liveLogs) prune() {
 	m.mu.Unlock()
 	for _, p := range pipelines {
 		if err := p.tidy(time.Now()); err != nil {
-			p.logger.Warn("cursor of a removed endpoint stays and holds its data back until the log's cap", zap.Error(err))
+			p.logger.Warn("cannot remove the cursor of a removed endpoint; its samples stay in the WAL until the cap", zap.Error(err))
 		}
 		p.log.Prune()
 	}

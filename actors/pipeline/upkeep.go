@@ -41,7 +41,7 @@ func (f *Factory) Upkeep(ctx context.Context, wanted func(ctx context.Context) (
 			f.cleaner.seconds.Observe(time.Since(began).Seconds())
 			if err != nil {
 				f.cleaner.errors.Inc()
-				f.options.Logger.Warn("orphaned logs were not looked at", zap.Error(err))
+				f.options.Logger.Warn("cannot check for orphaned WALs", zap.Error(err))
 			}
 		}
 	}
@@ -115,7 +115,7 @@ func (f *Factory) removeOrphan(directory string) error {
 	if err != nil {
 		return err
 	}
-	f.options.Logger.Warn("log of a config that is gone was removed", zap.String("directory", directory),
+	f.options.Logger.Warn("removed the WAL of a deleted config", zap.String("directory", directory),
 		zap.Uint64("samples_lost", unsentIn(log)), zap.Duration("age", f.options.OrphanAge))
 	if err := log.Remove(); err != nil {
 		return err

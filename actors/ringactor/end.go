@@ -94,7 +94,7 @@ func (p *peerHealth) lookedAt(m peerLookedAt) {
 	}
 	if m.ended {
 		p.SessionsEnded.Inc()
-		p.Logger.Warn("session of a node was ended, so that others take over", zap.String("node", m.node), zap.String("session", m.session),
+		p.Logger.Warn("ended the session of a dead node; other nodes take over its configs", zap.String("node", m.node), zap.String("session", m.session),
 			zap.String("reason", m.reason))
 	}
 }
@@ -120,7 +120,7 @@ func (p *peerHealth) forgotten(c actor.Context, m forgotten) {
 	if m.err != nil {
 		m.answer.Problem = m.err.Error()
 	}
-	p.Logger.Info("member was to be forgotten", zap.String("node", m.node), zap.Bool("known", m.answer.Known), zap.String("problem", m.answer.Problem))
+	p.Logger.Info("asked to forget a member", zap.String("node", m.node), zap.Bool("known", m.answer.Known), zap.String("problem", m.answer.Problem))
 	if m.asker != nil {
 		c.Send(m.asker, m.answer)
 	}

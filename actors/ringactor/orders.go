@@ -105,7 +105,7 @@ func (o *orders) ordered(c actor.Context, m ordered) {
 		m.answer.Problem = m.err.Error()
 	}
 	taken := m.answer.Known && m.answer.Problem == ""
-	o.Logger.Info("order from outside", zap.String("order", fmt.Sprintf("%T", m.order)), zap.Any("about", m.order), zap.Bool("taken", taken), zap.String("problem", m.answer.Problem))
+	o.Logger.Info("operator request", zap.String("order", fmt.Sprintf("%T", m.order)), zap.Any("about", m.order), zap.Bool("taken", taken), zap.String("problem", m.answer.Problem))
 	if m.asker != nil {
 		c.Send(m.asker, m.answer)
 	}

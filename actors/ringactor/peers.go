@@ -101,7 +101,7 @@ func (p *peerHealth) look(c actor.Context) {
 	if conflict := p.Gossip.Conflict(); conflict != p.conflict {
 		p.conflict = conflict
 		if conflict != "" {
-			p.Logger.Error("two nodes have one name", zap.String("reason", conflict))
+			p.Logger.Error("two nodes have the same name", zap.String("reason", conflict))
 		}
 		p.problem(c, conflict)
 	}

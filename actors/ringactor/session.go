@@ -112,7 +112,7 @@ func (r *ringActor) checkSession(c actor.Context) {
 	select {
 	case <-session.Done():
 		if r.state.Phase != presence.Closing {
-			r.Logger.Warn("session has ended; joining again with a new one", zap.String("session", session.ID()))
+			r.Logger.Warn("session expired; rejoining with a new one", zap.String("session", session.ID()))
 			r.step(c, presence.Input{Kind: presence.Ended})
 		}
 		return
@@ -125,7 +125,7 @@ func (r *ringActor) checkSession(c actor.Context) {
 	case there && record.Problem == "" && record.Incarnation != r.Incarnation && record.Revision > r.own.record.Revision:
 		reason := fmt.Sprintf("another process runs as node %s, at %s, with the same name: this one does not scrape any more. Give one of them another "+
 			"lifecycler.id", r.Node, record.Address)
-		r.Logger.Error("two processes have one name; this one gives its session up", zap.String("reason", reason))
+		r.Logger.Error("two processes have the same node name; this one ends its session", zap.String("reason", reason))
 		r.problem(c, reason)
 		r.step(c, presence.Input{Kind: presence.Fenced})
 	case r.own.lost(r.Node, r.registry) && !r.own.belief.Doubted.IsZero():
@@ -136,7 +136,7 @@ func (r *ringActor) checkSession(c actor.Context) {
 // condemned is about a node whose record was taken away while its session was not renewed: somebody
 // is about to end the session.
 func (r *ringActor) condemned(c actor.Context) {
-	r.Logger.Warn("another node took this one for dead; joining again with a new session", zap.String("session", r.own.id()))
+	r.Logger.Warn("another node declared this one dead; rejoining with a new session", zap.String("session", r.own.id()))
 	r.step(c, presence.Input{Kind: presence.Fenced})
 }
 
@@ -299,7 +299,7 @@ func (r *ringActor) memberWritten(c actor.Context, m memberWritten) {
 	}
 	changed := r.own.record.State != m.member.State
 	if before := r.own.record.Unfit; before != m.member.Unfit {
-		r.Logger.Warn("node has told the others whether it can run anything", zap.String("node", r.Node), zap.String("reason", m.member.Unfit))
+		r.Logger.Warn("told the other nodes whether this node can run configs", zap.String("node", r.Node), zap.String("reason", m.member.Unfit))
 	}
 	r.own.record = m.member
 	r.own.belief = r.own.belief.Confirm(m.doubted)

@@ -127,7 +127,7 @@ func (g *Gossip) checkClashes() {
 		g.busy.Go(func() {
 			both := g.answersAs(p.name, p.a) && g.answersAs(p.name, p.b)
 			if g.clashes.checked(p, both) {
-				g.notes.add(zapcore.ErrorLevel, "two nodes have one name: give each its own", zap.String("node", p.name), zap.Strings("addresses", []string{p.a, p.b}))
+				g.notes.add(zapcore.ErrorLevel, "two nodes have the same name: give each its own", zap.String("node", p.name), zap.Strings("addresses", []string{p.a, p.b}))
 			}
 			if both {
 				g.tell(p.a, message{Kind: clash, Name: p.name, Address: p.b})

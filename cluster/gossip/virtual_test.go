@@ -204,10 +204,10 @@ func TestTwoLivingNodesWithOneNameAreAConflictUntilOneIsGone(t *testing.T) {
 		v.within(13*time.Second, "it is over", func() bool { return v.everyone(func(g node) bool { return g.Conflict() == "" }) })
 		pass(time.Minute)
 		for _, g := range v.nodes {
-			require.LessOrEqual(t, g.logged("two nodes have one name"), 1)
-			require.Equal(t, g.logged("two nodes have one name"), g.logged("conflict of two nodes with one name is over"))
+			require.LessOrEqual(t, g.logged("two nodes have the same name"), 1)
+			require.Equal(t, g.logged("two nodes have the same name"), g.logged("conflict of two nodes with one name is over"))
 		}
-		require.Equal(t, 1, first.logged("two nodes have one name"))
+		require.Equal(t, 1, first.logged("two nodes have the same name"))
 	})
 }
 

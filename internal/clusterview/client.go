@@ -34,7 +34,7 @@ func PeerClient(webConfigFile string, server config.Server, logger *zap.Logger) 
 		transport.TLSClientConfig, err = peerTLS(*settings)
 	}
 	if err != nil {
-		logger.Warn("other nodes are trusted only if the system's roots signed their certificates", zap.Error(err))
+		logger.Warn("trusting certificates of other nodes only if signed by the system's roots", zap.Error(err))
 	}
 	return &http.Client{Transport: transport}
 }

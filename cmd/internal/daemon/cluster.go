@@ -57,10 +57,10 @@ func (d *daemon) shareConfigs(ctx context.Context, store cluster.Store) error {
 		StopWhenIsolated: service.WhenIsolated == config.IsolatedStop,
 		KeepClaims:       !l.UnregisterOnShutdown,
 	}
-	d.Logger.Info("sharing the configs with the other nodes of the store", zap.String("node", node), zap.String("address", address),
+	d.Logger.Info("sharing configs with the other nodes of this store", zap.String("node", node), zap.String("address", address),
 		zap.String("prefix", l.Ring.KVStore.Prefix))
 	if d.tcpAddress().IP.IsLoopback() && !storeOnLoopback(service.KVStore) {
-		d.Logger.Warn("only nodes on this host can reach this one, for it listens on loopback: set -server.http.address", zap.String("address", address))
+		d.Logger.Warn("only nodes on this host can reach this one, because it listens on loopback: set -server.http.address", zap.String("address", address))
 	}
 	return nil
 }

@@ -18,9 +18,9 @@ func (d *daemon) openFaults(context.Context) (func(), error) {
 	service := d.settings.agent().Metrics.ScrapingService
 	d.faults = fault.New(fault.Options{Node: nodeName(service.Lifecycler, d.Hostname), Logger: d.Logger.Named("chaos")})
 	d.registry.MustRegister(around.Metrics(d.faults))
-	d.Logger.Warn("this agent can be broken on purpose by whoever may upload configs (-chaos.enabled)", zap.Int("points", len(fault.Points())))
+	d.Logger.Warn("fault injection is on (-chaos.enabled): whoever may upload configs can break this agent", zap.Int("points", len(fault.Points())))
 	if service.Enabled && d.WebConfigFile == "" && d.settings.agent().Server.HTTPTLS == nil && !d.tcpAddress().IP.IsLoopback() {
-		d.Logger.Warn("faults can be put in force without authentication; set -server.web-config", zap.String("address", d.ListenAddress))
+		d.Logger.Warn("anybody who reaches the API can inject faults; set -server.web-config", zap.String("address", d.ListenAddress))
 	}
 	return d.faults.Close, nil
 }
@@ -33,7 +33,7 @@ func (d *daemon) breakProcess(ctx context.Context) error {
 
 // exit ends the process as a crash would.
 func (d *daemon) exit() {
-	d.Logger.Error("a fault on purpose ends the process")
+	d.Logger.Error("an injected fault ends the process")
 	if d.Exit != nil {
 		d.Exit()
 	}

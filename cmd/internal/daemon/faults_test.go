@@ -71,7 +71,7 @@ func TestARuleForAllNodesReachesAllAndAGuardEndsItOnAll(t *testing.T) {
 	}
 	_, page := b.request(t, http.MethodGet, "/")
 	require.Contains(t, page, "Broken on purpose: everywhere")
-	require.Contains(t, b.log.String(), "fault is put in force")
+	require.Contains(t, b.log.String(), "fault injected")
 
 	// Nobody may be without an owner, and a config that nobody can start is.
 	guarded := `{"point": "pipeline.open", "action": "error", "duration": "10m", "guard": {"unowned": 0, "for": "1s"}}`

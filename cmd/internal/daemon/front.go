@@ -82,7 +82,7 @@ func (f *front) shut() {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	if err := f.server.Shutdown(ctx); err != nil {
-		f.logger.Warn("requests were cut off", zap.Error(err))
+		f.logger.Warn("aborted requests that did not finish in time", zap.Error(err))
 		_ = f.server.Close()
 	}
 }

@@ -12,6 +12,6 @@ func (d *daemon) linger() {
 	if pause <= 0 {
 		return
 	}
-	d.Logger.Info("everything has stopped; waiting, as lifecycler.final_sleep says", zap.Duration("duration", pause))
+	d.Logger.Info("all configs stopped; sleeping for lifecycler.final_sleep", zap.Duration("duration", pause))
 	<-time.After(pause)
 }

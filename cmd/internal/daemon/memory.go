@@ -42,11 +42,11 @@ func (d *daemon) openMemory(context.Context) (func(), error) {
 		return nil, fmt.Errorf("%w: another agent has the same metrics.wal_directory; give each one of its own", err)
 	}
 	if err != nil {
-		d.Logger.Warn("what this node knows can't be kept; if it is restarted while the store is away, it waits for the store", zap.Error(err))
+		d.Logger.Warn("cannot save the last known configs; after a restart without the store, this node waits for the store", zap.Error(err))
 		return func() {}, nil
 	}
 	if aside := memory.Aside(); aside != "" {
-		d.Logger.Warn("what this node knew was damaged, and was moved aside", zap.String("file", aside))
+		d.Logger.Warn("file of the last known configs is damaged; moved it aside", zap.String("file", aside))
 	}
 	d.memory = memory
 	_, before, err := memory.Load()
@@ -57,7 +57,7 @@ func (d *daemon) openMemory(context.Context) (func(), error) {
 	d.cluster.Predecessor = func() string { return before.Session }
 	return func() {
 		if err := memory.Close(); err != nil {
-			d.Logger.Warn("what this node knows was not closed cleanly", zap.Error(err))
+			d.Logger.Warn("file of the last known configs was not closed cleanly", zap.Error(err))
 		}
 	}, nil
 }

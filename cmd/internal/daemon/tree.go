@@ -105,6 +105,6 @@ func notifyReady(logger *zap.Logger) { notify(logger, systemd.SdNotifyReady) }
 
 func notify(logger *zap.Logger, state string) {
 	if _, err := systemd.SdNotify(false, state); err != nil {
-		logger.Warn("systemd was not notified", zap.Error(err))
+		logger.Warn("cannot notify systemd", zap.Error(err))
 	}
 }
