@@ -211,7 +211,7 @@ func (c *cluster) welcome() {
 	fmt.Fprintf(c.out, `
 Break one, and see what it does to the ticks. Each key with Enter, alone or with a name, as in "k b":
   k  kills an agent (kill -9)         p  pauses one (SIGSTOP)
-  c  cuts one off from the store      s  stops one in order
+  c  has its calls to the store fail  s  stops one in order
   r  brings it back: it is started, woken or mended
 The same over HTTP:  curl -X POST 'http://%s/kill?node=b'     also /pause /cut /stop /start
 The page Cluster of an agent that is well shows who is dead, and what moved. Ctrl-C ends it all. A tick is one scrape of one target; it is missed if nobody took it, doubled if two did.

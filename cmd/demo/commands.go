@@ -35,10 +35,9 @@ var verbs = map[string]string{"k": kill, "p": pause, "c": cut, "s": stop, "r": s
 // cutFor bounds a cut: faults on purpose end by themselves.
 const cutFor = 10 * time.Minute
 
-// cutPoints is what a node that is cut off from its store lacks, and how.
-var cutPoints = map[fault.Point]fault.Action{
-	fault.StoreRead: fault.Error, fault.StoreWrite: fault.Error, fault.StoreWatch: fault.Drop, fault.StoreSession: fault.Error,
-}
+// cutPoints is what a node lacks that is cut off from its store, and how. Its session is still
+// renewed: no fault on purpose prevents that.
+var cutPoints = map[fault.Point]fault.Action{fault.StoreRead: fault.Error, fault.StoreWrite: fault.Error, fault.StoreWatch: fault.Drop}
 
 // command is something to be done to a node: one named, or whichever it can be done to.
 type command struct {
@@ -88,7 +87,7 @@ func (c *cluster) do(ctx context.Context, verb string, n *node.Node) (done, look
 			}
 		}
 		c.state[n] = isCut
-		return "is cut off from the store; r mends it", "It stops before the others start, although it is alive and gossips:", nil
+		return "is cut off from the store; r mends it", "It reads and writes nothing there, but its session is renewed. So what runs goes on, and it takes nothing new:", nil
 	case stop:
 		if err := c.wake(ctx, n); err != nil {
 			return "", "", err

@@ -9,7 +9,8 @@
 // program again, on a quorum of embedded stores, and targets and a receiver that count every tick.
 // An agent can be killed, paused, cut off from the store, stopped and brought back, on a key press or
 // by an HTTP request, and what that did to the ticks is printed. All agents run with -chaos.enabled,
-// because a cut is four faults on purpose at the points store.*.
+// because a cut is three faults on purpose: reads, writes and watches of the store fail. The node's
+// session is still renewed, so nothing moves.
 //
 // It owns a temporary directory, loopback ports that the system chooses, and everything it started;
 // Ctrl-C ends it all. The agents of a cluster end also when the demo is killed. It links only the
