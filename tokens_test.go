@@ -75,7 +75,7 @@ func TestANodeWorksWithTokensThatCannotBeKept(t *testing.T) {
 	require.NoError(t, os.WriteFile(file, nil, 0o600))
 	log := &bytes.Buffer{}
 	require.Len(t, OwnTokens(filepath.Join(file, "tokens.json"), "a", 4, logTo(log)), 4)
-	require.Contains(t, log.String(), "can't be kept")
+	require.Contains(t, log.String(), "cannot save this node's ring tokens")
 }
 
 func TestTokensAreNeverTakenForALog(t *testing.T) {

@@ -262,7 +262,7 @@ func TestTheLastMetricsCanBeScrapedBeforeTheProcessEnds(t *testing.T) {
 	agent := startDaemon(t, Options{Agent: load(t, "metrics: {wal_directory: "+filepath.Join(t.TempDir(), "wal")+
 		", scraping_service: {enabled: true, kvstore: {store: inmemory}, lifecycler: {final_sleep: 1s}}}")})
 	agent.stop()
-	require.Eventually(t, func() bool { return strings.Contains(agent.log.String(), "everything has stopped") }, patience, time.Millisecond)
+	require.Eventually(t, func() bool { return strings.Contains(agent.log.String(), "all configs stopped") }, patience, time.Millisecond)
 	status, _ := agent.request(t, http.MethodGet, "/metrics")
 	require.Equal(t, http.StatusOK, status)
 	require.NoError(t, agent.end(t))

@@ -80,7 +80,7 @@ func TestARuleForAllNodesReachesAllAndAGuardEndsItOnAll(t *testing.T) {
 	status, text = a.send(t, http.MethodPut, "/agent/api/v1/config/one", "scrape_configs: [{job_name: j}]")
 	require.Equal(t, http.StatusCreated, status, text)
 	require.Eventually(t, func() bool { return rules(a)+rules(b) == 0 }, patience, 50*time.Millisecond)
-	require.Contains(t, a.log.String()+b.log.String(), "the cluster has left its bounds")
+	require.Contains(t, a.log.String()+b.log.String(), "guard exceeded")
 	require.NoError(t, a.end(t))
 	require.NoError(t, b.end(t))
 }
