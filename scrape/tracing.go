@@ -25,7 +25,7 @@ func (r *attempt) traced(o *outcome) {
 	if r.span == nil {
 		return
 	}
-	r.span.SetAttributes(attribute.Int("samples", o.counts.scraped), attribute.Int("body_bytes", o.bytes))
+	r.span.SetAttributes(attribute.Int("samples", o.scraped), attribute.Int("body_bytes", o.bytes))
 	if o.err != nil {
 		r.span.SetStatus(codes.Error, o.err.Error())
 	}

@@ -129,7 +129,7 @@ case "$1" in
   *) exec $real "$1" -a %[2]s "${@:2}" ;;
 esac
 `, program(t, "agentctl"), address))
-	r.wrapper("prometheus", "exec sleep 600\n") // whether it receives is TestAPrometheusReceivesWhatTheReadmePromises
+	r.wrapper("prometheus", "exec sleep 600\n")    // whether it receives is TestAPrometheusReceivesWhatTheReadmePromises
 	r.wrapper("promtool", "echo '{} => 2 @[1]'\n") // and so is what it answers
 	return r
 }
