@@ -38,7 +38,7 @@ var shownPoints = map[fault.Point]shown{
 	"pipeline.open":        {effects: []string{`instance failed.*pipeline.open-error`, `data path panicked.*pipeline.open-panic`}},
 	"store.read":           {rules: map[fault.Action]string{fault.Error: `{"count": 5}`}, effects: []string{`injected .fault ."store.read-`}},
 	"store.write":          {rules: map[fault.Action]string{fault.Hang: `{"messages": "collectors/*"}`}, effects: []string{`injected .fault ."store.write-`}},
-	"store.watch":          {effects: []string{`changes were missed; listing again`}},
+	"store.watch":          {effects: []string{`watch missed changes; listing again`}},
 	"store.session":        {effects: []string{`session has ended; joining again`, `node can't join.*store.session-error`}},
 	"gossip.send":          {every: `{"count": 1}`},
 	"gossip.receive":       {every: `{"count": 1}`},
@@ -50,7 +50,7 @@ var shownPoints = map[fault.Point]shown{
 	"scrape.request":       {every: `{"units": "app-*"}`, effects: []string{`target changed its state.*to=down`, `instance failed.*scrape.request-panic`}},
 	"discovery.update":     {},
 	"clock":                {rules: map[fault.Action]string{fault.Suspend: `{"delay": "1m", "count": 1}`}, effects: []string{`machine was suspended`}},
-	"process":              {rules: map[fault.Action]string{fault.Memory: `{"bytes": 1048576}`}, effects: []string{`a fault on purpose ends the process`}},
+	"process":              {rules: map[fault.Action]string{fault.Memory: `{"bytes": 1048576}`}, effects: []string{`an injected fault ends the process`}},
 }
 
 // pointsLab is two agents that share configs, whose targets and receiver are in the test.
