@@ -118,7 +118,8 @@ func (c *cluster) heal(ctx context.Context, n *node.Node) error {
 
 // signal pauses a node's process or lets it go on.
 func (c *cluster) signal(ctx context.Context, verb string, n *node.Node) error {
-	return experiment.Processes{Nodes: c.nodes}.Command(ctx, verb, n.Name)
+	_, err := experiment.Processes{Nodes: c.nodes}.Command(ctx, verb, n.Name)
+	return err
 }
 
 // wake undoes a pause or a cut.

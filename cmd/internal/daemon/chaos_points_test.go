@@ -32,14 +32,14 @@ type shown struct {
 
 // shownPoints has a row for each point. TestTidyEveryPointOfFaultsIsShownOnAWholeAgent looks for it here.
 var shownPoints = map[fault.Point]shown{
-	"actor.receive":        {every: `{"actors": "instance"}`, effects: []string{`fault hits.*rule=actor.receive-stall`, `actor panicked.*actor.receive-panic`}},
-	"actor.send":           {every: `{"actors": "instance"}`, effects: []string{`fault hits.*rule=actor.send-drop`}},
+	"actor.receive":        {every: `{"actors": "instance"}`, effects: []string{`fault hit.*rule=actor.receive-stall`, `actor panicked.*actor.receive-panic`}},
+	"actor.send":           {every: `{"actors": "instance"}`, effects: []string{`fault hit.*rule=actor.send-drop`}},
 	"actor.spawn":          {every: `{"actors": "instance"}`, effects: []string{`instance failed.*actor.spawn-error`}},
 	"pipeline.open":        {effects: []string{`instance failed.*pipeline.open-error`, `data path panicked.*pipeline.open-panic`}},
 	"store.read":           {rules: map[fault.Action]string{fault.Error: `{"count": 5}`}, effects: []string{`injected .fault ."store.read-`}},
 	"store.write":          {rules: map[fault.Action]string{fault.Hang: `{"messages": "collectors/*"}`}, effects: []string{`injected .fault ."store.write-`}},
 	"store.watch":          {effects: []string{`watch missed changes; listing again`}},
-	"store.session":        {effects: []string{`session has ended; joining again`, `node can't join.*store.session-error`}},
+	"store.session":        {effects: []string{`session expired; rejoining`, `node can't join.*store.session-error`}},
 	"gossip.send":          {every: `{"count": 1}`},
 	"gossip.receive":       {every: `{"count": 1}`},
 	"disk.open":            {effects: []string{`instance failed.*input/output error`}},
