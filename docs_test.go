@@ -105,7 +105,7 @@ func TestDocsEveryConfigIsValid(t *testing.T) {
 			case has("groups"):
 				_, errs := rulefmt.Parse([]byte(match[1]), false, model.UTF8Validation, parser.NewParser(parser.Options{}), slog.New(slog.DiscardHandler))
 				err = errors.Join(errs...)
-			case has("metrics"):
+			case has("metrics"), has("tracing"):
 				_, err = config.LoadAgent(file, []byte(match[1]), config.LoadOptions{ForeignDiscoveries: true})
 			default:
 				_, err = config.ParseInstance("example", match[1], config.InstanceOptions{ForeignDiscoveries: true, AllowFiles: true, AllowAmbient: true})
