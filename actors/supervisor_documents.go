@@ -234,10 +234,16 @@ func (k *documents) view(d *document) reshard.Document {
 
 // parsing is the work of the goroutines that parse.
 type parsing struct {
-	// waiting is the names to parse, each of which may be there more than once.
-	waiting []string
+	// waiting is what to parse; the same may be there more than once.
+	waiting []request
 	running int
 	last    uint64
+}
+
+// request is for the newest document of a name or, if fetch is set, for all that the one in force says.
+type request struct {
+	name  string
+	fetch bool
 }
 
 // parsed is what one of them found.
@@ -260,7 +266,7 @@ func (k *documents) askToParse(d *document) {
 	}
 	k.parsing.last++
 	d.asked = k.parsing.last
-	k.parsing.waiting = append(k.parsing.waiting, d.Name)
+	k.parsing.waiting = append(k.parsing.waiting, request{name: d.Name})
 }
 
 // nextBatch takes the next documents to parse by a goroutine of their own, if there may be another one; none is nil.
@@ -269,11 +275,11 @@ func (k *documents) nextBatch(atMost int) []outcome {
 	for p.running < atMost && len(p.waiting) > 0 {
 		n := min(parseBatch, len(p.waiting))
 		batch := make([]outcome, 0, n)
-		for _, name := range p.waiting[:n] {
-			switch d, ok := k.known[name]; {
-			case ok && d.asked != 0:
-				batch = append(batch, outcome{document: d.Document, asked: d.asked, whole: d.Local || k.runs(name)})
-			case ok && d.askedWhole != 0:
+		for _, r := range p.waiting[:n] {
+			switch d, ok := k.known[r.name]; {
+			case ok && !r.fetch && d.asked != 0:
+				batch = append(batch, outcome{document: d.Document, asked: d.asked, whole: d.Local || k.runs(r.name)})
+			case ok && r.fetch && d.askedWhole != 0:
 				batch = append(batch, outcome{document: d.inForce, asked: d.askedWhole, whole: true, fetched: true})
 			}
 		}

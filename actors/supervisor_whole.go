@@ -14,7 +14,7 @@ func (k *documents) fetch(name string) *config.Instance {
 	case d.whole == nil && d.askedWhole == 0:
 		k.parsing.last++
 		d.askedWhole = k.parsing.last
-		k.parsing.waiting = append(k.parsing.waiting, name)
+		k.parsing.waiting = append(k.parsing.waiting, request{name: name, fetch: true})
 		return nil
 	case d.whole == nil:
 		return nil
