@@ -164,3 +164,16 @@ func TestDocsEveryCommandIsThere(t *testing.T) {
 		}
 	}
 }
+
+func TestDocsEveryTaskIsThere(t *testing.T) {
+	there := tasks(t)
+	named := regexp.MustCompile("`task ([a-z][a-z-]*)")
+	found := 0
+	for file, text := range documents(t) {
+		for _, match := range named.FindAllStringSubmatch(text, -1) {
+			require.Truef(t, there[match[1]] != nil, "%s: there is no task %s", file, match[1])
+			found++
+		}
+	}
+	require.GreaterOrEqual(t, found, 10)
+}
