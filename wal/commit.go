@@ -194,8 +194,9 @@ func (l *Log) writeActive(record []byte) error {
 // ensureActive makes sure that there is an open segment with room for n bytes.
 func (l *Log) ensureActive(n int64, now time.Time) error {
 	s, segmentAge := &l.active, l.keep.Load().SegmentAge
+	undefined := l.undefined.Load() == s.number
 	if s.number != 0 && s.size > segmentHeaderSize &&
-		(l.full(n) || segmentAge > 0 && now.Sub(s.created) >= segmentAge) {
+		(l.full(n) || undefined || segmentAge > 0 && now.Sub(s.created) >= segmentAge) {
 		l.complete()
 	}
 	if s.number != 0 && s.file == nil {

@@ -9,8 +9,9 @@
 // as lost with a reason: damaged or truncated. Both counts are exact, because every record carries
 // the number of samples committed before it over the log's whole life (Seq): delivered + lost =
 // committed. A damaged disk block, a torn write, a cut file or a missing segment costs the records
-// it touches, and those later in the same segment whose series were defined in them; it never makes
-// a reader fail, loop, repeat itself or invent a value. What can't be counted is a commit that was
+// it touches, and those later in the same segment whose series were defined in them; when a reader
+// meets such a record, the next commit begins a new segment, which defines all series anew. Damage
+// never makes a reader fail, loop, repeat itself or invent a value. What can't be counted is a commit that was
 // cut off the end of the newest segment of a dead process without a trace: nothing is left that says
 // it was there. A failed commit (full disk) leaves nothing visible behind and the next one works as
 // soon as there is space.

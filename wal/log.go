@@ -101,6 +101,9 @@ type Log struct {
 	lastPrune   time.Time
 	lastForget  time.Time
 	definitions definitions // scratch
+	// undefined is the segment in which a reader has last met samples of series whose definitions
+	// are damaged. If commits still go to it, they would only add to what can't be read.
+	undefined atomic.Uint64
 
 	// seriesMu guards the table.
 	seriesMu sync.Mutex

@@ -229,3 +229,35 @@ func TestABadSectorCostsWhatLiesInItAlsoForOneWhoReadsAgainFromTheStart(t *testi
 		}
 	}
 }
+
+func TestADamagedDefinitionCostsNoSampleMoreOnceAReaderHasMetIt(t *testing.T) {
+	dir := logDir(t)
+	l := openLog(t, dir, wal.Options{})
+	holdBack(t, l)
+	commitFloats(t, l, 10, 1)
+	names := segments(t, dir)
+	require.Len(t, names, 1)
+	info, err := os.Stat(names[0])
+	require.NoError(t, err)
+	flip(t, names[0], info.Size()-1)
+	commitFloats(t, l, 10, 2)
+
+	v := waltest.NewRecorder(l)
+	r := l.NewReader(l.Begin())
+	defer r.Close()
+	samples, lost := drain(t, r, v)
+	require.Zero(t, samples, "no series is defined")
+	require.Equal(t, wal.Lost{Damaged: 20}, lost)
+
+	want := commitFloats(t, l, 10, 3)
+	want = append(want, commitFloats(t, l, 10, 4)...)
+	samples, lost = drain(t, r, v)
+	require.Zero(t, lost)
+	require.Equal(t, len(want), samples)
+	require.Equal(t, want, v.Samples)
+	require.Len(t, segments(t, dir), 2, "one new segment, and no other for what is read again")
+	_, lost = drain(t, l.NewReader(l.Begin()), waltest.NewRecorder(l))
+	require.Equal(t, wal.Lost{Damaged: 20}, lost)
+	commitFloats(t, l, 10, 5)
+	require.Len(t, segments(t, dir), 2)
+}

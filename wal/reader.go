@@ -258,6 +258,9 @@ func (r *Reader) read(e extent, v Visitor) (rec Record, found bool, err error) {
 	}
 	v.Record(h.seq)
 	samples := r.dec.record(h, payload, v)
+	if samples < int(h.samples) {
+		r.log.undefined.Store(e.number)
+	}
 	r.lost.Damaged += gap(r.pos.Seq, h.seq) + uint64(int(h.samples)-samples)
 	r.pos = Position{Segment: e.number, Offset: behind, Seq: h.end()}
 	r.waiting(false)
