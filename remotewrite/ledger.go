@@ -335,11 +335,7 @@ func (l *ledger) opened(source Source, at Place, lanes int, mapping uint64) (mar
 	if len(at.Progress) == 0 {
 		l.progress = freshProgress(lanes, at.Seq, mapping)
 	}
-	for i := range l.progress.marks {
-		m := &l.progress.marks[i]
-		m.doubt = min(m.doubt, at.Seq+source.Pending(at.Position))
-		m.trim()
-	}
+	l.progress.bound(at.Seq, at.Seq+source.Pending(at.Position))
 	l.lanes, l.floats, l.fresh = len(l.progress.marks), false, nil
 	if first {
 		l.origin = at.Seq + l.progress.ahead

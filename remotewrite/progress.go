@@ -62,6 +62,17 @@ func (m *mark) trim() {
 	}
 }
 
+// bound takes back what the progress says of samples that the log does not have: after a loss of
+// power the disk may have it, and not the samples. Their numbers are given out again.
+func (p *progress) bound(seq, end uint64) {
+	for i := range p.marks {
+		m := &p.marks[i]
+		m.settled, m.doubt = min(m.settled, end), min(m.doubt, end)
+		m.trim()
+	}
+	p.ahead = min(p.ahead, end-min(seq, end))
+}
+
 // level reports whether no lane is further than seq.
 func (p *progress) level(seq uint64) bool {
 	for _, m := range p.marks {

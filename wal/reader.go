@@ -258,7 +258,7 @@ func (r *Reader) read(e extent, v Visitor) (rec Record, found bool, err error) {
 	}
 	v.Record(h.seq)
 	samples := r.dec.record(h, payload, v)
-	if samples < int(h.samples) {
+	if e.newest && samples < int(h.samples) {
 		r.log.undefined.Store(e.number)
 	}
 	r.lost.Damaged += gap(r.pos.Seq, h.seq) + uint64(int(h.samples)-samples)

@@ -158,3 +158,39 @@ func TestEachAlertIsExplained(t *testing.T) {
 		require.True(t, strings.HasSuffix(rule.Annotations["runbook_url"], "docs/alerts.md#"+strings.ToLower(rule.Alert)), rule.Alert)
 	}
 }
+
+// TestTheReadmeNamesMetricsOfTheAlertsBesideThem reads the table of README.
+func TestTheReadmeNamesMetricsOfTheAlertsBesideThem(t *testing.T) {
+	readme, err := os.ReadFile(filepath.Join("..", "..", "README.md"))
+	require.NoError(t, err)
+	_, section, found := strings.Cut(string(readme), "\n## What to watch\n")
+	require.True(t, found)
+	section, _, _ = strings.Cut(section, "\n## ")
+	quoted := regexp.MustCompile("`([A-Za-z_]+)`")
+	named := func(cell string) (names []string) {
+		for _, match := range quoted.FindAllStringSubmatch(cell, -1) {
+			names = append(names, match[1])
+		}
+		return names
+	}
+	rows := 0
+	for line := range strings.Lines(section) {
+		cells := strings.Split(line, "|")
+		if len(cells) != 4 || len(named(line)) == 0 {
+			continue
+		}
+		rows++
+		queried := map[string]bool{}
+		for _, alert := range named(cells[2]) {
+			at := slices.IndexFunc(rules(t), func(r rulefmt.Rule) bool { return r.Alert == alert })
+			require.GreaterOrEqual(t, at, 0, "there is no alert %s", alert)
+			for _, name := range metricNames(t, rules(t)[at].Expr) {
+				queried[name] = true
+			}
+		}
+		for _, name := range named(cells[1]) {
+			require.True(t, queried[name], "no alert of the row asks for %s", name)
+		}
+	}
+	require.GreaterOrEqual(t, rows, 4)
+}

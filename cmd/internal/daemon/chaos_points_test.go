@@ -32,8 +32,8 @@ type shown struct {
 
 // shownPoints has a row for each point. TestTidyEveryPointOfFaultsIsShownOnAWholeAgent looks for it here.
 var shownPoints = map[fault.Point]shown{
-	"actor.receive":        {every: `{"actors": "instance"}`, effects: []string{`fault hit.*rule=actor.receive-stall`, `actor panicked.*actor.receive-panic`}},
-	"actor.send":           {every: `{"actors": "instance"}`, effects: []string{`fault hit.*rule=actor.send-drop`}},
+	"actor.receive":        {every: `{"actors": "instance"}`, effects: []string{`fault hit.*actor.receive-stall`, `actor panicked.*actor.receive-panic`}},
+	"actor.send":           {every: `{"actors": "instance"}`, effects: []string{`fault hit.*actor.send-drop`}},
 	"actor.spawn":          {every: `{"actors": "instance"}`, effects: []string{`instance failed.*actor.spawn-error`}},
 	"pipeline.open":        {effects: []string{`instance failed.*pipeline.open-error`, `data path panicked.*pipeline.open-panic`}},
 	"store.read":           {rules: map[fault.Action]string{fault.Error: `{"count": 5}`}, effects: []string{`injected .fault ."store.read-`}},
@@ -42,12 +42,12 @@ var shownPoints = map[fault.Point]shown{
 	"store.session":        {effects: []string{`session expired; rejoining`, `node can't join.*store.session-error`}},
 	"gossip.send":          {every: `{"count": 1}`},
 	"gossip.receive":       {every: `{"count": 1}`},
-	"disk.open":            {effects: []string{`instance failed.*input/output error`}},
+	"disk.open":            {every: `{"units": "fresh-*"}`, rules: map[fault.Action]string{fault.Error: `{"count": 50}`}, effects: []string{`instance failed.*input/output error`}},
 	"disk.read":            {},
 	"disk.write":           {rules: map[fault.Action]string{fault.Flip: `{"units": "fresh-*"}`}, effects: []string{`(WAL write failed|instance failed).*input/output error`}},
 	"disk.sync":            {effects: []string{`disk.sync-error`}},
-	"remote_write.request": {effects: []string{`remote write fails and is retried`}},
-	"scrape.request":       {every: `{"units": "app-*"}`, effects: []string{`target changed its state.*to=down`, `instance failed.*scrape.request-panic`}},
+	"remote_write.request": {every: `{"count": 1}`, effects: []string{`remote write fails and is retried`}},
+	"scrape.request":       {every: `{"units": "app-*"}`, effects: []string{`target changed its state.*"to": "down"`, `instance failed.*scrape.request-panic`}},
 	"discovery.update":     {},
 	"clock":                {rules: map[fault.Action]string{fault.Suspend: `{"delay": "1m", "count": 1}`}, effects: []string{`machine was suspended`}},
 	"process":              {rules: map[fault.Action]string{fault.Memory: `{"bytes": 1048576}`}, effects: []string{`an injected fault ends the process`}},
@@ -135,7 +135,7 @@ func (l *pointsLab) hits(t *testing.T, p fault.Point) map[fault.Action]int {
 func (l *pointsLab) logs(since []int) string {
 	var all strings.Builder
 	for i, agent := range l.agents {
-		all.WriteString(agent.log.String()[since[i]:])
+		all.WriteString(agent.every.String()[since[i]:])
 	}
 	return all.String()
 }
@@ -213,7 +213,7 @@ func (l *pointsLab) show(t *testing.T, point fault.Info, row shown) {
 	t.Helper()
 	before, since := l.hits(t, point.Point), []int{}
 	for _, agent := range l.agents {
-		since = append(since, len(agent.log.String()))
+		since = append(since, len(agent.every.String()))
 	}
 	for _, action := range point.Actions {
 		l.inject(t, point.Point, action, row.every, row.rules[action])

@@ -22,6 +22,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 
 	"github.com/ringmaster-agent/ringmaster/actors"
 	"github.com/ringmaster-agent/ringmaster/cmd/internal/logging"
@@ -53,6 +54,7 @@ func (o *output) String() string {
 type running struct {
 	base  string
 	log   *output
+	every output // what was logged, also the repetitions that the log leaves out
 	stop  context.CancelFunc
 	ended chan error
 }
@@ -62,6 +64,8 @@ func startDaemon(t *testing.T, o Options) *running {
 	r := &running{log: &output{}, ended: make(chan error, 1)}
 	logger, err := logging.New(r.log, o.Agent.Server.LogLevel, logging.FormatLogfmt)
 	require.NoError(t, err)
+	every := zapcore.NewCore(zapcore.NewConsoleEncoder(zap.NewDevelopmentEncoderConfig()), zapcore.AddSync(&r.every), zapcore.InfoLevel)
+	logger.Logger = logger.WithOptions(zap.WrapCore(func(c zapcore.Core) zapcore.Core { return zapcore.NewTee(c, every) }))
 	serving := make(chan net.Addr, 1)
 	o.Logger, o.ListenAddress, o.Hostname = logger, "127.0.0.1:0", "host"
 	o.Serving = func(address net.Addr) { serving <- address }
