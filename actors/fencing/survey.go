@@ -18,6 +18,9 @@ type Peer struct {
 	// ReachesStore and AwaySince are what it last said of itself; see View.
 	ReachesStore bool
 	AwaySince    time.Time
+	// Foreign: it may be another process of the member's name. It is no evidence for a permission, but it is against one: that
+	// it reaches the store counts.
+	Foreign bool
 	// Newcomer: a node that has lost the store may not have heard of this member.
 	Newcomer bool
 }
@@ -34,7 +37,7 @@ func (p Peer) answers(now time.Time) bool {
 func Together(now time.Time, peers []Peer) int {
 	n := 1
 	for _, p := range peers {
-		if p.Alive && !p.Newcomer && !p.Answered.IsZero() && now.Sub(p.Answered) < Fresh {
+		if p.Alive && !p.Foreign && !p.Newcomer && !p.Answered.IsZero() && now.Sub(p.Answered) < Fresh {
 			n++
 		}
 	}
@@ -48,11 +51,11 @@ func (v *View) Survey(peers []Peer) {
 	answered := make([]time.Time, 0, len(peers))
 	known := true
 	for _, p := range peers {
-		if p.Alive {
+		if p.Alive && !p.Foreign {
 			answered = append(answered, p.Answered)
 		}
 		switch {
-		case !p.answers(v.Now):
+		case !p.answers(v.Now), p.Foreign && !p.ReachesStore:
 			v.Unseen++
 		case p.ReachesStore:
 			v.Reaching++

@@ -170,8 +170,8 @@ func (p *peerHealth) sayStatus(c actor.Context, fenced bool) {
 }
 
 // foreign reports whether who speaks by the name of a member is another process than the one that
-// has registered by it: it has never said that it has the session in the record. Nobody hears the
-// member then, so nothing is known of it.
+// has registered by it: it has never said that it has the session in the record. Or it is the
+// member in a newer session, of which this node has not heard.
 func (p *peerHealth) foreign(node string) bool {
 	m, registered := p.registry.Members()[node]
 	return registered && m.Session != "" && p.proven[node] != m.Session
@@ -183,12 +183,9 @@ func (p *peerHealth) survey() []fencing.Peer {
 	peers := make([]fencing.Peer, len(others))
 	for i, node := range others {
 		seen := p.seen[node]
-		if p.foreign(node) {
-			seen = Peer{}
-		}
 		peers[i] = fencing.Peer{
 			Alive: seen.Alive, Answered: seen.Answered, ReachesStore: seen.Status.ReachesStore, AwaySince: seen.Status.AwaySince,
-			Newcomer: p.members.roll.Newcomer(node, p.now(), p.SessionTTL),
+			Foreign: p.foreign(node), Newcomer: p.members.roll.Newcomer(node, p.now(), p.SessionTTL),
 		}
 	}
 	return peers

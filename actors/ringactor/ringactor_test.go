@@ -296,6 +296,21 @@ func TestAnotherProcessOfAMembersNameSaysNothingAboutTheMember(t *testing.T) {
 	}
 }
 
+func TestWhoSpeaksByAMembersNameAndReachesTheStoreIsBelieved(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.join("b", "b.1", cluster.Condition{Absent: true})
+		w.gossip.sessions["b"] = "newer" // b has restarted, which this node has not heard from the store
+		w.gossip.peers = []ringactor.Peer{{Node: "b", Alive: true, Status: ringactor.PeerStatus{ReachesStore: true}}}
+		w.pass(time.Second)
+		w.store.SetUnreachable(true)
+		w.pass(4 * time.Second)
+		for range 40 {
+			require.False(t, w.permits.Permitted(), "the other has the store, and may have taken over")
+			w.pass(time.Second)
+		}
+	})
+}
+
 func TestAMemberThatRestartsDuringAnOutageIsHeard(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.join("b", "b.1", cluster.Condition{Absent: true})
