@@ -35,7 +35,7 @@ func (s *Scraper) perform(r *attempt) {
 	var o outcome
 	var answer response
 	s.trace(r)
-	defer r.traced(&o)
+	defer func() { r.traced(&o, in.aborted()) }()
 	defer r.reserved.release()
 	if o.err = r.forced; o.err == nil {
 		o.err = s.meter.admit(r.began)

@@ -20,13 +20,17 @@ func (s *Scraper) trace(r *attempt) {
 		attribute.String("target", r.target.address()), attribute.Int64("tick", r.tick))
 }
 
-// traced ends the span of a scrape, which may have been aborted.
-func (r *attempt) traced(o *outcome) {
+// traced ends the span of a scrape. One that was aborted, because its config or the agent ends, says
+// nothing about the target.
+func (r *attempt) traced(o *outcome, aborted bool) {
 	if r.span == nil {
 		return
 	}
 	r.span.SetAttributes(attribute.Int("samples", o.scraped), attribute.Int("body_bytes", o.bytes))
-	if o.err != nil {
+	switch {
+	case aborted:
+		r.span.SetAttributes(attribute.Bool("aborted", true))
+	case o.err != nil:
 		r.span.SetStatus(codes.Error, o.err.Error())
 	}
 	r.span.End()

@@ -12,7 +12,7 @@ func TestAScrapeThatIsNotTracedPaysNothingForIt(t *testing.T) {
 	scrape := func() {
 		s.trace(r)
 		tracedCommit(s.traceCommit(r), 7, true, nil)
-		r.traced(o)
+		r.traced(o, false)
 	}
 	require.Zero(t, testing.AllocsPerRun(1000, scrape))
 

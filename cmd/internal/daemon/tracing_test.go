@@ -109,6 +109,15 @@ func textOf(all []*common.KeyValue, name string) string {
 	return ""
 }
 
+func truthOf(all []*common.KeyValue, name string) bool {
+	for _, one := range all {
+		if one.Key == name {
+			return one.Value.GetBoolValue()
+		}
+	}
+	return false
+}
+
 func numberOf(all []*common.KeyValue, name string) int64 {
 	for _, one := range all {
 		if one.Key == name {
@@ -175,6 +184,9 @@ func TestScrapesCommitsAndRequestsAreTraced(t *testing.T) {
 			for _, scrape := range all["scrape"] {
 				ids[string(scrape.SpanId)] = scrape
 				require.Equal(t, "app", textOf(scrape.Attributes, "instance_name"))
+				if truthOf(scrape.Attributes, "aborted") {
+					continue // by the end of the agent
+				}
 				if textOf(scrape.Attributes, "job") == "up" {
 					require.Equal(t, trace.Status_STATUS_CODE_UNSET, scrape.Status.GetCode(), scrape.Status.GetMessage())
 					require.Equal(t, int64(2), numberOf(scrape.Attributes, "samples"))
@@ -226,7 +238,7 @@ func TestACollectorThatIsNotThereIsSaidOnceAndDelaysNothing(t *testing.T) {
 	receiver := &receivertest.Receiver{}
 	r := traced(t, "tracing: {client_type: http, endpoint: '127.0.0.1:1', insecure: true, sampling_fraction: 1, timeout: 1s}\n", receiver)
 	require.Eventually(t, func() bool { return strings.Contains(r.log.String(), "spans can't be sent and are lost") }, patience, 50*time.Millisecond)
-	require.Positive(t, receiver.Samples())
+	require.Eventually(t, func() bool { return receiver.Samples() > 0 }, patience, 20*time.Millisecond)
 	require.NoError(t, r.end(t))
 	require.Equal(t, 1, strings.Count(r.log.String(), "spans can't be sent"))
 }
