@@ -16,8 +16,8 @@ func fencingMutants() []mutant {
 	return []mutant{
 		{name: "contact needs no majority", file: survey, old: "needed := (len(peers) + 1) / 2;", new: "needed := 1;"},
 		{name: "peers that do not answer count as together", file: survey,
-			old: "if p.Alive && !p.Newcomer && !p.Answered.IsZero() && now.Sub(p.Answered) < Fresh {", new: "if p.Alive && !p.Newcomer {"},
-		{name: "newcomers count as together", file: survey, old: "if p.Alive && !p.Newcomer && ", new: "if p.Alive && "},
+			old: "if p.Alive && !p.Foreign && !p.Newcomer && !p.Answered.IsZero() && now.Sub(p.Answered) < Fresh {", new: "if p.Alive && !p.Foreign && !p.Newcomer {"},
+		{name: "newcomers count as together", file: survey, old: "if p.Alive && !p.Foreign && !p.Newcomer && ", new: "if p.Alive && !p.Foreign && "},
 		{name: "a cut off node is not fenced", file: decide,
 			old: `return Verdict{Fenced: true, Reason: "other nodes reach the store and this one does not"}`,
 			new: `return Verdict{Until: v.Now.Add(grantWithoutEvidence), Reason: "other nodes reach the store"}`,
