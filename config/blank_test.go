@@ -163,14 +163,28 @@ func besides(path []string) [][2]string {
 	return nil
 }
 
+// loadAsPrometheus is Prometheus' loader, which dereferences null where some discoveries have an
+// entry of a list without a value. That is a refusal, too.
+func loadAsPrometheus(text string) (c *promconfig.Config, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = fmt.Errorf("panic: %v", v)
+		}
+	}()
+	return promconfig.Load(text, slog.New(slog.DiscardHandler))
+}
+
 // sameAsPrometheus demands the value that Prometheus' loader makes of a text, or a refusal where it refuses.
 func sameAsPrometheus(t *testing.T, text string) (accepted bool) {
 	t.Helper()
-	theirs, theirErr := promconfig.Load(text, slog.New(slog.DiscardHandler))
+	theirs, theirErr := loadAsPrometheus(text)
 	ours, ourErr := ParseInstance("app", text, InstanceOptions{AllowFiles: true, AllowAmbient: true})
 	if theirErr != nil {
 		assert.Error(t, ourErr, "%s\nPrometheus: %v", text, theirErr)
 		return false
+	}
+	if ourErr != nil && strings.Contains(ourErr.Error(), "rds_sd_configs[0].filters[0]: empty entry") {
+		return false // Prometheus takes a filter that is a null pointer; the discovery would dereference it
 	}
 	if !assert.NoError(t, ourErr, text) {
 		return true

@@ -30,8 +30,7 @@ func (d *document) structure(n *yaml.Node, t reflect.Type) {
 			return
 		}
 		for _, item := range n.Content {
-			// A single value is the empty string, 0 or false then, as without a list.
-			if form := d.schema.of(sh.elem).form; isNull(item) && form != formAny && form != formLeaf {
+			if isNull(item) && !d.mayBeEmpty(sh.elem) {
 				d.emptyEntry(item)
 				continue
 			}
@@ -74,6 +73,13 @@ func (d *document) keys(n *yaml.Node, sh shape) {
 			d.unknownKey(n, key, sh)
 		}
 	}
+}
+
+// mayBeEmpty reports whether an entry of a list may have no value. A single value is the empty string,
+// 0 or false then, as without a list, and so is each field of a plain block of Prometheus'.
+func (d *document) mayBeEmpty(entry reflect.Type) bool {
+	sh := d.schema.of(entry)
+	return sh.form == formAny || sh.form == formLeaf || entry.Kind() == reflect.Struct && !sh.ours
 }
 
 // entriesOfOurs checks that no entry is empty in a list of single values that is the value of a key of ours: there is

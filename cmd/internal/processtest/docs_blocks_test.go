@@ -25,6 +25,20 @@ func as(exits ...int) func(*company, string) {
 	return func(c *company, block string) { c.play(block, exits...) }
 }
 
+// onANodeThatRunsSomething plays a question that a node answers for itself only.
+func onANodeThatRunsSomething(c *company, block string) {
+	eventually(c.t, func() bool {
+		for _, a := range c.agents {
+			s := steps(block)[0]
+			s.command = strings.ReplaceAll(s.command, "localhost:12345", strings.TrimPrefix(a.base, "http://"))
+			if c.differs(s, 0) == "" {
+				return true
+			}
+		}
+		return false
+	}, "no node answers as the page shows")
+}
+
 const (
 	bySmoke  = "packaging/smoke.sh installs the packages and starts the image"
 	byCharts = "the tests of packaging/tools render the chart and decode the manifests; there is no cluster here"
@@ -87,7 +101,7 @@ var playbook = map[string][]played{
 		{first: "curl -s localhost:12345/agent/api/v1/configs/team%2Fapi", play: as()},
 		{first: "curl -s -X PUT", play: as()},
 		{first: "curl -s -X DELETE", play: as()},
-		{first: "curl -s localhost:12345/agent/api/v1/metrics/instances/status", play: as()},
+		{first: "curl -s localhost:12345/agent/api/v1/metrics/instances/status", play: onANodeThatRunsSomething},
 		{first: "curl -s -X POST localhost:12345/agent/api/v1/metrics/instance/team%2Fapi/retry", play: as()},
 		{first: "curl -s -X POST -d", play: as()},
 		{first: "after=", play: as()},
@@ -183,7 +197,7 @@ func playTour(t *testing.T) {
 	}
 	blocks := shellBlocks(t, "examples/cluster/README.md")
 	lines := strings.Split(blocks[0], "\n")
-	again := strings.Join(lines[len(lines)-2:], "\n") + "\nuntil " + units + ` | grep -q 'b.*c'; do sleep 0.2; done`
+	again := strings.Join(lines[len(lines)-2:], "\n") + "\nuntil [ \"$(curl -s " + a + `/agent/api/v1/cluster | grep -o '"state":"ACTIVE"' | wc -l)" = 3 ]; do sleep 0.2; done`
 	script := fmt.Sprintf("set +e\nexport ETCD_LISTEN_CLIENT_URLS=http://%[1]s ETCD_ADVERTISE_CLIENT_URLS=http://%[1]s ETCD_LISTEN_PEER_URLS=http://%[2]s "+
 		"ETCD_INITIAL_ADVERTISE_PEER_URLS=http://%[2]s ETCD_INITIAL_CLUSTER=default=http://%[2]s\n", client, peer)
 	for _, block := range append(blocks[:5:5], again, blocks[5]) {
@@ -195,7 +209,7 @@ func playTour(t *testing.T) {
 	require.Equal(t, 3, strings.Count(parts[2], `"state":"ACTIVE"`), printed)
 	require.Contains(t, parts[3], `"leave": "b"`, printed)
 	require.Regexp(t, `(?s)^(agent-\d+ a \S+\n){12}`, parts[4], printed)
-	require.Contains(t, parts[4], `"from":"c","to":"a"`, printed)
+	require.Regexp(t, `"from":"[bc]","to":"a"`, parts[4], printed) // a node may have none of twelve configs
 	require.NoDirExists(t, filepath.Join(r.directory, "data", "cluster"), printed)
 }
 
