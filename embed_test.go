@@ -178,7 +178,7 @@ func openFiles(t *testing.T) (n int) {
 	t.Helper()
 	entries, err := os.ReadDir("/proc/self/fd")
 	if err != nil {
-		t.Skip("the system does not tell which files are open")
+		t.Skip("the system does not tell which files are open: run this test on Linux")
 	}
 	for _, e := range entries {
 		if at, err := os.Readlink(filepath.Join("/proc/self/fd", e.Name())); err == nil && strings.HasPrefix(at, "/") && !strings.HasPrefix(at, "/proc") {
@@ -280,7 +280,7 @@ func TestTheExampleOfEmbeddingIsShortAndRuns(t *testing.T) {
 	require.True(t, begins && ends)
 	require.Less(t, strings.Count(part, "\n"), 40, "the part that embeds is short")
 	if testing.Short() {
-		t.Skip("builds a program")
+		t.Skip("builds a program: run it without -short")
 	}
 	program := filepath.Join(t.TempDir(), "embed")
 	build := exec.Command("go", "build", "-tags", "light", "-o", program, ".")

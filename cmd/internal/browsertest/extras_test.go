@@ -40,7 +40,7 @@ var contentWidths = []int64{1400, phoneWidth}
 // takeScreenshots writes a picture of each page, for people to look at.
 func (s *site) takeScreenshots(t *testing.T) {
 	if *screenshots == "" {
-		t.Skip("no -screenshots directory is given")
+		t.Skip("no -screenshots directory is given; task screenshots does it")
 	}
 	require.NoError(t, os.MkdirAll(*screenshots, 0o755))
 	b := openTab(t, s.browser)

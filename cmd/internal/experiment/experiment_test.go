@@ -172,7 +172,7 @@ func TestAReportIsAPageWithADrawing(t *testing.T) {
 // TestTheExperimentsHold plays examples/chaos, one after the other, on three real agents.
 func TestTheExperimentsHold(t *testing.T) {
 	if testing.Short() {
-		t.Skip("takes some minutes, and builds an agent")
+		t.Skip("takes some minutes, and builds an agent: run it without -short")
 	}
 	files, err := filepath.Glob(filepath.Join("..", "..", "..", "examples", "chaos", "*.yaml"))
 	require.NoError(t, err)

@@ -22,7 +22,7 @@ const (
 // plays the experiment in which units move.
 func TestAClaimBeforeTheReleaseIsFoundAndNamed(t *testing.T) {
 	if testing.Short() {
-		t.Skip("builds an agent and takes a minute")
+		t.Skip("builds an agent and takes a minute: run it without -short")
 	}
 	root, err := filepath.Abs(filepath.Join("..", "..", ".."))
 	require.NoError(t, err)
