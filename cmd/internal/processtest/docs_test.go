@@ -221,7 +221,7 @@ func (r *reader) write(name, text string) {
 	require.NoError(r.t, os.WriteFile(path, []byte(text), 0o600))
 }
 
-var playDocs = flag.Bool("docs", false, "play the blocks of shell of the docs") //nolint:forbidigo // a flag of the test binary only
+var playDocs = flag.Bool("docs", false, "play the blocks of shell of the docs")
 
 // Every block of shell in README, docs and examples is played here, or says why it isn't.
 func TestDocsBlocksOfShellDoWhatTheySay(t *testing.T) {
