@@ -17,7 +17,8 @@ import (
 
 var updateAPI = flag.Bool("update-api", false, "write api/v1.txt anew") //nolint:forbidigo // a flag of the test binary only
 
-// TestTheExportedAPIIsListed keeps a change of what embedders use from going unnoticed: it is a diff of api/v1.txt.
+// TestTheExportedAPIIsListed keeps a change of what embedders use from going unnoticed: it is a
+// diff of api/v1.txt.
 func TestTheExportedAPIIsListed(t *testing.T) {
 	var lines []string
 	for _, dir := range []string{".", "actors", "messages", "actors/fault"} {

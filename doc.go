@@ -28,5 +28,6 @@
 //
 // New may block on the disk. Props, Handler, Client and Released may be called by any goroutine.
 //
-// ARCHITECTURE.md is the map of the repository; the tests beside this file hold the house rules that a linter can't.
+// ARCHITECTURE.md is the map of the repository; the tests beside this file hold the house rules
+// that a linter can't.
 package ringmaster

@@ -173,7 +173,8 @@ func TestTwoSupervisorsOfOneClusterShareAnActorSystemAndLeaveNothingBehind(t *te
 	eventually(t, "no file is left open", func() bool { return openFiles(t) <= descriptors })
 }
 
-// openFiles counts the files that the process has open, but for sockets, which belong to HTTP servers of the test.
+// openFiles counts the files that the process has open, but for sockets, which belong to HTTP
+// servers of the test.
 func openFiles(t *testing.T) (n int) {
 	t.Helper()
 	entries, err := os.ReadDir("/proc/self/fd")

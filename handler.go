@@ -9,8 +9,8 @@ import (
 )
 
 // Handler is the HTTP API with its pages. Under a path of your own, take that off before, with
-// http.StripPrefix: links and redirects lead to where the client has asked. Until the supervisor is spawned it
-// answers 503. Whoever reaches it may change configs: put authentication before it.
+// http.StripPrefix: links and redirects lead to where the client has asked. Until the supervisor is
+// spawned it answers 503. Whoever reaches it may change configs: put authentication before it.
 func (s *Supervisor) Handler() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := s.handler.Load()

@@ -41,7 +41,8 @@ type Options struct {
 	// outlives the supervisor: close it after Released. Nil: there are only Configs.
 	Store         cluster.Store
 	ConfigsPrefix string
-	// Parse validates a document. Nil: config.ParseInstance with InstanceOptions; Configs may read files.
+	// Parse validates a document. Nil: config.ParseInstance with InstanceOptions; Configs may read
+	// files.
 	Parse func(messages.Document) (*config.Instance, error)
 	// Outline validates a document that other nodes run, as Parse does; see actors.Options. Nil:
 	// config.OutlineInstance if Parse is nil, else Parse.
@@ -76,7 +77,8 @@ type Options struct {
 	// so. Nil: not at all.
 	Scheme, Address string
 	MinReady        func() time.Duration
-	// StoreProblem says why the store takes no configs, for the readiness probe; empty if it does. Nil: it is not asked.
+	// StoreProblem says why the store takes no configs, for the readiness probe; empty if it does.
+	// Nil: it is not asked.
 	StoreProblem func() string
 	// Web is the HTTP API. What it lacks is taken from here. Its Registerer should be nil.
 	Web web.Options

@@ -78,7 +78,8 @@ func New(o Options) (*Supervisor, error) {
 	return s, nil
 }
 
-// Props are how to spawn the supervisor, once: a second spawn panics. The parent's supervision strategy is never asked.
+// Props are how to spawn the supervisor, once: a second spawn panics. The parent's supervision
+// strategy is never asked.
 func (s *Supervisor) Props() *actor.Props {
 	o := s.options
 	options := actors.Options{
@@ -180,7 +181,8 @@ func (s *Supervisor) Stop(ctx context.Context) error {
 	}
 }
 
-// Released is closed when the actor has ended and nothing of it is left: no goroutine, file, session, metric.
+// Released is closed when the actor has ended and nothing of it is left: no goroutine, file,
+// session, metric.
 func (s *Supervisor) Released() <-chan struct{} { return s.released }
 
 // Close releases everything. It is called by itself once the actor has ended; call it for a
@@ -202,7 +204,8 @@ func (s *Supervisor) release() {
 	close(s.released)
 }
 
-// knownUnits are the keys of all units that the supervisor knows of. It is an error if it may not know all.
+// knownUnits are the keys of all units that the supervisor knows of. It is an error if it may not
+// know all.
 func (s *Supervisor) knownUnits(ctx context.Context) (map[string]bool, error) {
 	description, err := s.Client().Describe(ctx)
 	if err != nil {

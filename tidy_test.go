@@ -139,7 +139,8 @@ func TestTidyPackageNamesSayWhatIsInside(t *testing.T) {
 	}
 }
 
-// Types of actors that change have at most so many methods and fields: who reads one has all of it in mind.
+// Types of actors that change have at most so many methods and fields: who reads one has all of it
+// in mind.
 const (
 	maxMethods = 25
 	maxFields  = 12
@@ -301,7 +302,8 @@ func TestTidyEveryPointOfFaultsIsInTheFailureModel(t *testing.T) {
 	require.Empty(t, rows, "docs/failure-model.md: there are no such points")
 }
 
-// TestTidyEveryPointOfFaultsIsShownOnAWholeAgent is told at once what the test of the daemon finds out later.
+// TestTidyEveryPointOfFaultsIsShownOnAWholeAgent is told at once what the test of the daemon finds
+// out later.
 func TestTidyEveryPointOfFaultsIsShownOnAWholeAgent(t *testing.T) {
 	const file = "cmd/internal/daemon/chaos_points_test.go"
 	text, err := os.ReadFile(file)

@@ -15,7 +15,8 @@ import (
 	"github.com/ringmaster-agent/ringmaster/cluster/ring"
 )
 
-// tokensFile is what a node keeps of its places on the ring. Grafana Agent wrote the same without a node.
+// tokensFile is what a node keeps of its places on the ring. Grafana Agent wrote the same without a
+// node.
 type tokensFile struct {
 	// Node is whose tokens they are. A host that was cloned would otherwise take the places of the
 	// one that it is a copy of.

@@ -22,7 +22,8 @@ var (
 	ErrUnknownMember = errors.New("no such member")
 	// ErrMemberStays says that the member can't be forgotten, since it may be alive.
 	ErrMemberStays = errors.New("member can't be forgotten")
-	// ErrNoSubject says that there is no such config or node to order something about, or nothing to take back.
+	// ErrNoSubject says that there is no such config or node to order something about, or nothing
+	// to take back.
 	ErrNoSubject = errors.New("nothing to order")
 	// ErrOrderRefused says that an order was not taken, and why.
 	ErrOrderRefused = errors.New("order refused")
@@ -105,8 +106,8 @@ func (c *Client) ReplaceLocal(documents ...messages.Document) {
 	c.system.Root.Send(c.supervisor, messages.ReplaceLocal{Documents: messages.NewList(documents...)})
 }
 
-// DefaultsChanged makes the tree parse every document again. Call it once Options.Parse goes by the new defaults, of
-// which digest is only shown in the log. It does not wait.
+// DefaultsChanged makes the tree parse every document again. Call it once Options.Parse goes by the
+// new defaults, of which digest is only shown in the log. It does not wait.
 func (c *Client) DefaultsChanged(digest messages.Digest) {
 	c.system.Root.Send(c.supervisor, messages.DefaultsChanged{Digest: digest})
 }
@@ -173,8 +174,9 @@ func ask[T any](ctx context.Context, c *Client, question any) (T, error) {
 // noMoreAnswers is the last that an asker passes on: whoever was asked is gone.
 type noMoreAnswers struct{}
 
-// spawnAsker spawns an actor that asks, watches whom it asked, and passes on the answers, the last of which is
-// noMoreAnswers. (protoactor's futures race when two answers come, and can't be bound to a context.)
+// spawnAsker spawns an actor that asks, watches whom it asked, and passes on the answers, the last
+// of which is noMoreAnswers. (protoactor's futures race when two answers come, and can't be bound
+// to a context.)
 func spawnAsker(system *actor.ActorSystem, whom *actor.PID, question any, answers chan<- any) *actor.PID {
 	return system.Root.Spawn(actor.PropsFromFunc(func(c actor.Context) {
 		switch m := c.Message().(type) {

@@ -7,8 +7,9 @@ import (
 	"github.com/ringmaster-agent/ringmaster/messages"
 )
 
-// Directory tells which pipelines are scraping on this node, for those who need samples or targets: these don't travel
-// through mailboxes. Instances enter and leave it; everybody else reads. All methods may be called concurrently.
+// Directory tells which pipelines are scraping on this node, for those who need samples or targets:
+// these don't travel through mailboxes. Instances enter and leave it; everybody else reads. All
+// methods may be called concurrently.
 //
 // A pipeline that was found may be closed at any moment after; its methods have to bear that.
 type Directory struct {
@@ -24,7 +25,8 @@ type Entry struct {
 	generation uint64
 }
 
-// NewDirectory returns an empty directory. Don't share it between supervisors that run units of the same name.
+// NewDirectory returns an empty directory. Don't share it between supervisors that run units of the
+// same name.
 func NewDirectory() *Directory { return &Directory{running: map[string]Entry{}} }
 
 // Get returns the running pipeline of the unit with this key.

@@ -19,8 +19,9 @@
 //
 // # What it refuses to own
 //
-// Flags, files, HTTP, the log and remote write. There are no globals: two supervisors in one process, in one actor
-// system even, don't meet, as long as they don't share a registerer or a Directory.
+// Flags, files, HTTP, the log and remote write. There are no globals: two supervisors in one
+// process, in one actor system even, don't meet, as long as they don't share a registerer or a
+// Directory.
 //
 // # Concurrency
 //

@@ -18,7 +18,8 @@ const (
 	kindConfigs    = "configs"
 	kindRegistry   = "registry"
 	kindRing       = "ring"
-	// kindOutcome is no actor: it sends what goroutines and timers have to say to the actors that started them.
+	// kindOutcome is no actor: it sends what goroutines and timers have to say to the actors that
+	// started them.
 	kindOutcome = "outcome"
 )
 
@@ -28,7 +29,8 @@ const stallLook = 250 * time.Millisecond
 // who is what is known of an actor before it is spawned.
 type who struct{ kind, unit string }
 
-// faulty does to the messages of an actor what the rules say. It waits for nothing: what is late comes by a timer.
+// faulty does to the messages of an actor what the rules say. It waits for nothing: what is late
+// comes by a timer.
 type faulty struct {
 	who
 	rules   *fault.Registry
@@ -37,7 +39,8 @@ type faulty struct {
 	// keeping is how many messages are in kept and held.
 	keeping atomic.Int32
 	mu      sync.Mutex
-	// kept are the messages of actors that stand still, in order, by actor; held are those that the next one overtakes.
+	// kept are the messages of actors that stand still, in order, by actor; held are those that the
+	// next one overtakes.
 	kept map[string][]*actor.MessageEnvelope
 	held map[string]*actor.MessageEnvelope
 }

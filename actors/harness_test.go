@@ -37,8 +37,8 @@ type world struct {
 	stopped   bool
 }
 
-// inWorld plays a test in a bubble: in it time passes only when everybody waits. At the end the tree is stopped, and no
-// pipeline may be left open or have been misused.
+// inWorld plays a test in a bubble: in it time passes only when everybody waits. At the end the
+// tree is stopped, and no pipeline may be left open or have been misused.
 func inWorld(t *testing.T, change func(*actors.Options), play func(*world)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -97,7 +97,8 @@ func (w *world) stop(within time.Duration) {
 	w.stopped = true
 }
 
-// abort ends what a failed test left running, so that its failure is seen instead of the bubble's complaint.
+// abort ends what a failed test left running, so that its failure is seen instead of the bubble's
+// complaint.
 func (w *world) abort() {
 	w.system.Root.Stop(w.pid)
 	w.pass(2 * time.Second) // protoactor's throttle of its log about dead letters holds a goroutine for a second

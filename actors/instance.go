@@ -13,7 +13,8 @@ import (
 	"github.com/ringmaster-agent/ringmaster/messages"
 )
 
-// instance is one generation of one unit. It feeds what happens to lifecycle.State.Step and performs the effects.
+// instance is one generation of one unit. It feeds what happens to lifecycle.State.Step and
+// performs the effects.
 type instance struct {
 	*tree
 	identity
@@ -85,7 +86,8 @@ func (t target) digest() messages.Digest {
 	return messages.Digest(t.config.Digest())
 }
 
-// pipelineBroke says that the pipeline reported a failure. Sent by whichever goroutine of the pipeline noticed it.
+// pipelineBroke says that the pipeline reported a failure. Sent by whichever goroutine of the
+// pipeline noticed it.
 type pipelineBroke struct{ err error }
 
 func newInstance(t *tree, u messages.Unit, generation uint64, over chan struct{}, permit func() bool) *instance {
@@ -288,8 +290,9 @@ func (i *instance) note(op *operation) {
 	}
 }
 
-// abandon releases what is left when the actor ends before its generation did: after a panic in Receive, or with its
-// parent. Nothing is drained; what is left stays in the log for whoever opens it next.
+// abandon releases what is left when the actor ends before its generation did: after a panic in
+// Receive, or with its parent. Nothing is drained; what is left stays in the log for whoever opens
+// it next.
 func (i *instance) abandon() {
 	i.Directory.remove(i.unit, i.generation)
 	select {

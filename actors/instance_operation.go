@@ -20,8 +20,8 @@ const (
 	openingTurn = time.Second
 )
 
-// operation is one call of the pipeline under way. The goroutine that makes the call writes the outcome and then closes
-// done; nobody reads the outcome before.
+// operation is one call of the pipeline under way. The goroutine that makes the call writes the
+// outcome and then closes done; nobody reads the outcome before.
 type operation struct {
 	kind   lifecycle.Op
 	ctx    context.Context

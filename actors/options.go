@@ -47,20 +47,25 @@ type Options struct {
 	Directory *Directory
 	// Logger is for the tree's own log lines. Nil: silent.
 	Logger *zap.Logger
-	// Registerer gets the tree's metrics when it starts and gives them up when it stops. Nil: there are none.
+	// Registerer gets the tree's metrics when it starts and gives them up when it stops. Nil: there
+	// are none.
 	Registerer prometheus.Registerer
-	// ReshardInterval is how often everything is decided afresh and the store is listed again, in case an event was lost.
-	// 0: one minute.
+	// ReshardInterval is how often everything is decided afresh and the store is listed again, in
+	// case an event was lost. 0: one minute.
 	ReshardInterval time.Duration
-	// RestartBackoff is the wait after the first failure of an instance; see lifecycle.DefaultPolicy. 0: five seconds.
+	// RestartBackoff is the wait after the first failure of an instance; see
+	// lifecycle.DefaultPolicy. 0: five seconds.
 	RestartBackoff time.Duration
-	// FlushDeadline bounds the draining of an instance whose config has no remote_flush_deadline. 0: one minute.
+	// FlushDeadline bounds the draining of an instance whose config has no remote_flush_deadline.
+	// 0: one minute.
 	FlushDeadline time.Duration
 	// ConcurrentOpens bounds how many pipelines are being opened at a time. 0: twice GOMAXPROCS.
 	ConcurrentOpens int
-	// Jitter returns a number from 0 up to 1 that spreads retries; several goroutines may call it. Nil: random.
+	// Jitter returns a number from 0 up to 1 that spreads retries; several goroutines may call it.
+	// Nil: random.
 	Jitter func() float64
-	// Memory keeps what the node knew of its store for a restart while the store is away. Nil: nothing does.
+	// Memory keeps what the node knew of its store for a restart while the store is away. Nil:
+	// nothing does.
 	Memory Memory
 	// Runtime is time and concurrency; its zero value is the real thing.
 	Runtime Runtime
@@ -114,19 +119,19 @@ type NewPipeline func(ctx context.Context, spec PipelineSpec) (Pipeline, error)
 type Pipeline interface {
 	// Start begins scraping. Resume is what the node that ran the unit before has left.
 	Start(ctx context.Context, resume messages.Handover) error
-	// Reload puts another config in force, in place. If it returns an error, the config before is still in force.
-	// It may be called before Start.
+	// Reload puts another config in force, in place. If it returns an error, the config before is
+	// still in force. It may be called before Start.
 	Reload(ctx context.Context, c *config.Instance) error
 	// StopScraping returns when nothing is appended any more, with what the node that scrapes next
 	// has to know. For messages.Moved it may wait for a moment that leaves that node the most time;
-	// for messages.Deleted and messages.Held it has written staleness markers; for messages.Fenced it commits nothing
-	// from now on. It is called at most once, and only after Start.
+	// for messages.Deleted and messages.Held it has written staleness markers; for messages.Fenced
+	// it commits nothing from now on. It is called at most once, and only after Start.
 	StopScraping(ctx context.Context, reason messages.StopReason) (messages.Handover, error)
 	// Drain sends what is left. It returns when there is nothing left or ctx is over, with the
 	// number of samples that are still unsent; that ctx is over is not an error.
 	Drain(ctx context.Context) (pending uint64, err error)
-	// Close releases everything, whatever was called before. Remove is only asked for after a Drain that left nothing
-	// pending: then the log is deleted. Nothing else is called after it.
+	// Close releases everything, whatever was called before. Remove is only asked for after a Drain
+	// that left nothing pending: then the log is deleted. Nothing else is called after it.
 	Close(remove bool) error
 }
 

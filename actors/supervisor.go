@@ -10,8 +10,8 @@ import (
 	"github.com/ringmaster-agent/ringmaster/messages"
 )
 
-// supervisor is the root of the tree. It folds what it hears into documents and units, and reconciles: it lets
-// reshard.Decide look at them and performs the plan.
+// supervisor is the root of the tree. It folds what it hears into documents and units, and
+// reconciles: it lets reshard.Decide look at them and performs the plan.
 type supervisor struct {
 	*desk
 	documents  *documents
@@ -318,8 +318,8 @@ func (s *supervisor) terminated(c actor.Context, who *actor.PID) {
 	}
 }
 
-// HandleFailure implements actor.SupervisorStrategy: a child that panicked is stopped, never restarted. What follows is
-// its termination.
+// HandleFailure implements actor.SupervisorStrategy: a child that panicked is stopped, never
+// restarted. What follows is its termination.
 func (s *supervisor) HandleFailure(_ *actor.ActorSystem, to actor.Supervisor, child *actor.PID, _ *actor.RestartStatistics, reason, message any) {
 	err, ok := reason.(error)
 	if !ok {

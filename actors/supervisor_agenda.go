@@ -38,8 +38,8 @@ func (a *agenda) add(u messages.Unit) {
 	}
 }
 
-// addReplicas puts all replicas of a unit on it: a node that is cordoned goes on with those that it has claimed, so
-// a claim says something about all of them.
+// addReplicas puts all replicas of a unit on it: a node that is cordoned goes on with those that it
+// has claimed, so a claim says something about all of them.
 func (a *agenda) addReplicas(u messages.Unit) {
 	a.add(u)
 	for u.Replica = range a.replicas {
@@ -67,7 +67,8 @@ func (a *agenda) addEverything() {
 	a.all, a.units = true, map[messages.Unit]bool{}
 }
 
-// addRegistered puts on it what an event of the registry is about. Members count by the ring that is made of them.
+// addRegistered puts on it what an event of the registry is about. Members count by the ring that
+// is made of them.
 func (a *agenda) addRegistered(event messages.RegistryEvent) {
 	switch e := event.(type) {
 	case messages.RegistryListed:
@@ -128,7 +129,8 @@ func (a *agenda) take() map[messages.Unit]bool {
 	return units
 }
 
-// follow takes up what a plan about these units leaves for later: those that were told something may need another step.
+// follow takes up what a plan about these units leaves for later: those that were told something
+// may need another step.
 func (a *agenda) follow(about map[messages.Unit]bool, p reshard.Plan) {
 	if about == nil {
 		a.wakes = map[messages.Unit]time.Time{}

@@ -98,7 +98,8 @@ func (k *children) check(c actor.Context) {
 	k.tell(c, k.registry, check{})
 }
 
-// relist has the stored configs listed again, and the registry too if the store may not be the one it was.
+// relist has the stored configs listed again, and the registry too if the store may not be the one
+// it was.
 func (k *children) relist(c actor.Context, registry bool) {
 	k.tell(c, k.configs, listNow{})
 	if registry {

@@ -140,7 +140,8 @@ func inOrder[T any](named map[string]T) messages.List[T] {
 	return messages.NewList(values...)
 }
 
-// unowned is how many units of valid configs nobody has claimed. Unknown is not unowned, nor is what is held.
+// unowned is how many units of valid configs nobody has claimed. Unknown is not unowned, nor is
+// what is held.
 func (p picture) unowned() int {
 	if m := p.membership; !m.registry.Listed() || m.recalled {
 		return 0

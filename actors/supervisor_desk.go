@@ -22,7 +22,8 @@ func newDesk(t *tree) *desk {
 	return &desk{tree: t, timers: map[string]Timer{}, agenda: newAgenda(t.Options), reconciling: reconciling{holds: map[messages.Unit]string{}}}
 }
 
-// startTimer sends the message to the supervisor after d. A timer of the same name that is still running is replaced.
+// startTimer sends the message to the supervisor after d. A timer of the same name that is still
+// running is replaced.
 func (k *desk) startTimer(c actor.Context, name string, d time.Duration, message any) {
 	if t, ok := k.timers[name]; ok {
 		t.Stop()
@@ -50,7 +51,8 @@ func (k *desk) begin(c actor.Context, f func() error, message func(error) any) {
 	k.calls.begin(k.tree, c.Self(), f, message)
 }
 
-// reconcileSoon makes sure that a decision is made after what was just folded in. At most one is pending.
+// reconcileSoon makes sure that a decision is made after what was just folded in. At most one is
+// pending.
 func (k *desk) reconcileSoon(c actor.Context) {
 	if k.reconciling.pending {
 		return

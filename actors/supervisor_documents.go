@@ -42,7 +42,8 @@ type documents struct {
 // document is what is known of one config.
 type document struct {
 	messages.Document
-	// asked identifies the newest parsing of the document, which is the only one whose outcome counts; 0 if that has come.
+	// asked identifies the newest parsing of the document, which is the only one whose outcome
+	// counts; 0 if that has come.
 	asked uint64
 	// valid is the newest version that was valid, and inForce its document. config is its outline,
 	// nil if there is none.
@@ -149,7 +150,8 @@ func (k *documents) replaceLocal(documents messages.List[messages.Document]) dif
 	return d
 }
 
-// refresh brings the document of that name up to date with what is known of the store and of the main file.
+// refresh brings the document of that name up to date with what is known of the store and of the
+// main file.
 func (k *documents) refresh(name string, out *different) {
 	newest, exists := k.local[name]
 	stored, _, isStored := k.stored.Get(name)
@@ -269,7 +271,8 @@ func (k *documents) askToParse(d *document) {
 	k.parsing.waiting = append(k.parsing.waiting, request{name: d.Name})
 }
 
-// nextBatch takes the next documents to parse by a goroutine of their own, if there may be another one; none is nil.
+// nextBatch takes the next documents to parse by a goroutine of their own, if there may be another
+// one; none is nil.
 func (k *documents) nextBatch(atMost int) []outcome {
 	p := &k.parsing
 	for p.running < atMost && len(p.waiting) > 0 {

@@ -13,7 +13,8 @@ import (
 )
 
 const (
-	// probeWithin is how long a probe may take. A disk that does not answer for longer is none to run anything on.
+	// probeWithin is how long a probe may take. A disk that does not answer for longer is none to
+	// run anything on.
 	probeWithin = 30 * time.Second
 	// mostDeclined bounds how many configs the member record says are left to others.
 	mostDeclined = 500
@@ -25,7 +26,8 @@ type probing struct {
 	units *units
 	// since is when the probe began that is under way; zero: none is.
 	since time.Time
-	// number is that of the newest probe. The outcome of an older one, that was given up, counts no more.
+	// number is that of the newest probe. The outcome of an older one, that was given up, counts no
+	// more.
 	number uint64
 }
 

@@ -24,7 +24,8 @@ type (
 	handedOver struct{}
 )
 
-// leave takes the node out of the ring, if there is a cluster to leave, and has what runs here taken over by others.
+// leave takes the node out of the ring, if there is a cluster to leave, and has what runs here
+// taken over by others.
 func (d *departure) leave(c actor.Context, within time.Duration) {
 	m := d.cluster.membership
 	if d.children.ring == nil || d.Cluster.KeepClaims || m.session == "" || !m.others() {

@@ -35,7 +35,8 @@ type membership struct {
 	owners  *ringOwners
 	onRing  []string
 	answers answers
-	// recalled: the store has not told anything yet; what is known is from before a restart, and of this node only.
+	// recalled: the store has not told anything yet; what is known is from before a restart, and of
+	// this node only.
 	recalled bool
 	problem  string
 	moves    moves
@@ -43,7 +44,8 @@ type membership struct {
 
 // lease is by what the node claims.
 type lease struct {
-	// session is what this node claims by, incarnation the process whose claims in it are its own. Empty: it has none.
+	// session is what this node claims by, incarnation the process whose claims in it are its own.
+	// Empty: it has none.
 	session, incarnation string
 	// earlier is the session of the process before, while the node goes by what that one knew.
 	earlier messages.EarlierSession
@@ -59,7 +61,8 @@ type lease struct {
 
 // dialogue is what the ring actor was told, and has told.
 type dialogue struct {
-	// asked is the number of the newest TakePlace, said what that is. heard is the number of the newest ring.
+	// asked is the number of the newest TakePlace, said what that is. heard is the number of the
+	// newest ring.
 	asked uint64
 	said  messages.TakePlace
 	heard uint64
@@ -109,7 +112,8 @@ func (m *membership) claimOf(u messages.Unit) int64 {
 // settled reports whether the node has its place.
 func (m *membership) settled() bool { return m == nil || m.owners != nil && m.session != "" }
 
-// fold takes in what is heard of members, claims and intents, and reports whether anything is different.
+// fold takes in what is heard of members, claims and intents, and reports whether anything is
+// different.
 func (m *membership) fold(event messages.RegistryEvent) bool {
 	if _, ok := event.(messages.RegistryListed); ok {
 		m.recalled = false
@@ -130,7 +134,8 @@ func (m *membership) ringChanged(e messages.RingChanged, o *Cluster) bool {
 	return true
 }
 
-// takePlace is what the ring actor is to be told. What is wanted has the place, and what the node can't run.
+// takePlace is what the ring actor is to be told. What is wanted has the place, and what the node
+// can't run.
 func (m *membership) takePlace(wanted messages.TakePlace) messages.TakePlace {
 	m.asked++
 	wanted.Number, wanted.Session, wanted.Ring, wanted.Earlier = m.asked, m.session, m.heard, m.earlier
@@ -153,7 +158,8 @@ func (m *membership) begin(writes []reshard.Write) {
 	}
 }
 
-// writesEnded is what became of writes: done, with what the watch will tell of them, refused, or not known.
+// writesEnded is what became of writes: done, with what the watch will tell of them, refused, or
+// not known.
 type writesEnded struct {
 	done, refused, unknown []reshard.Record
 	events                 []messages.RegistryEvent
@@ -178,7 +184,8 @@ func (m *membership) ended(w messages.RecordsWritten) writesEnded {
 	return out
 }
 
-// lost are the records that were being written before the ring actor was asked, and that it knows nothing of.
+// lost are the records that were being written before the ring actor was asked, and that it knows
+// nothing of.
 func (m *membership) lost(e messages.RecordsPending) []reshard.Record {
 	pending := map[reshard.Record]bool{}
 	for record := range e.Records.All() {
@@ -213,7 +220,8 @@ func (m *membership) remembered() *lastknown.Cluster {
 	return out
 }
 
-// others reports whether there are other nodes to hand over to: in the ring, or about to get their part of it.
+// others reports whether there are other nodes to hand over to: in the ring, or about to get their
+// part of it.
 func (m *membership) others() bool {
 	for node, record := range m.registry.Members() {
 		if node != m.node && record.State == messages.Active && record.Problem == "" {
@@ -223,7 +231,8 @@ func (m *membership) others() bool {
 	return m.owners != nil && slices.ContainsFunc(m.owners.Members(), func(member ring.Member) bool { return member.Name != m.node })
 }
 
-// nothingToHandOver reports whether this node holds no claim any more, or nobody is left to hand over to.
+// nothingToHandOver reports whether this node holds no claim any more, or nobody is left to hand
+// over to.
 func (m *membership) nothingToHandOver(documents *documents) bool {
 	if m.session == "" || !m.others() {
 		return true

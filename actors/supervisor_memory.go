@@ -11,13 +11,15 @@ import (
 )
 
 const (
-	// recallAfter is how long the store may take for its first answer before the node goes by what it remembers.
+	// recallAfter is how long the store may take for its first answer before the node goes by what
+	// it remembers.
 	recallAfter = 3 * time.Second
 	// saveAfter gathers changes before they are written.
 	saveAfter = time.Second
 )
 
-// Memory is where a tree keeps what it knew of its store; *lastknown.Memory is one. Calls are made one at a time.
+// Memory is where a tree keeps what it knew of its store; *lastknown.Memory is one. Calls are made
+// one at a time.
 type Memory interface {
 	Load() ([]messages.Document, lastknown.Cluster, error)
 	Save(lastknown.Change) error

@@ -25,7 +25,8 @@ func (m *moves) forget(exists func(config string) bool) {
 	}
 }
 
-// note remembers a move, and returns it, if the event is one: a unit's claim is another node's than the last one was.
+// note remembers a move, and returns it, if the event is one: a unit's claim is another node's than
+// the last one was.
 func (m *moves) note(claims map[messages.Unit]messages.Claim, event messages.RegistryEvent, now time.Time) (messages.Move, bool) {
 	if m.last == nil {
 		m.last = map[messages.Unit]string{}

@@ -50,8 +50,9 @@ func (o *ringOwners) ownerOf(u messages.Unit) string {
 	}
 }
 
-// withoutCordoned are those of the nodes, in the order of the ring, that may have the unit and its other replicas. A
-// node that is cordoned may have what it has. If the others are too few, it is as if nobody were cordoned.
+// withoutCordoned are those of the nodes, in the order of the ring, that may have the unit and its
+// other replicas. A node that is cordoned may have what it has. If the others are too few, it is as
+// if nobody were cordoned.
 func (o *ringOwners) withoutCordoned(nodes []string, u messages.Unit) []string {
 	if len(o.cordoned) == 0 {
 		return nodes

@@ -14,7 +14,8 @@ import (
 )
 
 const (
-	// reconcileGap is the least time between two decisions, so that a storm of events costs few of them.
+	// reconcileGap is the least time between two decisions, so that a storm of events costs few of
+	// them.
 	reconcileGap = 20 * time.Millisecond
 	// reconcileShare bounds the part of its time that the supervisor spends on deciding to one in
 	// so many, as long as that makes nobody wait for more than longestGap, which a handover can

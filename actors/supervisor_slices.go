@@ -42,7 +42,8 @@ func succeed(before, after *config.Instance, changed, now time.Time) *config.Ins
 	return &divided
 }
 
-// redivided is when the number of slices of the newest valid version is in force; zero if it was from the start.
+// redivided is when the number of slices of the newest valid version is in force; zero if it was
+// from the start.
 func (d *document) redivided() time.Time {
 	if d.config == nil || len(d.config.Earlier) == 0 {
 		return time.Time{}

@@ -87,10 +87,12 @@ func (d *departure) stopTree(c actor.Context, m messages.StopTree) {
 	d.reconcileSoon(c)
 }
 
-// stoppingTick is how often everything is looked at while the tree stops, which has no time for a lost message.
+// stoppingTick is how often everything is looked at while the tree stops, which has no time for a
+// lost message.
 const stoppingTick = 2 * time.Second
 
-// stopWatching ends the watch of the configs, unless the node still hands over: what is deleted meanwhile need not be.
+// stopWatching ends the watch of the configs, unless the node still hands over: what is deleted
+// meanwhile need not be.
 func (d *departure) stopWatching(c actor.Context) {
 	if d.children.configs != nil && !d.leaving {
 		c.Stop(d.children.configs)
@@ -110,8 +112,8 @@ func (d *departure) endIfStopped(c actor.Context) {
 	}
 }
 
-// giveUp ends the supervisor although there are instances left. What they hold is released in the background, as far as
-// their pipelines let it.
+// giveUp ends the supervisor although there are instances left. What they hold is released in the
+// background, as far as their pipelines let it.
 func (d *departure) giveUp(c actor.Context) {
 	d.end(c, d.units.unfinished())
 }

@@ -33,9 +33,11 @@ type attempt struct {
 	asked messages.StopReason
 	// prepared: it has all it needs to scrape. drains: it is there to send what a log has left.
 	prepared, drains bool
-	// terminated: the actor is gone. told: InstanceStopped came. The generation has ended when both are so.
+	// terminated: the actor is gone. told: InstanceStopped came. The generation has ended when both
+	// are so.
 	terminated, told bool
-	// over is closed when everything the generation held is released, which shows when its last words were lost.
+	// over is closed when everything the generation held is released, which shows when its last
+	// words were lost.
 	over chan struct{}
 	// terminatedAt is when its actor had gone, overSince when it was first seen that it is over.
 	terminatedAt, overSince time.Time
@@ -44,7 +46,8 @@ type attempt struct {
 // versions are those of the unit's config.
 type versions struct {
 	local bool
-	// ordered is the version it was last told to run, and config what that says; running is the one it said is in force.
+	// ordered is the version it was last told to run, and config what that says; running is the one
+	// it said is in force.
 	ordered, running reshard.Version
 	config           *config.Instance
 }

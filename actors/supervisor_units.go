@@ -127,13 +127,15 @@ func (k *units) gone(who *actor.PID) *unit {
 		return nil
 	}
 	delete(k.byPID, who.Id)
-	// What the instance said before may still be on its way: a termination overtakes the messages sent before it.
+	// What the instance said before may still be on its way: a termination overtakes the messages
+	// sent before it.
 	u.terminated, u.terminatedAt = true, k.now()
 	k.finish(u)
 	return u
 }
 
-// panicked notes that the actor of an instance has panicked, and returns which; nil if it was no instance's.
+// panicked notes that the actor of an instance has panicked, and returns which; nil if it was no
+// instance's.
 func (k *units) panicked(who *actor.PID, reason string) *unit {
 	u, ok := k.byPID[who.Id]
 	if !ok || u.ended() {
@@ -426,7 +428,8 @@ func (k *units) refused(record reshard.Record, session string) bool {
 	return true
 }
 
-// heardOf takes in a claim. A handover has no use any more when it is in the store, or others have scraped since.
+// heardOf takes in a claim. A handover has no use any more when it is in the store, or others have
+// scraped since.
 func (k *units) heardOf(claim messages.Claim, self string) {
 	u, ok := k.all[claim.Unit]
 	if ok && claim.Revision > u.handoverOf && (claim.Released || claim.Node != self) {

@@ -9,8 +9,9 @@ import (
 	"go.uber.org/zap/exp/zapslog"
 )
 
-// NewSystem returns an actor system that logs to the given logger. What protoactor calls information is debugging
-// to us (a line per dead letter, for one), so it is logged one level lower. An embedding system brings its own instead.
+// NewSystem returns an actor system that logs to the given logger. What protoactor calls
+// information is debugging to us (a line per dead letter, for one), so it is logged one level
+// lower. An embedding system brings its own instead.
 func NewSystem(logger *zap.Logger) *actor.ActorSystem {
 	if logger == nil {
 		logger = zap.NewNop()

@@ -47,7 +47,8 @@ func props(w who, produce func() actor.Actor, guard actor.ReceiverMiddleware, o 
 	return actor.PropsFromProducer(produce, options...)
 }
 
-// tree is what all actors under one supervisor share. It does not change once the supervisor has started.
+// tree is what all actors under one supervisor share. It does not change once the supervisor has
+// started.
 type tree struct {
 	Options
 	root       *actor.RootContext
@@ -104,8 +105,9 @@ func guardChild(logger *zap.Logger) actor.ReceiverMiddleware {
 	}
 }
 
-// guardRoot is the outermost middleware of the supervisor. A panic stops the supervisor, whatever its parent's strategy
-// is: a restarted one would start instances whose predecessors are still being released.
+// guardRoot is the outermost middleware of the supervisor. A panic stops the supervisor, whatever
+// its parent's strategy is: a restarted one would start instances whose predecessors are still
+// being released.
 func guardRoot(logger *zap.Logger) actor.ReceiverMiddleware {
 	return func(next actor.ReceiverFunc) actor.ReceiverFunc {
 		return func(c actor.ReceiverContext, envelope *actor.MessageEnvelope) {

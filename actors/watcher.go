@@ -37,7 +37,8 @@ type watcher struct {
 
 	listings
 	following
-	// at is the point of the newest listing or event. afresh: the store has said since that it is not the one it was.
+	// at is the point of the newest listing or event. afresh: the store has said since that it is
+	// not the one it was.
 	at     cluster.Point
 	afresh bool
 }
@@ -53,7 +54,8 @@ type listings struct {
 	failures  int
 	next      Timer
 	impatient Timer
-	// giveUp ends the one under way. superseded is how many had to give way to another one since one was quick.
+	// giveUp ends the one under way. superseded is how many had to give way to another one since
+	// one was quick.
 	giveUp     context.CancelFunc
 	superseded int
 }
@@ -236,7 +238,8 @@ func (w *watcher) listed(c actor.Context, m listed) {
 	}
 	w.failures = 0
 	if !m.at.Follows(m.after) && !m.afresh {
-		// A listing can't be older than an event that was heard before it was begun, unless the store is not the one it was.
+		// A listing can't be older than an event that was heard before it was begun, unless the
+		// store is not the one it was.
 		w.Logger.Warn("store went back to an older revision; was it emptied, replaced or restored?", zap.String("what", w.feed.what()),
 			zap.Int64("revision", m.at.Revision), zap.Int64("seen", m.after.Revision))
 		w.afresh = true

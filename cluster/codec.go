@@ -77,7 +77,8 @@ type configDecoder struct {
 	copied [4 << 10]byte
 }
 
-// decode returns the text, and when it was written, by the clock of who wrote it: zero if he has not said so.
+// decode returns the text, and when it was written, by the clock of who wrote it: zero if he has
+// not said so.
 func (d *configDecoder) decode(value []byte) (text string, written time.Time, err error) {
 	if len(value) == 0 {
 		return "", written, errors.New("the value is empty; a config is stored as gzip of its YAML")

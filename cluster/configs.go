@@ -10,8 +10,9 @@ import (
 	"time"
 )
 
-// Configs is the repository of instance configs in a Store: <prefix><name> → gzip of the YAML as the user wrote it. The
-// key is the authority for the name. It neither parses nor validates the YAML.
+// Configs is the repository of instance configs in a Store: <prefix><name> → gzip of the YAML as
+// the user wrote it. The key is the authority for the name. It neither parses nor validates the
+// YAML.
 type Configs struct {
 	store    Store
 	prefix   string
@@ -70,8 +71,8 @@ func (c *Configs) Get(ctx context.Context, name string) (StoredConfig, error) {
 	return c.decode(e), nil
 }
 
-// List reads all configs in one read, sorted by name, as of one revision. Values that can't be decoded are among them,
-// with their Err.
+// List reads all configs in one read, sorted by name, as of one revision. Values that can't be
+// decoded are among them, with their Err.
 func (c *Configs) List(ctx context.Context) (configs []StoredConfig, at Point, err error) {
 	l, err := c.store.List(ctx, c.prefix)
 	if err != nil {
@@ -118,7 +119,8 @@ func (c *Configs) Delete(ctx context.Context, name string, cond Condition) error
 	return nil
 }
 
-// Watch delivers the changes made after revision, as Store.Watch does, until ctx is over or the store is closed.
+// Watch delivers the changes made after revision, as Store.Watch does, until ctx is over or the
+// store is closed.
 func (c *Configs) Watch(ctx context.Context, after int64) iter.Seq[ConfigEvent] {
 	return func(yield func(ConfigEvent) bool) {
 		ctx, cancel := context.WithCancel(ctx)

@@ -17,7 +17,8 @@ import (
 // snappy.
 const predecessorRing = "agent"
 
-// maxPredecessorRing bounds that value when it is decompressed: a member with 128 tokens has less than 1 KiB.
+// maxPredecessorRing bounds that value when it is decompressed: a member with 128 tokens has less
+// than 1 KiB.
 const maxPredecessorRing = 16 << 20
 
 // Predecessor is a member of the ring of Grafana Agent's scraping service. It knows nothing of

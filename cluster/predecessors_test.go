@@ -11,7 +11,8 @@ import (
 	"github.com/ringmaster-agent/ringmaster/cluster"
 )
 
-// oldRing is what Grafana Agent's scraping service writes: a map of members, each with tokens and times.
+// oldRing is what Grafana Agent's scraping service writes: a map of members, each with tokens and
+// times.
 func oldRing(members ...cluster.Predecessor) []byte {
 	var desc []byte
 	for _, m := range members {

@@ -84,7 +84,8 @@ func (r *Registry) List(ctx context.Context) (messages.RegistryListed, error) {
 	}, nil
 }
 
-// Watch delivers the changes made after revision, as Store.Watch does, until ctx is over or the store is closed.
+// Watch delivers the changes made after revision, as Store.Watch does, until ctx is over or the
+// store is closed.
 func (r *Registry) Watch(ctx context.Context, after int64) iter.Seq[RegistryChange] {
 	return func(yield func(RegistryChange) bool) {
 		ctx, cancel := context.WithCancel(ctx)
@@ -116,7 +117,8 @@ func (r *Registry) GetMember(ctx context.Context, node string) (messages.Member,
 	return decodeMember(node, e), nil
 }
 
-// PutMember writes a member's record, bound to the session, and returns its revision. ErrConflict, ErrSessionLost.
+// PutMember writes a member's record, bound to the session, and returns its revision. ErrConflict,
+// ErrSessionLost.
 func (r *Registry) PutMember(ctx context.Context, m messages.Member, s Session, cond Condition) (int64, error) {
 	value, err := json.Marshal(memberRecord{
 		Version: recordVersion, Node: m.Node, Incarnation: m.Incarnation, Address: m.Address, Scheme: m.Scheme, Gossip: m.Gossip, Zone: m.Zone, State: m.State.String(),
@@ -133,7 +135,8 @@ func (r *Registry) PutMember(ctx context.Context, m messages.Member, s Session, 
 	return res.Revision, nil
 }
 
-// RemoveMember removes a member's record, if the condition holds. ErrNotFound if there is none, ErrConflict.
+// RemoveMember removes a member's record, if the condition holds. ErrNotFound if there is none,
+// ErrConflict.
 func (r *Registry) RemoveMember(ctx context.Context, node string, cond Condition) error {
 	if _, err := r.store.Delete(ctx, r.prefix+membersFolder+node, cond); err != nil {
 		return fmt.Errorf("remove member %q: %w", node, err)
@@ -209,7 +212,8 @@ func (r *Registry) key(w messages.Record) string {
 	return r.prefix + claimsFolder + w.Unit.Key()
 }
 
-// subject is what a key is about: a member, a unit's claim or intent, a config's hold or a node's cordon.
+// subject is what a key is about: a member, a unit's claim or intent, a config's hold or a node's
+// cordon.
 type subject struct {
 	folder string
 	// name is that of the node or of the config.

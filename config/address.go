@@ -61,7 +61,8 @@ func addressProblem(address string, use addressUse) string {
 	return ""
 }
 
-// told says whether an error about a key of a block, or about what was likely meant to be it, is already recorded.
+// told says whether an error about a key of a block, or about what was likely meant to be it, is
+// already recorded.
 func (d *document) told(block *yaml.Node, key string) bool {
 	if value := child(block, key); value != nil && d.bad[value] {
 		return true

@@ -17,7 +17,8 @@ type Agent struct {
 	Metrics Metrics
 	// Tracing is where spans are sent, as Prometheus has it; nil: there are none.
 	Tracing *promconfig.TracingConfig
-	// Warnings are sentences about keys that are accepted and have no effect here. The caller logs each once.
+	// Warnings are sentences about keys that are accepted and have no effect here. The caller logs
+	// each once.
 	Warnings []string
 
 	text string
@@ -41,7 +42,8 @@ type Server struct {
 
 // Metrics is the metrics block.
 type Metrics struct {
-	// WALDirectory is the directory that holds one WAL per instance. Absolute, or relative to the working directory.
+	// WALDirectory is the directory that holds one WAL per instance. Absolute, or relative to the
+	// working directory.
 	WALDirectory string `yaml:"wal_directory"`
 	// WALMaxSize bounds each instance's WAL, in bytes; 0 is no bound.
 	WALMaxSize int64 `yaml:"-"`
@@ -55,7 +57,8 @@ type Metrics struct {
 	InstanceRestartBackoff time.Duration `yaml:"instance_restart_backoff"`
 	// HTTPDisableKeepAlives closes the connection to a target after each scrape.
 	HTTPDisableKeepAlives bool `yaml:"http_disable_keepalives"`
-	// HTTPIdleConnTimeout is how long a connection to a target is kept unused; 0 takes Prometheus' own limit.
+	// HTTPIdleConnTimeout is how long a connection to a target is kept unused; 0 takes Prometheus'
+	// own limit.
 	HTTPIdleConnTimeout time.Duration `yaml:"http_idle_conn_timeout"`
 	// InstanceMode is shared or distinct; it has no effect.
 	InstanceMode string `yaml:"instance_mode"`
@@ -91,7 +94,8 @@ type ScrapingService struct {
 	AllowAmbientCredentials bool `yaml:"allow_ambient_credentials"`
 	// Limits are what one uploaded config may cost.
 	Limits LimitsFile `yaml:"limits"`
-	// UploadsPerSecond and UploadBytesPerSecond are what one client may upload, on average over a minute. 0: no limit.
+	// UploadsPerSecond and UploadBytesPerSecond are what one client may upload, on average over a
+	// minute. 0: no limit.
 	UploadsPerSecond     uint             `yaml:"uploads_per_second"`
 	UploadBytesPerSecond units.Base2Bytes `yaml:"upload_bytes_per_second"`
 	// WhenIsolated is IsolatedContinue or IsolatedStop.
@@ -172,13 +176,15 @@ type Lifecycler struct {
 	ObservePeriod time.Duration `yaml:"observe_period"`
 	// MinReadyDuration is how long everything has to be ready before the node says that it is.
 	MinReadyDuration time.Duration `yaml:"min_ready_duration"`
-	// InterfaceNames are where Address is looked for, if it is empty; EnableInet6 takes IPv6 addresses, too.
+	// InterfaceNames are where Address is looked for, if it is empty; EnableInet6 takes IPv6
+	// addresses, too.
 	InterfaceNames []string `yaml:"interface_names"`
 	EnableInet6    bool     `yaml:"enable_inet6"`
 	// FinalSleep is how long a process that has stopped everything waits before it ends, so that
 	// its last metrics can be scraped.
 	FinalSleep time.Duration `yaml:"final_sleep"`
-	// TokensFilePath is where the tokens are kept over a restart; empty: .ring/tokens.json in the WAL directory.
+	// TokensFilePath is where the tokens are kept over a restart; empty: .ring/tokens.json in the
+	// WAL directory.
 	TokensFilePath string `yaml:"tokens_file_path"`
 	// AvailabilityZone is where the node fails together with others; may be empty.
 	AvailabilityZone string `yaml:"availability_zone"`
@@ -201,14 +207,16 @@ type Ring struct {
 	HeartbeatTimeout time.Duration `yaml:"heartbeat_timeout"`
 	// ReplicationFactor is how many members run each config, 1 to maxReplicas.
 	ReplicationFactor int `yaml:"replication_factor"`
-	// ZoneAwarenessEnabled places the replicas of a config in different zones, as far as there are so many.
+	// ZoneAwarenessEnabled places the replicas of a config in different zones, as far as there are
+	// so many.
 	ZoneAwarenessEnabled bool `yaml:"zone_awareness_enabled"`
 }
 
 // DefaultSessionTTL is the SessionTTL of a file without heartbeat_timeout.
 const DefaultSessionTTL = 10 * time.Second
 
-// SessionTTL is how long the store keeps what a node holds after the node was last heard of. At least minSessionTTL.
+// SessionTTL is how long the store keeps what a node holds after the node was last heard of. At
+// least minSessionTTL.
 func (r Ring) SessionTTL() time.Duration { return cmp.Or(r.HeartbeatTimeout, DefaultSessionTTL) }
 
 // agentFile is what agent.yaml is decoded into.

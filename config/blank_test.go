@@ -14,9 +14,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestABlankKeyMeansWhatPrometheusTakesItFor leaves out each value of the schema, one at a time, and writes a tilde for
-// it: those of keys, of entries of lists, and of keys that are words of the user's. It compares the outcome with that
-// of Prometheus' own loader.
+// TestABlankKeyMeansWhatPrometheusTakesItFor leaves out each value of the schema, one at a time,
+// and writes a tilde for it: those of keys, of entries of lists, and of keys that are words of the
+// user's. It compares the outcome with that of Prometheus' own loader.
 func TestABlankKeyMeansWhatPrometheusTakesItFor(t *testing.T) {
 	accepted, refused := 0, 0
 	for key, element := range map[string]reflect.Type{
@@ -37,7 +37,8 @@ func TestABlankKeyMeansWhatPrometheusTakesItFor(t *testing.T) {
 	require.Greater(t, refused, 20)
 }
 
-// The global block of the agent's file has Prometheus' fields. A test of endpoints in it would repeat those of a config's.
+// The global block of the agent's file has Prometheus' fields. A test of endpoints in it would
+// repeat those of a config's.
 func TestABlankKeyOfTheGlobalBlockMeansWhatPrometheusTakesItFor(t *testing.T) {
 	paths := blankPaths(newSchema(), reflect.TypeFor[promconfig.GlobalConfig](), 0)
 	require.Greater(t, len(paths), 20)
@@ -49,8 +50,8 @@ func TestABlankKeyOfTheGlobalBlockMeansWhatPrometheusTakesItFor(t *testing.T) {
 	sameGlobalAsPrometheus(t, "global:\n")
 }
 
-// sameGlobalAsPrometheus demands the global block, and a job under it, that Prometheus' loader makes of a text, or a
-// refusal where it refuses.
+// sameGlobalAsPrometheus demands the global block, and a job under it, that Prometheus' loader
+// makes of a text, or a refusal where it refuses.
 func sameGlobalAsPrometheus(t *testing.T, text string) {
 	t.Helper()
 	theirs, theirErr := promconfig.Load(text+"scrape_configs: [{job_name: a}]\n", slog.New(slog.DiscardHandler))
@@ -67,7 +68,8 @@ func sameGlobalAsPrometheus(t *testing.T, text string) {
 	assert.Equal(t, theirs.ScrapeConfigs, ours.Metrics.Configs[0].ScrapeConfigs, text)
 }
 
-// blankPaths are the ways to the values of a type: "-" is the first entry of a list, "x" a key of the user's.
+// blankPaths are the ways to the values of a type: "-" is the first entry of a list, "x" a key of
+// the user's.
 func blankPaths(s *schema, t reflect.Type, depth int) (paths [][]string) {
 	if depth > 6 {
 		return nil
@@ -174,7 +176,8 @@ func loadAsPrometheus(text string) (c *promconfig.Config, err error) {
 	return promconfig.Load(text, slog.New(slog.DiscardHandler))
 }
 
-// sameAsPrometheus demands the value that Prometheus' loader makes of a text, or a refusal where it refuses.
+// sameAsPrometheus demands the value that Prometheus' loader makes of a text, or a refusal where it
+// refuses.
 func sameAsPrometheus(t *testing.T, text string) (accepted bool) {
 	t.Helper()
 	theirs, theirErr := loadAsPrometheus(text)

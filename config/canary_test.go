@@ -25,7 +25,8 @@ func (c *canaries) secret() string {
 	return fmt.Sprintf("cAnArY%dx", c.count)
 }
 
-// block is a value of a type with every key that it has, but for those that are on the way to it already.
+// block is a value of a type with every key that it has, but for those that are on the way to it
+// already.
 func (c *canaries) block(t reflect.Type, v verdict) *yaml.Node {
 	for t.Kind() == reflect.Pointer {
 		t = t.Elem()
@@ -119,7 +120,8 @@ func TestNoFieldOfTheSchemaShowsItsSecret(t *testing.T) {
 	}
 }
 
-// Each value of the schema is broken in turn: what an error says of it, or of its neighbours, is no secret.
+// Each value of the schema is broken in turn: what an error says of it, or of its neighbours, is no
+// secret.
 func TestNoErrorRepeatsASecretOfTheField(t *testing.T) {
 	for _, form := range []string{
 		"http://u:cAnArY@h:x/", "http://u:cAn ArY@h/", "http://u:cAnArY%zz@h/", "u:cAnArY@h:80", "http://h/?a=cAnArY%zz", "http://u:cAn/ArY@h", "unix://u:cAnArY@h", "[cAnArY", "cAnArY",

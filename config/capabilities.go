@@ -51,7 +51,8 @@ const (
 	hintAmbient = "write the values themselves, or set scraping_service.allow_ambient_credentials on the agents"
 )
 
-// forbid reports each key below n, which is decoded as t, that reaches more of the machine than the options allow.
+// forbid reports each key below n, which is decoded as t, that reaches more of the machine than the
+// options allow.
 func (d *document) forbid(n *yaml.Node, t reflect.Type, o InstanceOptions) {
 	d.forbidFallback(n, t, o)
 	d.schema.visit(n, t, func(k keyAt) bool {
@@ -162,7 +163,8 @@ func needed(owner string) [][]string {
 	return nil
 }
 
-// chosen is the key of a type by which a way to authenticate is chosen, and its values that use nothing of the machine.
+// chosen is the key of a type by which a way to authenticate is chosen, and its values that use
+// nothing of the machine.
 func chosen(owner string) (key string, harmless []string) {
 	switch owner {
 	case "azure.SDConfig":

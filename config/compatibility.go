@@ -33,7 +33,8 @@ func (g *Global) standFor(c Compatibility) {
 	}
 }
 
-// forAgent sets, before jobs are validated, what Prometheus 2 did and Prometheus 3 does when it is told to.
+// forAgent sets, before jobs are validated, what Prometheus 2 did and Prometheus 3 does when it is
+// told to.
 func forAgent(jobs []*promconfig.ScrapeConfig) {
 	for _, job := range jobs {
 		if job.ScrapeFallbackProtocol == "" {

@@ -15,8 +15,9 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// decode fills what out points to from n. If anything does not decode, every single error is found and recorded, and
-// out is filled from the rest. If it returns false that was not possible, and out must not be looked at.
+// decode fills what out points to from n. If anything does not decode, every single error is found
+// and recorded, and out is filled from the rest. If it returns false that was not possible, and out
+// must not be looked at.
 func (d *document) decode(n *yaml.Node, out any) bool {
 	if d.bad[n] {
 		return false
@@ -52,8 +53,8 @@ func decodeNode(n *yaml.Node, out any) (err error) {
 	return yamlv2.Unmarshal(text, out)
 }
 
-// explain finds out which values below n keep it from decoding as t. Values come before the blocks they are in, so a
-// block is decoded without them and only blamed for what is its own.
+// explain finds out which values below n keep it from decoding as t. Values come before the blocks
+// they are in, so a block is decoded without them and only blamed for what is its own.
 func (d *document) explain(n *yaml.Node, t reflect.Type) {
 	if d.bad[n] || isNull(n) {
 		return
@@ -84,8 +85,8 @@ func (d *document) explain(n *yaml.Node, t reflect.Type) {
 	d.blame(n, t)
 }
 
-// blame decodes n as t and records what it says. What an error can be pinned on inside of n is left out, and n is tried
-// again, since a decoder stops at its first error.
+// blame decodes n as t and records what it says. What an error can be pinned on inside of n is left
+// out, and n is tried again, since a decoder stops at its first error.
 func (d *document) blame(n *yaml.Node, t reflect.Type) {
 	told := map[string]bool{}
 	for !d.overflow {
@@ -117,8 +118,8 @@ func (d *document) follows(n *yaml.Node, problem string) bool {
 	return slices.ContainsFunc(d.badKeys[n], func(key string) bool { return mention(strings.ToLower(problem), key) >= 0 })
 }
 
-// culprit guesses which value inside of n an error is about: the one it quotes, or the one whose key it names first. It
-// returns n itself if there is none.
+// culprit guesses which value inside of n an error is about: the one it quotes, or the one whose
+// key it names first. It returns n itself if there is none.
 func (d *document) culprit(n *yaml.Node, problem string, err error) *yaml.Node {
 	quoted := quotes(problem)
 	var urlErr *url.Error
@@ -152,7 +153,8 @@ func (d *document) culprit(n *yaml.Node, problem string, err error) *yaml.Node {
 	return best
 }
 
-// mention is where in a problem's text a key is named, also with spaces for its underscores; -1 if it is not.
+// mention is where in a problem's text a key is named, also with spaces for its underscores; -1 if
+// it is not.
 func mention(problem, key string) int {
 	if !strings.Contains(strings.ReplaceAll(problem, "_", " "), strings.ReplaceAll(key, "_", " ")) {
 		return -1

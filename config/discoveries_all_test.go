@@ -2,5 +2,6 @@
 
 package config
 
-// All discoveries, so that the tests that walk the schema walk theirs too: go test -tags alldiscoveries ./config.
+// All discoveries, so that the tests that walk the schema walk theirs too: go test -tags
+// alldiscoveries ./config.
 import _ "github.com/prometheus/prometheus/discovery/install"

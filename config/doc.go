@@ -1,9 +1,10 @@
-// Package config turns YAML text into validated, immutable values: the agent's own file (LoadAgent, Agent) and one
-// instance config (ParseInstance, Instance).
+// Package config turns YAML text into validated, immutable values: the agent's own file (LoadAgent,
+// Agent) and one instance config (ParseInstance, Instance).
 //
-// It owns: strict decoding, defaults, validation, the equality of configs (Digest), which configs may name files, which
-// parts of a config may be shown to people (Masked), and the names of configs. It refuses to own reading files, flags
-// and the environment (callers pass bytes and a lookup function), and acting on what it decoded.
+// It owns: strict decoding, defaults, validation, the equality of configs (Digest), which configs
+// may name files, which parts of a config may be shown to people (Masked), and the names of
+// configs. It refuses to own reading files, flags and the environment (callers pass bytes and a
+// lookup function), and acting on what it decoded.
 //
 // Text is parsed to a tree of nodes that know their lines. A schema, read by reflection from the
 // very Go types that are decoded into (service discoveries included, as far as they are linked into
@@ -16,10 +17,11 @@
 // what to do. An error about one value leaves out that value and goes on; a block whose own rules
 // cannot be checked without the value is not blamed for it. Error texts never repeat a secret.
 //
-// Everything returned is immutable and may be shared between goroutines; an Instance shares its Global with others.
-// The package starts no goroutines and keeps no state.
+// Everything returned is immutable and may be shared between goroutines; an Instance shares its
+// Global with others. The package starts no goroutines and keeps no state.
 //
-// Tests: tables of error texts and a golden file of a config in which everything is wrong; a comparison with what
-// Prometheus' own loader makes of the same text; reflection over the linked discoveries, so that a new key that names a
-// file or holds a secret is noticed; fuzzing of both entry points.
+// Tests: tables of error texts and a golden file of a config in which everything is wrong; a
+// comparison with what Prometheus' own loader makes of the same text; reflection over the linked
+// discoveries, so that a new key that names a file or holds a secret is noticed; fuzzing of both
+// entry points.
 package config

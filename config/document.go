@@ -38,7 +38,8 @@ type document struct {
 	// flags are the values that the command line has set, each with its flag.
 	flags map[*yaml.Node]string
 
-	// lenient leaves discoveries that this program does not contain to the agent; unchecked are their keys.
+	// lenient leaves discoveries that this program does not contain to the agent; unchecked are
+	// their keys.
 	lenient   bool
 	unchecked []string
 
@@ -176,8 +177,8 @@ func (d *document) line(n *yaml.Node) int {
 	return line
 }
 
-// locate returns the path of a value or key and its line; a block is where its key is. It searches, so it
-// is for errors, and for what errors are told about.
+// locate returns the path of a value or key and its line; a block is where its key is. It searches,
+// so it is for errors, and for what errors are told about.
 func (d *document) locate(target *yaml.Node) (path string, line int) {
 	if d.root == nil || target == nil {
 		return "", 1
@@ -235,7 +236,8 @@ func joinPath(at, key string) string {
 	return at + "." + key
 }
 
-// at returns the value behind the keys, or the last one on the way to it that exists. present tells which.
+// at returns the value behind the keys, or the last one on the way to it that exists. present tells
+// which.
 func at(n *yaml.Node, keys ...string) (value *yaml.Node, present bool) {
 	for _, key := range keys {
 		below := child(n, key)

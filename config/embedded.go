@@ -20,7 +20,8 @@ type Embedded struct {
 	// ListenPeer is the same for the server's peers. With Peers it may be on any interface, has a
 	// port, and may be empty: see Self.
 	ListenPeer string `yaml:"listen_peer"`
-	// Peers are all servers of the cluster, three or five, the node's own among them. Empty: a single server.
+	// Peers are all servers of the cluster, three or five, the node's own among them. Empty: a
+	// single server.
 	Peers []Peer `yaml:"peers"`
 	// PeerTLS is how Peers with https:// URLs talk; empty without such.
 	PeerTLS PeerTLS `yaml:"peer_tls"`
@@ -112,7 +113,8 @@ func (d *document) embedded(n *yaml.Node, e Embedded) {
 	d.peerTLS(n, e.PeerTLS, scheme)
 }
 
-// peerURL checks one peer's URL, which has to have the scheme of those before it, and returns that scheme.
+// peerURL checks one peer's URL, which has to have the scheme of those before it, and returns that
+// scheme.
 func (d *document) peerURL(n *yaml.Node, p Peer, scheme string, known map[string]bool) string {
 	const hint = "write it like http://10.0.0.1:2380, or https:// with peer_tls"
 	where, _ := at(n, "url")

@@ -13,11 +13,13 @@ import (
 type Error struct {
 	// File is the name of the file or, for an upload, of the config.
 	File string
-	// Line counts from 1. It is the line of the value, or of the block it belongs to when nothing finer is known.
+	// Line counts from 1. It is the line of the value, or of the block it belongs to when nothing
+	// finer is known.
 	Line int
 	// Instance is the name of the instance the field belongs to; empty outside of one.
 	Instance string
-	// Field is the path of the value, as in scrape_configs[2].relabel_configs[1].regex. Empty for the whole document.
+	// Field is the path of the value, as in scrape_configs[2].relabel_configs[1].regex. Empty for
+	// the whole document.
 	Field string
 	// Problem says what is wrong. It holds no secret.
 	Problem string
@@ -42,7 +44,8 @@ func (e Error) Error() string {
 	return b.String()
 }
 
-// Errors is everything that is wrong with a config, in the order of the lines. It is never empty when returned.
+// Errors is everything that is wrong with a config, in the order of the lines. It is never empty
+// when returned.
 type Errors []Error
 
 // Error renders one error per line.
@@ -54,11 +57,12 @@ func (es Errors) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// maxErrors is how many errors of one document are told. A person reads no more, and finding each costs time.
+// maxErrors is how many errors of one document are told. A person reads no more, and finding each
+// costs time.
 const maxErrors = 100
 
-// result is what was found: in the order of the lines, without repetitions (a value behind a YAML alias is checked once
-// per use).
+// result is what was found: in the order of the lines, without repetitions (a value behind a YAML
+// alias is checked once per use).
 func (d *document) result() Errors {
 	found := d.errs
 	slices.SortStableFunc(found, func(a, b Error) int {

@@ -19,8 +19,8 @@ func (d Digest) String() string { return hex.EncodeToString(d[:]) }
 type Global struct {
 	// Prometheus is Prometheus' own global block, with its defaults filled in.
 	Prometheus promconfig.GlobalConfig
-	// RemoteWrite are the endpoints of instances that name none. Those without a name in the file have none here;
-	// the copy in an Instance has.
+	// RemoteWrite are the endpoints of instances that name none. Those without a name in the file
+	// have none here; the copy in an Instance has.
 	RemoteWrite []*promconfig.RemoteWriteConfig
 	// Endpoints has the rest of each of these blocks.
 	Endpoints []Endpoint
@@ -40,8 +40,8 @@ func DefaultGlobal() *Global {
 	return &Global{Prometheus: promconfig.DefaultGlobalConfig, digest: canonical(nil)}
 }
 
-// globalFile is what metrics.global is decoded into. The tags of its fields are for the schema: it decodes itself,
-// since Prometheus' type has to see its block without remote_write.
+// globalFile is what metrics.global is decoded into. The tags of its fields are for the schema: it
+// decodes itself, since Prometheus' type has to see its block without remote_write.
 type globalFile struct {
 	Prometheus  promconfig.GlobalConfig `yaml:",inline"`
 	RemoteWrite []*endpointFile         `yaml:"remote_write"`
@@ -77,7 +77,8 @@ func (d *document) global(n *yaml.Node, f globalFile) *Global {
 	return g
 }
 
-// setEndpointDirectory makes the paths of files of endpoints relative to the directory of the file that names them.
+// setEndpointDirectory makes the paths of files of endpoints relative to the directory of the file
+// that names them.
 func (g *Global) setEndpointDirectory(dir string) {
 	for _, rw := range g.RemoteWrite {
 		rw.SetDirectory(dir)

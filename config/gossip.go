@@ -13,15 +13,18 @@ import (
 // Gossip is how nodes learn from each other who is alive.
 type Gossip struct {
 	Enabled bool `yaml:"enabled"`
-	// ListenAddress is host:port, for TCP and UDP; empty: the host of the HTTP listener and a free port.
+	// ListenAddress is host:port, for TCP and UDP; empty: the host of the HTTP listener and a free
+	// port.
 	ListenAddress string `yaml:"listen_address"`
 	// AdvertiseAddress is the host:port that others are told; empty: what it listens on.
 	AdvertiseAddress string `yaml:"advertise_address"`
 	// Join are host:port of some members. May be empty: members find each other through the store.
 	Join []string `yaml:"join"`
-	// EncryptionKey is empty, or what ParseGossipKey takes. At most one of it and EncryptionKeyFile is given.
+	// EncryptionKey is empty, or what ParseGossipKey takes. At most one of it and EncryptionKeyFile
+	// is given.
 	EncryptionKey promcommon.Secret `yaml:"encryption_key"`
-	// EncryptionKeyFile holds what ParseGossipKey takes. Absolute, or relative to the working directory.
+	// EncryptionKeyFile holds what ParseGossipKey takes. Absolute, or relative to the working
+	// directory.
 	EncryptionKeyFile string `yaml:"encryption_key_file"`
 	// Label keeps clusters apart that could reach each other; at most maxGossipLabel bytes.
 	Label string `yaml:"label"`

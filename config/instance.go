@@ -19,8 +19,8 @@ import (
 type Instance struct {
 	// Name is where it comes from: the URL of an upload, the key in the store, or the text.
 	Name string
-	// Text is what the user wrote. Of a local instance, which is a part of a file, it is that part after variables and
-	// aliases were expanded.
+	// Text is what the user wrote. Of a local instance, which is a part of a file, it is that part
+	// after variables and aliases were expanded.
 	Text string
 	// ScrapeConfigs are ready for Prometheus' scrape manager.
 	ScrapeConfigs []*promconfig.ScrapeConfig
@@ -68,7 +68,8 @@ type Division struct {
 	Until  time.Time
 }
 
-// maxSlices is more than there is use for: each slice of a config is scheduled and stored like a config.
+// maxSlices is more than there is use for: each slice of a config is scheduled and stored like a
+// config.
 const maxSlices = 64
 
 // Digest covers the name, the text and the global block. Equal digests: there is nothing to reload.
@@ -86,7 +87,8 @@ type InstanceOptions struct {
 	Global *Global
 	// AllowFiles permits keys that name files of this machine.
 	AllowFiles bool
-	// AllowAmbient permits the machine's environment, identity, programs, local sockets and metadata service.
+	// AllowAmbient permits the machine's environment, identity, programs, local sockets and
+	// metadata service.
 	AllowAmbient bool
 	// Limits are what the config may cost. The zero value has none.
 	Limits Limits

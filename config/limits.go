@@ -54,7 +54,8 @@ type Limits struct {
 // LimitsFile is metrics.scraping_service.limits.
 type LimitsFile struct {
 	Limits `yaml:",inline"`
-	// Overrides are for the configs whose names match. The first that matches is used; what it leaves out is as above.
+	// Overrides are for the configs whose names match. The first that matches is used; what it
+	// leaves out is as above.
 	Overrides []LimitsOverride `yaml:"overrides"`
 }
 

@@ -95,7 +95,8 @@ func TestLimitsCanBeOverriddenByName(t *testing.T) {
 	require.ErrorContains(t, err, "pattern of names")
 }
 
-// The estimate is of the right size: neither a tenth nor ten times of what the program of a rule that people write is.
+// The estimate is of the right size: neither a tenth nor ten times of what the program of a rule
+// that people write is.
 func TestProgramSizes(t *testing.T) {
 	for _, text := range []string{"(.*)", "prod-.*", "a|b|c", "[a-z]{1,30}", "(?i)http://([^:]+):(\\d+)/.*", strings.Repeat("x", 500), ".{1000}", "([a-z]{10}){20}"} {
 		before := programSize(text)

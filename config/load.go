@@ -14,7 +14,8 @@ import (
 
 // LoadOptions say how an agent.yaml is to be taken.
 type LoadOptions struct {
-	// ExpandEnv replaces references to variables, like ${VAR} and ${VAR:-default}, before anything else.
+	// ExpandEnv replaces references to variables, like ${VAR} and ${VAR:-default}, before anything
+	// else.
 	ExpandEnv bool
 	// LookupEnv finds a variable; nil knows none.
 	LookupEnv func(name string) (value string, set bool)
@@ -22,7 +23,8 @@ type LoadOptions struct {
 	Overrides []Override
 	// ForeignDiscoveries is as in InstanceOptions; a warning tells each.
 	ForeignDiscoveries bool
-	// Exists tells whether there is a file, for relative paths that Grafana Agent took for others. nil: nobody asks.
+	// Exists tells whether there is a file, for relative paths that Grafana Agent took for others.
+	// nil: nobody asks.
 	Exists func(path string) bool
 	// WALDirectory takes the place of the file's wal_directory, unless it is empty.
 	WALDirectory string

@@ -20,7 +20,8 @@ const maskedComment = "# (a comment that may hold a secret)"
 // Masked is the instance's text for people to read, without its secrets. See MaskInstance.
 func (i *Instance) Masked() string { return maskOrRefuse(MaskInstance(i.Text)) }
 
-// Masked is the agent's file for people to read, without its secrets, after variables were expanded. See MaskInstance.
+// Masked is the agent's file for people to read, without its secrets, after variables were
+// expanded. See MaskInstance.
 func (a *Agent) Masked() string {
 	return maskOrRefuse(maskText(a.text, reflect.TypeFor[agentFile]()))
 }
@@ -61,7 +62,8 @@ func maskText(text string, t reflect.Type) (string, error) {
 	return b.String(), nil
 }
 
-// masker decides over the expanded tree, where each value has its type, and writes into the tree that is shown.
+// masker decides over the expanded tree, where each value has its type, and writes into the tree
+// that is shown.
 type masker struct {
 	*document
 	found *[]string // gets what is masked; nil: nobody wants to know
@@ -82,7 +84,8 @@ func (m masker) mask(n *yaml.Node, t reflect.Type) {
 	})
 }
 
-// fits says whether the schema knows what a value is. Where it does not, nothing can be said about secrets.
+// fits says whether the schema knows what a value is. Where it does not, nothing can be said about
+// secrets.
 func (m masker) fits(n *yaml.Node, t reflect.Type) bool {
 	if t == nil {
 		return false
@@ -175,7 +178,8 @@ func (i *Instance) Secrets() []string {
 	return found
 }
 
-// partsOf are the secrets in a value of which something is masked: a URL's user, password and parameters, or all of it.
+// partsOf are the secrets in a value of which something is masked: a URL's user, password and
+// parameters, or all of it.
 func partsOf(value string) []string {
 	if host := strings.LastIndexByte(value, '@'); host >= 0 && !strings.Contains(value, "://") {
 		user, password, _ := strings.Cut(value[:host], ":")
@@ -229,7 +233,8 @@ func words(text string) []string {
 	})
 }
 
-// tidyComments takes out comments that could hold a secret: such as mention one, and such as are commented-out keys.
+// tidyComments takes out comments that could hold a secret: such as mention one, and such as are
+// commented-out keys.
 func tidyComments(n *yaml.Node) {
 	for _, comment := range []*string{&n.HeadComment, &n.LineComment, &n.FootComment} {
 		if *comment == "" {

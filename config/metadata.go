@@ -8,7 +8,8 @@ import (
 	"strings"
 )
 
-// metadataHosts are where machines of the large clouds find out who they are, and get credentials for it.
+// metadataHosts are where machines of the large clouds find out who they are, and get credentials
+// for it.
 func metadataHosts() []string {
 	return []string{
 		"169.254.169.254", // AWS, Azure, Google, OpenStack, Oracle, DigitalOcean, Hetzner

@@ -7,7 +7,8 @@ import (
 	yamlv2 "go.yaml.in/yaml/v2"
 )
 
-// namedAs is what a reader like Grafana Agent, which takes the name from the text, finds in a stored text.
+// namedAs is what a reader like Grafana Agent, which takes the name from the text, finds in a
+// stored text.
 func namedAs(t *testing.T, text string) string {
 	t.Helper()
 	var f instanceFile

@@ -44,8 +44,8 @@ func isUnseen(r rune) bool {
 	return unicode.In(r, unicode.Cf, unicode.Zl, unicode.Zp, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector)
 }
 
-// maxPlainDirectory is the longest escaped name that is used as it is. A longer one is cut and given a hash.
-// File systems allow 255 bytes; some room is left for suffixes of temporary files.
+// maxPlainDirectory is the longest escaped name that is used as it is. A longer one is cut and
+// given a hash. File systems allow 255 bytes; some room is left for suffixes of temporary files.
 const maxPlainDirectory = 180
 
 // DirectoryName turns a config's name into the name of one directory. Lower-case letters, digits,

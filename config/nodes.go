@@ -60,8 +60,8 @@ func describe(n *yaml.Node) string {
 	return "a single value"
 }
 
-// expander copies a tree, putting in place of aliases and merge keys what they stand for. Its result is a tree in
-// which every node occurs once, so a node has one path.
+// expander copies a tree, putting in place of aliases and merge keys what they stand for. Its
+// result is a tree in which every node occurs once, so a node has one path.
 type expander struct {
 	*document
 	nodes int
@@ -103,7 +103,8 @@ func (e *expander) expand(n *yaml.Node, depth int) *yaml.Node {
 	return &out
 }
 
-// mapping expands the pairs of n into out. A key of n itself wins over a merged one, an earlier merge over a later.
+// mapping expands the pairs of n into out. A key of n itself wins over a merged one, an earlier
+// merge over a later.
 func (e *expander) mapping(out, n *yaml.Node, depth int) {
 	own := map[string]bool{}
 	for key := range pairs(n) {

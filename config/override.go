@@ -51,7 +51,8 @@ func (d *document) override(root *yaml.Node, overrides []Override) {
 	}
 }
 
-// block is the mapping under a key; anything else that is there gives way to an empty one only if it says nothing.
+// block is the mapping under a key; anything else that is there gives way to an empty one only if
+// it says nothing.
 func (d *document) block(in *yaml.Node, key string) *yaml.Node {
 	below := child(in, key)
 	if below != nil && !isNull(below) {

@@ -37,8 +37,8 @@ func blocksOf(files []*endpointFile) (prometheus []*promconfig.RemoteWriteConfig
 	return prometheus, ours
 }
 
-// remoteWrites validates decoded endpoints, which come from the entries of list that are not bad, and returns
-// the digest of each block.
+// remoteWrites validates decoded endpoints, which come from the entries of list that are not bad,
+// and returns the digest of each block.
 func (d *document) remoteWrites(list *yaml.Node, configs []*promconfig.RemoteWriteConfig, scheme model.ValidationScheme) []Digest {
 	digests := make([]Digest, len(configs))
 	names := d.uniques("remote_write")
@@ -73,7 +73,8 @@ func applyOurDefaults(n *yaml.Node, rw *promconfig.RemoteWriteConfig) {
 	}
 }
 
-// endpointName is the name the user gave, or else one that stays the same as long as the block means the same.
+// endpointName is the name the user gave, or else one that stays the same as long as the block
+// means the same.
 func endpointName(instance, name string, block Digest) string {
 	if name != "" {
 		return name
@@ -81,7 +82,8 @@ func endpointName(instance, name string, block Digest) string {
 	return instance + "-" + block.String()[:6]
 }
 
-// uniqueEndpoints reports endpoints of one instance that get the same name because their blocks are the same.
+// uniqueEndpoints reports endpoints of one instance that get the same name because their blocks are
+// the same.
 func (d *document) uniqueEndpoints(list *yaml.Node, configs []*promconfig.RemoteWriteConfig) {
 	names := d.uniques("remote_write")
 	for i, n := range d.items(list) {

@@ -28,7 +28,8 @@ func keysWithoutEffect(block reflect.Type) map[string]string {
 	return nil
 }
 
-// renamedKeys are keys that Prometheus has renamed since Grafana Agent's version of it: old name → new name.
+// renamedKeys are keys that Prometheus has renamed since Grafana Agent's version of it: old name →
+// new name.
 func renamedKeys(block reflect.Type) map[string]string {
 	if block == reflect.TypeFor[promconfig.ScrapeConfig]() {
 		return map[string]string{"scrape_classic_histograms": "always_scrape_classic_histograms"}

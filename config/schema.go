@@ -31,7 +31,8 @@ type shape struct {
 	form form
 	// fields are the types of a formStruct's keys.
 	fields map[string]reflect.Type
-	// owners are the names of the Go types that declare the keys, such as kubernetes.SDConfig; see judge.
+	// owners are the names of the Go types that declare the keys, such as kubernetes.SDConfig; see
+	// judge.
 	owners map[string]string
 	// owner is the name of the type itself.
 	owner string
@@ -39,12 +40,13 @@ type shape struct {
 	elem reflect.Type
 	// ours says that the type is of this package and not one that Prometheus decodes.
 	ours bool
-	// retired are keys that are accepted without an effect, and renamed those that have another name today.
+	// retired are keys that are accepted without an effect, and renamed those that have another
+	// name today.
 	retired, renamed map[string]string
 }
 
-// schema derives shapes from Go types by the rules of the YAML decoder. One is made for each document: the set of
-// linked discoveries is Prometheus' global state, of which no copy is kept.
+// schema derives shapes from Go types by the rules of the YAML decoder. One is made for each
+// document: the set of linked discoveries is Prometheus' global state, of which no copy is kept.
 type schema struct {
 	shapes map[reflect.Type]shape
 }
@@ -104,8 +106,8 @@ func derive(t reflect.Type) shape {
 	}
 }
 
-// scrapeConfigShape asks Prometheus for the struct it builds at run time, with a field for each linked discovery. Its
-// MarshalYAML returns a value of that type.
+// scrapeConfigShape asks Prometheus for the struct it builds at run time, with a field for each
+// linked discovery. Its MarshalYAML returns a value of that type.
 func scrapeConfigShape() shape {
 	var empty promconfig.ScrapeConfig
 	built, err := empty.MarshalYAML()
@@ -117,7 +119,8 @@ func scrapeConfigShape() shape {
 	return shape{form: formStruct, fields: fields, owners: owners, owner: discoveryOwner}
 }
 
-// discoveryOwner is the owner of the keys of discoveries: Prometheus makes the type that declares them at run time.
+// discoveryOwner is the owner of the keys of discoveries: Prometheus makes the type that declares
+// them at run time.
 const discoveryOwner = "config.ScrapeConfig"
 
 // typeName is a type's name behind the last part of its package's path, which is enough to tell

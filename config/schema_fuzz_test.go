@@ -9,7 +9,8 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// anything writes configs of random fields of the schema with random values, of which many have the wrong shape.
+// anything writes configs of random fields of the schema with random values, of which many have the
+// wrong shape.
 type anything struct {
 	schema *schema
 	rnd    *rand.Rand
@@ -74,11 +75,12 @@ func (a anything) wrong() *yaml.Node {
 	return scalar("\x01")
 }
 
-// configsPerSeed is how many configs one execution of the fuzzer tries: what the fuzzer does around each
-// execution takes as long as ten of them.
+// configsPerSeed is how many configs one execution of the fuzzer tries: what the fuzzer does around
+// each execution takes as long as ten of them.
 const configsPerSeed = 50
 
-// Whatever is written into whichever field, it is taken or refused: nothing panics, and what is taken can be shown.
+// Whatever is written into whichever field, it is taken or refused: nothing panics, and what is
+// taken can be shown.
 func FuzzEveryFieldOfTheSchema(f *testing.F) {
 	for seed := range uint64(10) {
 		f.Add(seed)
@@ -115,7 +117,8 @@ func takeOrRefuse(t *testing.T, text string) {
 	}
 }
 
-// What no user can write, such as the HTTP client in a public field of DigitalOcean's discovery, is an unknown key.
+// What no user can write, such as the HTTP client in a public field of DigitalOcean's discovery, is
+// an unknown key.
 func TestAFieldThatNobodyCanWriteIsNoKey(t *testing.T) {
 	for _, k := range everyKey() {
 		if !canBeWritten(k.value) {

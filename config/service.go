@@ -12,11 +12,14 @@ import (
 )
 
 const (
-	// maxTokens keeps a member's record small; more than a few hundred tokens hardly improve the balance.
+	// maxTokens keeps a member's record small; more than a few hundred tokens hardly improve the
+	// balance.
 	maxTokens = 4096
-	// maxReplicas is more than anybody has receivers for: each replica of a config is scheduled and stored like a config.
+	// maxReplicas is more than anybody has receivers for: each replica of a config is scheduled and
+	// stored like a config.
 	maxReplicas = 64
-	// minSessionTTL is longer than a node may go on scraping after it was last heard of, which is 2.5 s.
+	// minSessionTTL is longer than a node may go on scraping after it was last heard of, which is
+	// 2.5 s.
 	minSessionTTL = 3 * time.Second
 	// minConsulTTL is Consul's own limit.
 	minConsulTTL = 10 * time.Second
@@ -128,7 +131,8 @@ func (d *document) ringStoreAsWritten(ring *yaml.Node, s ScrapingService) KVStor
 	return meant
 }
 
-// ringStoreDiffers says whether the ring's block, which names the configs' store, has other settings for it.
+// ringStoreDiffers says whether the ring's block, which names the configs' store, has other
+// settings for it.
 func (d *document) ringStoreDiffers(ring *yaml.Node, s ScrapingService) bool {
 	meant := d.ringStoreAsWritten(ring, s)
 	meant.Prefix, meant.Etcd.Endpoints, meant.Consul.Host = s.KVStore.Prefix, s.KVStore.Etcd.Endpoints, s.KVStore.Consul.Host
@@ -172,7 +176,8 @@ func (m *Metrics) completeService() {
 	s.Lifecycler.Ring.KVStore.Prefix = prefix
 }
 
-// storeDirectory is beside the WAL directory and named after it, so that two agents in one place keep apart.
+// storeDirectory is beside the WAL directory and named after it, so that two agents in one place
+// keep apart.
 func storeDirectory(walDirectory string) string {
 	clean := filepath.Clean(walDirectory)
 	if base := filepath.Base(clean); base == "." || base == ".." || base == string(filepath.Separator) {

@@ -16,7 +16,8 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// service loads an agent's file with this block under metrics.scraping_service, written in YAML's flow style.
+// service loads an agent's file with this block under metrics.scraping_service, written in YAML's
+// flow style.
 func service(t *testing.T, block string) (ScrapingService, []string) {
 	t.Helper()
 	a := load(t, "metrics: {scraping_service: {enabled: true, "+block+"}}")

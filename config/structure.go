@@ -10,8 +10,8 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// structure checks the shape of n against t: unknown and repeated keys, blocks, lists and single values in each other's
-// place, blocks in lists that are empty.
+// structure checks the shape of n against t: unknown and repeated keys, blocks, lists and single
+// values in each other's place, blocks in lists that are empty.
 func (d *document) structure(n *yaml.Node, t reflect.Type) {
 	if isNull(n) {
 		return
@@ -82,8 +82,8 @@ func (d *document) mayBeEmpty(entry reflect.Type) bool {
 	return sh.form == formAny || sh.form == formLeaf || entry.Kind() == reflect.Struct && !sh.ours
 }
 
-// entriesOfOurs checks that no entry is empty in a list of single values that is the value of a key of ours: there is
-// nothing that it could mean.
+// entriesOfOurs checks that no entry is empty in a list of single values that is the value of a key
+// of ours: there is nothing that it could mean.
 func (d *document) entriesOfOurs(n *yaml.Node, t reflect.Type) {
 	if sh := d.schema.of(t); sh.form == formList && d.schema.of(sh.elem).form == formLeaf {
 		for _, item := range listed(n) {

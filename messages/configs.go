@@ -1,7 +1,7 @@
 package messages
 
-// WatcherEvent is what the watcher tells the supervisor about the stored configs. Events are hints: one that is lost is
-// made good by the next ConfigsListed. Nothing answers them.
+// WatcherEvent is what the watcher tells the supervisor about the stored configs. Events are hints:
+// one that is lost is made good by the next ConfigsListed. Nothing answers them.
 type WatcherEvent interface{ watcherEvent() }
 
 // ConfigPut says that a config was written. Dropped if a newer revision of it is known already.
@@ -23,12 +23,13 @@ type Era struct {
 	// Cluster is the store's own name for itself, as etcd's cluster ID; empty if it has none, as
 	// Consul. It outlives this process.
 	Cluster string
-	// Rewinds counts how often this process has seen the store's revision go back. It means nothing to another process.
+	// Rewinds counts how often this process has seen the store's revision go back. It means nothing
+	// to another process.
 	Rewinds uint64
 }
 
-// ConfigsListed is the complete set of stored configs as of one revision. What it lacks is gone, unless the set looks
-// wrong; package reshard decides that.
+// ConfigsListed is the complete set of stored configs as of one revision. What it lacks is gone,
+// unless the set looks wrong; package reshard decides that.
 type ConfigsListed struct {
 	Documents List[Document]
 	Revision  int64

@@ -2,7 +2,8 @@ package messages
 
 import "time"
 
-// ControlCommand is what the outside (the process, the HTTP API, an embedding system) tells the supervisor.
+// ControlCommand is what the outside (the process, the HTTP API, an embedding system) tells the
+// supervisor.
 type ControlCommand interface{ controlCommand() }
 
 // ReplaceLocal replaces all local documents, those that come from the main file and not from a
@@ -34,8 +35,8 @@ type RetryAccepted struct {
 // one can only shorten the time. Answered by TreeStopped, right before the supervisor ends; a
 // sender that watches it also learns of an end without an answer.
 type StopTree struct {
-	// Within bounds the whole stop; when it is over the supervisor ends without waiting for its children any longer.
-	// 0 leaves it to the remote_flush_deadline of each config.
+	// Within bounds the whole stop; when it is over the supervisor ends without waiting for its
+	// children any longer. 0 leaves it to the remote_flush_deadline of each config.
 	Within time.Duration
 }
 

@@ -21,8 +21,8 @@ func (DescribeUnit) question() {}
 type TreeDescription struct {
 	// Complete is true once the store has been listed successfully (at once if there is no store).
 	Complete bool
-	// Settled is true when Complete, and every known document was looked at, and no instance is still on its way to
-	// running: what the readiness probe wants to know.
+	// Settled is true when Complete, and every known document was looked at, and no instance is
+	// still on its way to running: what the readiness probe wants to know.
 	Settled bool
 	// Stopping is true after StopTree.
 	Stopping bool
@@ -51,8 +51,8 @@ type UnitDescription struct {
 	Since time.Time
 	// Local is true for a config of the main file.
 	Local bool
-	// Generation numbers the newest start attempt. It grows with every attempt of any unit, so no two share one; 0 before
-	// the first.
+	// Generation numbers the newest start attempt. It grows with every attempt of any unit, so no
+	// two share one; 0 before the first.
 	Generation uint64
 	// RunningRevision and RunningDigest are those in force; zero if nothing runs.
 	RunningRevision int64
@@ -68,7 +68,8 @@ type UnitDescription struct {
 	Failures int
 	// Restarts counts the generations after the first.
 	Restarts int
-	// NextAttempt is when the backoff is over, or the quarantine lifted for an attempt; zero if there is neither.
+	// NextAttempt is when the backoff is over, or the quarantine lifted for an attempt; zero if
+	// there is neither.
 	NextAttempt time.Time
 	// QuarantineReason says why the unit is quarantined; empty if it is not.
 	QuarantineReason string
@@ -79,7 +80,8 @@ type UnitDescription struct {
 	// Owner is the node that should run the unit, empty if that is not known; Owned: it is this one.
 	Owner string
 	Owned bool
-	// ClaimedBy is the node that runs it, since when, by that node's clock, and at which epoch; empty if nobody does.
+	// ClaimedBy is the node that runs it, since when, by that node's clock, and at which epoch;
+	// empty if nobody does.
 	ClaimedBy    string
 	ClaimedSince time.Time
 	Epoch        int64
@@ -87,7 +89,8 @@ type UnitDescription struct {
 
 // ClusterDescription is what a node knows of its cluster.
 type ClusterDescription struct {
-	// Node is this node's name, Session what its claims are bound to; empty if it has none at the moment.
+	// Node is this node's name, Session what its claims are bound to; empty if it has none at the
+	// moment.
 	Node, Session string
 	// Settled: there is a ring. Permitted: this node may scrape by its claims.
 	Settled, Permitted bool
@@ -98,7 +101,8 @@ type ClusterDescription struct {
 	// Holds and Cordons are what people have ordered, by name.
 	Holds   List[ConfigHold]
 	Cordons List[NodeCordon]
-	// Unowned is how many units nobody runs, and nobody holds; 0 as long as the store has not told who runs what.
+	// Unowned is how many units nobody runs, and nobody holds; 0 as long as the store has not told
+	// who runs what.
 	Unowned int
 	// Moves are the newest moves, oldest first.
 	Moves List[Move]
@@ -120,9 +124,11 @@ const (
 	MoveFirst MoveReason = iota
 	// MoveHandedOver: the node before stopped, and left it.
 	MoveHandedOver
-	// MoveTakenOver: the claim of the node before ended with its session: it crashed, was cut off, or left in a hurry.
+	// MoveTakenOver: the claim of the node before ended with its session: it crashed, was cut off,
+	// or left in a hurry.
 	MoveTakenOver
-	// MoveReclaimed: the claim was written over: the node before had the same name, or its claim could not be read.
+	// MoveReclaimed: the claim was written over: the node before had the same name, or its claim
+	// could not be read.
 	MoveReclaimed
 )
 

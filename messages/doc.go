@@ -18,7 +18,7 @@
 //	notices.go     supervisor → its embedder [Notice]
 //	describe.go    the outside → supervisor [Question], and its answers
 //
-// Every message about an instance names its unit and its generation; a receiver drops what is about another
-// generation than the one it knows. Messages about stored configs carry the store's revision. Nothing here is compared
-// by wall clock.
+// Every message about an instance names its unit and its generation; a receiver drops what is about
+// another generation than the one it knows. Messages about stored configs carry the store's
+// revision. Nothing here is compared by wall clock.
 package messages

@@ -2,11 +2,13 @@ package messages
 
 import "time"
 
-// InstanceCommand is what the supervisor tells an instance. Commands about another generation are dropped.
+// InstanceCommand is what the supervisor tells an instance. Commands about another generation are
+// dropped.
 type InstanceCommand interface{ instanceCommand() }
 
-// StartInstance is the first message of an instance, and is sent once: open the log, then scrape. Answered by
-// InstancePrepared and InstanceRunning, or by InstanceFailed. Lost: the next CheckInstance says it again.
+// StartInstance is the first message of an instance, and is sent once: open the log, then scrape.
+// Answered by InstancePrepared and InstanceRunning, or by InstanceFailed. Lost: the next
+// CheckInstance says it again.
 type StartInstance struct {
 	Unit       Unit
 	Generation uint64
@@ -14,7 +16,8 @@ type StartInstance struct {
 	Config     Config
 	// Hold: get ready, and scrape only when RunInstance comes.
 	Hold bool
-	// Warm: another node scrapes meanwhile, so getting ready is to find the targets too, for some seconds.
+	// Warm: another node scrapes meanwhile, so getting ready is to find the targets too, for some
+	// seconds.
 	Warm bool
 }
 
@@ -28,9 +31,10 @@ type RunInstance struct {
 	Resume Handover
 }
 
-// ReloadInstance asks for another config in place. It is legal at any time; only the newest one not yet begun counts,
-// and one that comes while draining is ignored. Answered by InstanceReloaded or InstanceReloadFailed, once for
-// those of a burst that were superseded. Lost: the next CheckInstance says it again.
+// ReloadInstance asks for another config in place. It is legal at any time; only the newest one not
+// yet begun counts, and one that comes while draining is ignored. Answered by InstanceReloaded or
+// InstanceReloadFailed, once for those of a burst that were superseded. Lost: the next
+// CheckInstance says it again.
 type ReloadInstance struct {
 	Unit       Unit
 	Generation uint64
@@ -38,8 +42,9 @@ type ReloadInstance struct {
 	Config     Config
 }
 
-// StopInstance asks for an orderly end. It is legal at any time. The first one's reason counts; a later one can only
-// shorten the time left for draining. Answered by InstanceStopped. Lost: the next CheckInstance says it again.
+// StopInstance asks for an orderly end. It is legal at any time. The first one's reason counts; a
+// later one can only shorten the time left for draining. Answered by InstanceStopped. Lost: the
+// next CheckInstance says it again.
 type StopInstance struct {
 	Unit       Unit
 	Generation uint64
@@ -71,9 +76,9 @@ func (ReloadInstance) instanceCommand() {}
 func (StopInstance) instanceCommand()   {}
 func (CheckInstance) instanceCommand()  {}
 
-// InstanceEvent is what an instance tells the supervisor. The supervisor drops events of other generations than the
-// unit's present one. A lost event is made good by the next InstanceChecked; the last one of a
-// generation by the end of its actor.
+// InstanceEvent is what an instance tells the supervisor. The supervisor drops events of other
+// generations than the unit's present one. A lost event is made good by the next InstanceChecked;
+// the last one of a generation by the end of its actor.
 type InstanceEvent interface {
 	// Subject is the unit and the generation the event is about.
 	Subject() (Unit, uint64)
@@ -102,8 +107,8 @@ type InstanceReloaded struct {
 	Digest     Digest
 }
 
-// InstanceReloadFailed says that the config could not be put in force and that the one before still is. It counts as a
-// failure: the supervisor tries again after a backoff, within the unit's budget.
+// InstanceReloadFailed says that the config could not be put in force and that the one before still
+// is. It counts as a failure: the supervisor tries again after a backoff, within the unit's budget.
 type InstanceReloadFailed struct {
 	Unit       Unit
 	Generation uint64
@@ -118,7 +123,8 @@ type InstanceDraining struct {
 	Reason     StopReason
 }
 
-// InstanceQuiet says that scraping has ended and that nothing is appended any more; what is left is being sent.
+// InstanceQuiet says that scraping has ended and that nothing is appended any more; what is left is
+// being sent.
 type InstanceQuiet struct {
 	Unit       Unit
 	Generation uint64
@@ -126,7 +132,8 @@ type InstanceQuiet struct {
 	Handover Handover
 }
 
-// InstanceFailed says that the generation can't go on. InstanceStopped follows when it has released what it held.
+// InstanceFailed says that the generation can't go on. InstanceStopped follows when it has released
+// what it held.
 type InstanceFailed struct {
 	Unit       Unit
 	Generation uint64
@@ -145,7 +152,8 @@ type InstanceStopped struct {
 	Problem string
 }
 
-// InstanceChecked says where an instance stands, so that the supervisor can make good events that were lost.
+// InstanceChecked says where an instance stands, so that the supervisor can make good events that
+// were lost.
 type InstanceChecked struct {
 	Unit       Unit
 	Generation uint64

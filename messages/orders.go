@@ -44,9 +44,11 @@ type UncordonNode struct{ Node string }
 
 // OrderTaken answers an Order.
 type OrderTaken struct {
-	// Known is false if there is no such config or node, or nothing to take back; nothing was done then.
+	// Known is false if there is no such config or node, or nothing to take back; nothing was done
+	// then.
 	Known bool
-	// Problem says why nothing was done; empty: the store has the order. Refused: sending it again won't help.
+	// Problem says why nothing was done; empty: the store has the order. Refused: sending it again
+	// won't help.
 	Problem string
 	Refused bool
 }

@@ -76,12 +76,14 @@ const (
 	Moved
 	// Deleted: the config is gone. Staleness markers are written; the log is removed once it is empty.
 	Deleted
-	// Shutdown: this process ends. No staleness markers; what could not be sent stays on disk for the next process.
+	// Shutdown: this process ends. No staleness markers; what could not be sent stays on disk for
+	// the next process.
 	Shutdown
 	// Fenced: another node runs the unit, or may. Scraping is cut off: nothing is committed from
 	// now on, and no staleness markers are written; the log is removed once it is empty.
 	Fenced
-	// Held: a person wants the config not to run. Staleness markers are written; the log is removed once it is empty.
+	// Held: a person wants the config not to run. Staleness markers are written; the log is removed
+	// once it is empty.
 	Held
 )
 

@@ -39,7 +39,8 @@ type Member struct {
 	// Incarnation is the process: random, so that two processes of one name are two. Empty in
 	// records of versions before it.
 	Incarnation string
-	// Address is where its HTTP API answers, host:port. Gossip is where its gossip does, empty if it has none.
+	// Address is where its HTTP API answers, host:port. Gossip is where its gossip does, empty if
+	// it has none.
 	Address, Gossip string
 	// Scheme is http or https.
 	Scheme string
@@ -63,11 +64,13 @@ type Member struct {
 	Session string
 	// Revision is the store's revision of the record.
 	Revision int64
-	// Problem says why the record could not be read; everything but Node, Session and Revision is empty then.
+	// Problem says why the record could not be read; everything but Node, Session and Revision is
+	// empty then.
 	Problem string
 }
 
-// Claim is the store's record that a node runs a unit, or has run it and left it to whoever takes it next.
+// Claim is the store's record that a node runs a unit, or has run it and left it to whoever takes
+// it next.
 type Claim struct {
 	Unit Unit
 	// Node and Incarnation are the process that wrote it; see Member.
@@ -82,7 +85,8 @@ type Claim struct {
 	Released bool
 	// Handover goes with Released.
 	Handover Handover
-	// Problem says why the record could not be read. Such a claim holds until its session ends or somebody deletes it.
+	// Problem says why the record could not be read. Such a claim holds until its session ends or
+	// somebody deletes it.
 	Problem string
 }
 
@@ -112,11 +116,13 @@ type RegistryListed struct {
 	Cordons  List[NodeCordon]
 	Revision int64
 	Era      Era
-	// Afresh: the store is not the one it was (emptied, restored), so revisions known before mean nothing.
+	// Afresh: the store is not the one it was (emptied, restored), so revisions known before mean
+	// nothing.
 	Afresh bool
 }
 
-// MemberPut says that a member's record was written, MemberGone that it went, by a deletion or with its session.
+// MemberPut says that a member's record was written, MemberGone that it went, by a deletion or with
+// its session.
 type (
 	MemberPut  struct{ Member Member }
 	MemberGone struct {

@@ -11,13 +11,15 @@ type Place uint8
 
 // The places, in order of life.
 const (
-	// PlaceJoining: registered, and not ready to own anything, since the node does not know the configs yet.
+	// PlaceJoining: registered, and not ready to own anything, since the node does not know the
+	// configs yet.
 	PlaceJoining Place = iota
 	// PlaceActive: on the ring.
 	PlaceActive
 	// PlaceLeaving: off the ring. What the node runs it keeps until others have taken it over.
 	PlaceLeaving
-	// PlaceGone: nothing of the node is left in the store, or only what its next process will find (see KeepClaims).
+	// PlaceGone: nothing of the node is left in the store, or only what its next process will find
+	// (see KeepClaims).
 	PlaceGone
 )
 
@@ -68,7 +70,8 @@ type EarlierSession struct {
 // several parts. Lost: RecordsPending shows it.
 type WriteRecords struct{ Writes List[RecordWrite] }
 
-// AskStore asks whether the store answers. Answered by StoreAnswered, if it does. Lost: whoever waits asks again.
+// AskStore asks whether the store answers. Answered by StoreAnswered, if it does. Lost: whoever
+// waits asks again.
 type AskStore struct {
 	// Asked is when that is, by the clock of the process; the answer repeats it.
 	Asked time.Time
@@ -98,7 +101,8 @@ type SessionChanged struct {
 	// Incarnation is that of the process whose claims in this session are this node's: the present
 	// one, or the one before while the store is away.
 	Incarnation string
-	// OthersMayHaveRun: before, the node was without permission to scrape for so long that others may have run its units.
+	// OthersMayHaveRun: before, the node was without permission to scrape for so long that others
+	// may have run its units.
 	OthersMayHaveRun bool
 }
 
@@ -114,7 +118,8 @@ type RingChanged struct {
 type RingMember struct {
 	Node, Zone string
 	Tokens     List[uint32]
-	// Declines is the names of the configs that are others' although their place on the ring is the member's.
+	// Declines is the names of the configs that are others' although their place on the ring is the
+	// member's.
 	Declines List[string]
 	// Cordoned: units that others run are others' although their place on the ring is the member's.
 	Cordoned bool
@@ -176,7 +181,8 @@ type StoreAway struct{ Renewed time.Time }
 // StoreAnswered answers AskStore. Lost: as a question that was.
 type StoreAnswered struct{ Asked time.Time }
 
-// SessionEnded says that the node is gone, as PlaceGone asks. Lost: the next TakePlace is answered with it again.
+// SessionEnded says that the node is gone, as PlaceGone asks. Lost: the next TakePlace is answered
+// with it again.
 type SessionEnded struct{}
 
 // MemberForgotten answers ForgetMember.
@@ -229,7 +235,8 @@ func (k WriteKind) String() string {
 type RecordWrite struct {
 	Unit Unit
 	Kind WriteKind
-	// Revision is what the record's must be; 0: there must be none. An intent is written over whatever is there.
+	// Revision is what the record's must be; 0: there must be none. An intent is written over
+	// whatever is there.
 	Revision int64
 	// Handover goes with ReleaseUnit.
 	Handover Handover

@@ -34,8 +34,8 @@ func (l List[T]) String() string { return fmt.Sprint(l.items) }
 // GoString prints the items with their own methods, which hide what must not be printed.
 func (l List[T]) GoString() string { return fmt.Sprintf("%#v", l.items) }
 
-// Digest identifies the content of a config together with the defaults in force. Equal digests: nothing to reload.
-// The zero value means that there is none.
+// Digest identifies the content of a config together with the defaults in force. Equal digests:
+// nothing to reload. The zero value means that there is none.
 type Digest [32]byte
 
 // String is the digest in hex.
@@ -44,8 +44,8 @@ func (d Digest) String() string { return hex.EncodeToString(d[:]) }
 // IsZero reports whether there is no digest.
 func (d Digest) IsZero() bool { return d == Digest{} }
 
-// Text is the text of a config. It may hold secrets, so it prints as its length wherever a message is logged;
-// convert it to a string to read it.
+// Text is the text of a config. It may hold secrets, so it prints as its length wherever a message
+// is logged; convert it to a string to read it.
 type Text string
 
 // String hides the text.
@@ -69,18 +69,20 @@ type Document struct {
 	Local bool
 	// Text is empty if Problem is set.
 	Text Text
-	// Revision is the store's revision at which the document was last written. It has no meaning for a local one.
+	// Revision is the store's revision at which the document was last written. It has no meaning
+	// for a local one.
 	Revision int64
 	// Changed is when a stored document that existed was written again, to the second, by the clock
 	// of who wrote it; all nodes see the same. Zero: it is new, or it is not known. It is in UTC:
 	// documents are compared as values.
 	Changed time.Time
-	// Problem says why the stored value could not be decoded. Such a document changes nothing that runs.
+	// Problem says why the stored value could not be decoded. Such a document changes nothing that
+	// runs.
 	Problem string
 }
 
-// Config is a validated config, ready to run. Whoever creates one promises that the value inside is never modified
-// again; to this package it is opaque.
+// Config is a validated config, ready to run. Whoever creates one promises that the value inside is
+// never modified again; to this package it is opaque.
 type Config struct {
 	digest Digest
 	value  any

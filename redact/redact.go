@@ -1,8 +1,8 @@
 // Package redact decides what of a URL, a header, a label, a parameter or an error may leave the
 // process: in a log, a metric, a page, an answer or a bundle. It is the only place that decides it.
 //
-// It goes by lists of what may be shown. Whatever is on none of them is replaced by Mark: users put secrets into
-// parameters, headers and paths of their own choosing, whose names nobody can list.
+// It goes by lists of what may be shown. Whatever is on none of them is replaced by Mark: users put
+// secrets into parameters, headers and paths of their own choosing, whose names nobody can list.
 //
 // The package imports nothing of ours, keeps no state, and any goroutine may call it. Tests:
 // tables, and a fuzzer that looks for a known secret in what comes out.
@@ -47,7 +47,8 @@ func URLText(text string) string {
 	rest, query, hasQuery := strings.Cut(rest, "?")
 	var b strings.Builder
 	b.WriteString(scheme + "://")
-	// A user part may hold what no valid one does, a slash or a question mark. So it ends at the last @ there is.
+	// A user part may hold what no valid one does, a slash or a question mark. So it ends at the
+	// last @ there is.
 	if at := strings.LastIndexByte(query, '@'); at >= 0 && !hasHost(rest) {
 		return scheme + "://" + urlMark + "@" + urlMark
 	}

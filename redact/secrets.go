@@ -17,7 +17,8 @@ const minSecretBytes = 5
 // a server may repeat what it was sent. Immutable; the zero value hides nothing but what Text does.
 type Secrets struct{ replacer *strings.Replacer }
 
-// NewSecrets takes the values as users wrote them. They are also found as URLs, headers and quoted texts have them.
+// NewSecrets takes the values as users wrote them. They are also found as URLs, headers and quoted
+// texts have them.
 func NewSecrets(values []string) Secrets {
 	forms := map[string]struct{}{}
 	for _, value := range values {

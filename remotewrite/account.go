@@ -22,7 +22,8 @@ const (
 	HistogramsOff
 	// UnsupportedHistogram: a native histogram with custom buckets, which protocol 1.0 can't carry.
 	UnsupportedHistogram
-	// UnknownSeries: the log delivered a sample whose series it never defined. It means a bug or a damaged definition.
+	// UnknownSeries: the log delivered a sample whose series it never defined. It means a bug or a
+	// damaged definition.
 	UnknownSeries
 	// EndpointRemoved: the remote_write block was removed before it was sent. No endpoint has it,
 	// so it is counted for the process.

@@ -31,7 +31,8 @@ func reply(status int, header ...string) *http.Response {
 	return &http.Response{StatusCode: status, Status: http.StatusText(status), Header: h, Body: http.NoBody}
 }
 
-// virtual runs a queue on an in-memory receiver; requests are the times of the requests since the start.
+// virtual runs a queue on an in-memory receiver; requests are the times of the requests since the
+// start.
 func virtual(t *testing.T, log *memlog, answer func(n int) *http.Response, change ...func(*promconfig.RemoteWriteConfig)) (q *Queue, requests func() []time.Duration) {
 	begin := time.Now()
 	var mu sync.Mutex

@@ -45,7 +45,8 @@ type batch struct {
 	protocol *protocol
 	items    []item
 	body     []byte
-	// head is the length of what precedes the items in the uncompressed body, size the length of the items.
+	// head is the length of what precedes the items in the uncompressed body, size the length of
+	// the items.
 	head, size int
 	// last is behind the number of the last sample.
 	last uint64
@@ -66,7 +67,8 @@ type batch struct {
 	strings [][]byte
 }
 
-// seal compresses raw, which begins with head bytes for all items, into the batch. scratch is reused and returned.
+// seal compresses raw, which begins with head bytes for all items, into the batch. scratch is
+// reused and returned.
 func (b *batch) seal(raw []byte, head int, scratch []byte) []byte {
 	scratch = s2.EncodeSnappy(scratch[:cap(scratch)], raw)
 	b.body = append(b.body[:0], scratch...)

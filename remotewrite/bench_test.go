@@ -148,7 +148,8 @@ func BenchmarkEncode(b *testing.B) {
 	}
 }
 
-// BenchmarkIdle measures the heap that an idle endpoint of 100 series holds on to, labels of 214 bytes each included.
+// BenchmarkIdle measures the heap that an idle endpoint of 100 series holds on to, labels of 214
+// bytes each included.
 func BenchmarkIdle(b *testing.B) {
 	heap := func() uint64 {
 		runtime.GC()
@@ -160,7 +161,8 @@ func BenchmarkIdle(b *testing.B) {
 	all := newEndless(100)
 	before := heap()
 	endpoints := make([]*endpoint, 0, b.N)
-	// A fixed number: the time per endpoint isn't the point, and millions of them would fill the machine.
+	// A fixed number: the time per endpoint isn't the point, and millions of them would fill the
+	// machine.
 	for range min(b.N, 1000) {
 		source := &endless{book: all.book, refs: all.refs, perRead: 100, left: 100}
 		e, _ := benchEndpoint(b, source)

@@ -18,7 +18,8 @@ const (
 	// maxPooledPress is how many bytes of buffers a pooled press keeps. A lane's full batch of
 	// ordinary samples takes half a MiB.
 	maxPooledPress = 16 << 20
-	// maxSending is how many bytes of batches all endpoints of a process hold at once, as estimated before they are read.
+	// maxSending is how many bytes of batches all endpoints of a process hold at once, as estimated
+	// before they are read.
 	maxSending = 64 << 20
 	// maxSendingEach is the same for one destination: a receiver that hangs leaves room for the others.
 	maxSendingEach = maxSending / 4
@@ -30,7 +31,8 @@ const (
 // configuration (secrets included), so that thousands of instances with one receiver use the same
 // connections and wait for it together, and the buffers of rounds. The zero value is not usable.
 type Clients struct {
-	// UserAgent is the header that receivers are told. "": Ringmaster/ and the version that the binary says of itself.
+	// UserAgent is the header that receivers are told. "": Ringmaster/ and the version that the
+	// binary says of itself.
 	UserAgent string
 
 	// Wrap is put around the transport of each client. nil: nothing is. Set it before the first use.

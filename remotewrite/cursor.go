@@ -19,7 +19,8 @@ import (
 // its URL without the password, its headers and its host, and of its position among blocks for
 // which all of these are equal.
 //
-// A name is taken for an automatic one, which says nothing, if it has the form <instance>-<six hex digits>.
+// A name is taken for an automatic one, which says nothing, if it has the form <instance>-<six hex
+// digits>.
 func CursorIDs(instance string, configs []*promconfig.RemoteWriteConfig) []string {
 	ids := make([]string, 0, len(configs))
 	equal := map[string]int{}
@@ -105,7 +106,8 @@ func firstCursorIDs(instance string, configs []*promconfig.RemoteWriteConfig) []
 	return ids
 }
 
-// alike tells how much two identities have in common: the name counts most, then the URL, the headers, and the host.
+// alike tells how much two identities have in common: the name counts most, then the URL, the
+// headers, and the host.
 func alike(a, b string) (n int) {
 	x, y := strings.Split(a, "."), strings.Split(b, ".")
 	if len(x) != len(y) || len(x) != 6 || x[0] != y[0] {

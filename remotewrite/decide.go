@@ -39,7 +39,8 @@ type rules struct {
 	strict bool
 }
 
-// judge maps a status to a verdict; 0 is no answer. The reasons are in docs/decisions/0003-remote-write-errors.md.
+// judge maps a status to a verdict; 0 is no answer. The reasons are in
+// docs/decisions/0003-remote-write-errors.md.
 func (r rules) judge(status int) verdict {
 	switch {
 	case status == 0:
@@ -75,9 +76,11 @@ func (r rules) judge(status int) verdict {
 }
 
 const (
-	// maxRetryAfter caps what a receiver may ask for, so that one wrong header can't silence an endpoint for a day.
+	// maxRetryAfter caps what a receiver may ask for, so that one wrong header can't silence an
+	// endpoint for a day.
 	maxRetryAfter = 5 * time.Minute
-	// slowest is the pace at which a misconfiguration is retried: once a minute is soon enough for a person's repair.
+	// slowest is the pace at which a misconfiguration is retried: once a minute is soon enough for
+	// a person's repair.
 	slowest = time.Minute
 )
 
@@ -139,7 +142,8 @@ type lanesInput struct {
 	backlog uint64
 	// troubled: something in the round had to be retried.
 	troubled bool
-	// clean is the number of rounds since the last change that were full and not troubled, this one included.
+	// clean is the number of rounds since the last change that were full and not troubled, this one
+	// included.
 	clean int
 	// rate is how many samples a second were settled since the last change, but for the round right
 	// after it, which makes connections. rateBefore is what it was before the lanes were doubled;

@@ -131,7 +131,8 @@ func (d *destination) giveUpPlace() {
 
 func (d *destination) free(now time.Time) bool { return d.running < d.limit && !now.Before(d.until) }
 
-// admit lets the next ones begin, or sees to it that it is called again when the pause is over. It needs mu.
+// admit lets the next ones begin, or sees to it that it is called again when the pause is over. It
+// needs mu.
 func (d *destination) admit() {
 	now := time.Now() // one instant: between two, the pause could end unseen by both questions
 	for len(d.waiting) > 0 && d.free(now) {

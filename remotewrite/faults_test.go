@@ -220,7 +220,8 @@ func TestCloseDoesNotWaitForAHangingReceiver(t *testing.T) {
 	require.Equal(t, Position{}, log.cursors["a"].Position)
 }
 
-// TestTheAccountIsExactAfterAnyFaults commits, breaks and reloads at random and checks the account at every step.
+// TestTheAccountIsExactAfterAnyFaults commits, breaks and reloads at random and checks the account
+// at every step.
 func TestTheAccountIsExactAfterAnyFaults(t *testing.T) {
 	for seed := range uint64(6) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {

@@ -130,7 +130,8 @@ func TestAReceiverWhoseReplicasSpeakDifferentVersionsKeepsTheAccountExact(t *tes
 	}
 }
 
-// replicasOfTwoVersions has a replica that understands 2.0 answer some lanes, and one that does not answer another one.
+// replicasOfTwoVersions has a replica that understands 2.0 answer some lanes, and one that does not
+// answer another one.
 func replicasOfTwoVersions(t *testing.T, scrapes int) {
 	f := newFleet(t, 1, version2, withLanes(4, 4), perSend(1000))
 	f.r.Before = func(req *receivertest.Request) int {

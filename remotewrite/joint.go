@@ -8,7 +8,8 @@ import (
 	"github.com/klauspost/compress/s2"
 )
 
-// apartFor is for how long an endpoint makes its own requests, after something of it was refused in a common one.
+// apartFor is for how long an endpoint makes its own requests, after something of it was refused in
+// a common one.
 const apartFor = suspicion
 
 // joint is a common request of several endpoints. Its body is what their own requests would be, one
@@ -22,7 +23,8 @@ type joint struct {
 	joiner        *joiner
 	body          batch
 	contributions []*contribution
-	// items is how many they have together, most how many that may be: the least of max_samples_per_send.
+	// items is how many they have together, most how many that may be: the least of
+	// max_samples_per_send.
 	items, most int
 }
 
@@ -34,7 +36,8 @@ type contribution struct {
 	batch      *batch
 	from, size int
 
-	// mu is held by whoever works with the endpoint. When done is set, the endpoint has gone on without the joint.
+	// mu is held by whoever works with the endpoint. When done is set, the endpoint has gone on
+	// without the joint.
 	mu   sync.Mutex
 	done bool
 }
@@ -88,7 +91,8 @@ func (c *contribution) read(p *press) (joins bool) {
 	return true
 }
 
-// readTogether reads all that is committed. It reports whether that is one batch, of which nothing is in doubt.
+// readTogether reads all that is committed. It reports whether that is one batch, of which nothing
+// is in doubt.
 func (e *endpoint) readTogether(c *contribution, p *press) bool {
 	from, marks := e.ledger.begin()
 	if len(marks) != 1 || marks[0].settled != from.Seq || marks[0].doubt > from.Seq {
@@ -209,7 +213,8 @@ func (j *joint) bodyOf(set []*contribution) (body []byte, size int, err error) {
 	return s2.EncodeSnappy(nil, raw), len(raw), nil
 }
 
-// post makes one request with the sender of one of the contributors: what requests look like is equal for all.
+// post makes one request with the sender of one of the contributors: what requests look like is
+// equal for all.
 func (j *joint) post(s *sender, body []byte) (verdict, answer) {
 	d := j.joiner.destination
 	a := s.post(d.ctx, &j.body, body, 0)
@@ -251,7 +256,8 @@ func (c *contribution) with(f func(e *endpoint)) {
 	f(c.endpoint)
 }
 
-// answered settles the part, or has it repeated later by its endpoint. bytes is its share of the request.
+// answered settles the part, or has it repeated later by its endpoint. bytes is its share of the
+// request.
 func (c *contribution) answered(v verdict, a answer, bytes int) {
 	c.with(func(e *endpoint) {
 		switch v {

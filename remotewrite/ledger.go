@@ -52,14 +52,16 @@ type ledger struct {
 	instance, name, url string
 	cursorID            string
 
-	// source and cursor tell what is pending. source is nil before the endpoint is open and after it was closed for good.
+	// source and cursor tell what is pending. source is nil before the endpoint is open and after
+	// it was closed for good.
 	source Source
 	cursor Position
 	// progress is what is settled behind the cursor.
 	progress progress
 	// fresh are hashes of series of records in doubt that the receiver has taken now.
 	fresh map[uint32]struct{}
-	// floats: the saved place is the cursor, and says that the first records behind it may be on their way.
+	// floats: the saved place is the cursor, and says that the first records behind it may be on
+	// their way.
 	floats bool
 	// origin is the number of samples committed before the endpoint's start position.
 	origin uint64
@@ -171,7 +173,8 @@ func (l *ledger) resolved(lane int, b *batch) bool {
 	return false
 }
 
-// refusedForNow notes that a batch has to be sent again. If the receiver can't have it, it is not in doubt.
+// refusedForNow notes that a batch has to be sent again. If the receiver can't have it, it is not
+// in doubt.
 func (l *ledger) refusedForNow(lane int, b *batch) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -201,7 +204,8 @@ func (l *ledger) settledRound(r *round) Place {
 	return l.placeLocked()
 }
 
-// settledTogether is settledRound after a common request. Another one may follow before the next place is saved.
+// settledTogether is settledRound after a common request. Another one may follow before the next
+// place is saved.
 func (l *ledger) settledTogether(r *round) Place {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -214,7 +218,8 @@ func (l *ledger) settledTogether(r *round) Place {
 }
 
 func (l *ledger) settleLocked(r *round) {
-	// All that the round has read is settled. Some lanes may be further, because an earlier round has read more.
+	// All that the round has read is settled. Some lanes may be further, because an earlier round
+	// has read more.
 	covered := r.end.Seq - l.cursor.Seq
 	ahead := l.progress.ahead + r.account.lost() - min(covered, l.progress.ahead+r.account.lost())
 	if l.progress.level(r.end.Seq) {

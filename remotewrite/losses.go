@@ -45,7 +45,8 @@ func (l *lossLog) example(r Reason, describe func() (series, problem string)) {
 	l.by[r].series, l.by[r].problem = series, problem
 }
 
-// book tells of what an account has dropped, now or later. What the user's own configuration drops is not told of.
+// book tells of what an account has dropped, now or later. What the user's own configuration drops
+// is not told of.
 func (l *lossLog) book(t *tally) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -15,7 +15,8 @@ import (
 	"github.com/ringmaster-agent/ringmaster/series"
 )
 
-// memlog is a log in memory with self-contained segments: a series is defined again at its first use in each segment.
+// memlog is a log in memory with self-contained segments: a series is defined again at its first
+// use in each segment.
 type memlog struct {
 	mu         sync.Mutex
 	perSegment int
@@ -23,7 +24,8 @@ type memlog struct {
 	refs       map[uint64]series.Ref
 	records    []memrecord
 	cursors    map[string]Place
-	// failAt makes the read with this number fail, after it has delivered the record. Numbers begin at 1.
+	// failAt makes the read with this number fail, after it has delivered the record. Numbers begin
+	// at 1.
 	failAt, reads int
 	saves         int
 }

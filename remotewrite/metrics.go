@@ -153,7 +153,8 @@ func failedOf(k kind) func(*ledger) float64 {
 	}
 }
 
-// highestTimestamp grows while samples wait, though they aren't read yet: alerts compare it with the newest one sent.
+// highestTimestamp grows while samples wait, though they aren't read yet: alerts compare it with
+// the newest one sent.
 func highestTimestamp(l *ledger) float64 {
 	highest := l.highestRead
 	if l.pendingLocked() > 0 {

@@ -13,8 +13,9 @@ const maxProgress = 400
 type mark struct {
 	// settled: every sample of the lane with a smaller number was acknowledged or dropped.
 	settled uint64
-	// doubt: what has a number from settled to below doubt may have reached the receiver, in a request whose answer is not
-	// known. It is sent again in requests of its own, so that a refused repetition costs no other sample.
+	// doubt: what has a number from settled to below doubt may have reached the receiver, in a
+	// request whose answer is not known. It is sent again in requests of its own, so that a refused
+	// repetition costs no other sample.
 	doubt uint64
 	// parts: what is in doubt was sent in several requests. Otherwise the receiver has all of it or
 	// nothing. With records, it is the first of them of which that is true.
@@ -32,7 +33,8 @@ type progress struct {
 	marks []mark
 	// ahead is the number of samples behind the cursor that are settled.
 	ahead uint64
-	// mapping identifies how series are assigned to lanes. Under another mapping the marks mean nothing.
+	// mapping identifies how series are assigned to lanes. Under another mapping the marks mean
+	// nothing.
 	mapping uint64
 }
 
@@ -43,7 +45,8 @@ func freshProgress(n int, seq, mapping uint64) progress {
 	return p
 }
 
-// advance moves all lanes to seq at least: everything before it is settled, and ahead samples behind it.
+// advance moves all lanes to seq at least: everything before it is settled, and ahead samples
+// behind it.
 func (p *progress) advance(seq, ahead uint64) {
 	for i := range p.marks {
 		m := &p.marks[i]

@@ -16,7 +16,8 @@ type protocol struct {
 	labelsOf func(b *batch, i int) []byte
 	// cut returns the uncompressed body that holds only the items of p that aren't gone.
 	cut func(b *batch, p part) []byte
-	// concatenates: the bodies of several batches, one behind the other, are a valid body with the items of all.
+	// concatenates: the bodies of several batches, one behind the other, are a valid body with the
+	// items of all.
 	concatenates bool
 	// attaches: an exemplar is part of its sample's item.
 	attaches bool

@@ -24,7 +24,8 @@ type Options struct {
 	Clients *Clients
 	// Metrics collects the accounts of all queues of the process; may be nil.
 	Metrics *Metrics
-	// Metadata returns the metadata of the active targets, for protocol 1.0. nil sends none. Any goroutine may call it.
+	// Metadata returns the metadata of the active targets, for protocol 1.0. nil sends none. Any
+	// goroutine may call it.
 	Metadata func() []Metadata
 	// Relabelling measures the work of write_relabel_configs; nil: nobody does.
 	Relabelling Stopwatch
@@ -225,7 +226,8 @@ func closeAll(endpoints map[string]*endpoint) {
 	wg.Wait()
 }
 
-// Notify says that something was committed. It never blocks, and costs a few nanoseconds while the endpoints run.
+// Notify says that something was committed. It never blocks, and costs a few nanoseconds while the
+// endpoints run.
 func (q *Queue) Notify() {
 	for _, e := range *q.live.Load() {
 		e.notify()
@@ -264,7 +266,8 @@ func (q *Queue) Endpoints() []EndpointStatus {
 	return out
 }
 
-// Close stops at once, and waits until no goroutine of the queue is left. What is not acknowledged stays in the log.
+// Close stops at once, and waits until no goroutine of the queue is left. What is not acknowledged
+// stays in the log.
 func (q *Queue) Close() {
 	q.applying.Lock()
 	defer q.applying.Unlock()

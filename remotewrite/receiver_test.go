@@ -23,7 +23,8 @@ import (
 // receiver decodes with Prometheus' codec and keeps what it acknowledged, in order per series.
 type receiver struct {
 	t *testing.T
-	// answer decides what to say; nil or 0 is 200. It may block, and may panic with http.ErrAbortHandler.
+	// answer decides what to say; nil or 0 is 200. It may block, and may panic with
+	// http.ErrAbortHandler.
 	answer func(w http.ResponseWriter, r *http.Request, req *prompb.WriteRequest) int
 	url    string
 

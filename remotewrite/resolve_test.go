@@ -34,7 +34,8 @@ func (f *fleet) target(i int, name string, count int, at int64) {
 	f.queues[i].Notify()
 }
 
-// loseOne makes the receiver lose one answer: that of a request that it stores, or of one that it does not.
+// loseOne makes the receiver lose one answer: that of a request that it stores, or of one that it
+// does not.
 func (f *fleet) loseOne(stored bool) {
 	var lost atomic.Bool
 	lose := func(*receivertest.Request) int {

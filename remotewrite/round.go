@@ -35,7 +35,8 @@ type limits struct {
 	sendNative    bool
 }
 
-// press is what a round needs while it is read and not while it is sent: the uncompressed bytes. Few exist at a time.
+// press is what a round needs while it is read and not while it is sent: the uncompressed bytes.
+// Few exist at a time.
 type press struct {
 	raws    [][]byte
 	scratch []byte
@@ -61,7 +62,8 @@ type round struct {
 	active int
 	press  *press
 
-	// account is what was dropped while reading and belongs to no lane; it is booked when the round has ended.
+	// account is what was dropped while reading and belongs to no lane; it is booked when the round
+	// has ended.
 	account tally
 	// highestRead is the newest timestamp seen, in milliseconds.
 	highestRead int64
@@ -182,7 +184,8 @@ func (r *round) delivered(rec Record) {
 	lost := rec.Lost.Damaged + rec.Lost.Truncated
 	r.account.drop(Truncated, floatKind, rec.Lost.Truncated, r.highestRead)
 	r.account.drop(Damaged, floatKind, rec.Lost.Damaged, r.highestRead)
-	// The sequence is the authority for what was committed; what it counts and nobody delivered is lost too.
+	// The sequence is the authority for what was committed; what it counts and nobody delivered is
+	// lost too.
 	if gap := rec.End.Seq - min(r.end.Seq, rec.End.Seq); gap > uint64(rec.Samples)+lost {
 		r.account.drop(Damaged, floatKind, gap-uint64(rec.Samples)-lost, r.highestRead)
 	}

@@ -163,7 +163,8 @@ func (e *endpoint) read(r *round, records int) (atEnd bool, err error) {
 }
 
 const (
-	// maxBatchBytes bounds an uncompressed batch of large histograms or labels; 2,000 ordinary samples take 0.4 MB.
+	// maxBatchBytes bounds an uncompressed batch of large histograms or labels; 2,000 ordinary
+	// samples take 0.4 MB.
 	maxBatchBytes = 4 << 20
 	// maxRoundBytes bounds what a round holds in memory, compressed.
 	maxRoundBytes = 8 << 20
@@ -235,7 +236,8 @@ type laneResult struct {
 	err      error
 }
 
-// worse returns the error that decides about the round: a panic, then the end of the endpoint, then the longest wait.
+// worse returns the error that decides about the round: a panic, then the end of the endpoint, then
+// the longest wait.
 func worse(a, b error) error {
 	var x, y laterError
 	switch {

@@ -25,7 +25,8 @@ type encoder interface {
 	histogram(dst []byte, s sentSeries, startTime, t int64, h *histogram.Histogram) []byte
 	floatHistogram(dst []byte, s sentSeries, startTime, t int64, h *histogram.FloatHistogram) []byte
 	exemplar(dst []byte, s sentSeries, e exemplar.Exemplar) []byte
-	// attach makes an exemplar part of the last item, which begins at start. Only if the protocol attaches.
+	// attach makes an exemplar part of the last item, which begins at start. Only if the protocol
+	// attaches.
 	attach(dst []byte, start int, e exemplar.Exemplar) []byte
 	// header appends what precedes the items of the body, and begins the next body.
 	header(dst []byte) []byte
@@ -128,7 +129,8 @@ func (e *encoder1) histogram(dst []byte, s sentSeries, _, t int64, h *histogram.
 
 // appendHistogram appends the fields of a histogram that both protocols have.
 func appendHistogram(m []byte, t int64, h *histogram.Histogram) []byte {
-	// The two counts are oneofs: they are written even if zero, because they tell integer from float histograms.
+	// The two counts are oneofs: they are written even if zero, because they tell integer from
+	// float histograms.
 	m = binary.AppendUvarint(append(m, 1<<3|wireVarint), h.Count)
 	m = appendDouble(m, 3, h.Sum)
 	m = appendSint(m, 4, int64(h.Schema))
@@ -160,7 +162,8 @@ func appendFloatHistogram(m []byte, t int64, h *histogram.FloatHistogram) []byte
 	return appendVarint(m, 15, t)
 }
 
-// timeSeries appends one TimeSeries whose only content is message m, and keeps m's memory for the next one.
+// timeSeries appends one TimeSeries whose only content is message m, and keeps m's memory for the
+// next one.
 func (e *encoder1) timeSeries(dst []byte, s sentSeries, tag byte, m []byte) []byte {
 	dst = append(dst, tagTimeSeries)
 	dst = binary.AppendUvarint(dst, uint64(len(s.labels)+1+uvarintSize(uint64(len(m)))+len(m)))
@@ -208,7 +211,8 @@ func describe(encoded []byte) string {
 	return b.String()
 }
 
-// The append functions below leave out a zero value, as protobuf does. Fields are below 16, so that a tag is one byte.
+// The append functions below leave out a zero value, as protobuf does. Fields are below 16, so that
+// a tag is one byte.
 
 func appendString(dst []byte, field byte, s string) []byte {
 	if s == "" {

@@ -18,7 +18,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// expected is what Prometheus' own queue manager sends for an entry: its populateTimeSeries, on prompb types.
+// expected is what Prometheus' own queue manager sends for an entry: its populateTimeSeries, on
+// prompb types.
 func expected(s memsample, ls labels.Labels) prompb.TimeSeries {
 	ts := prompb.TimeSeries{Labels: prompb.FromLabels(ls, nil)}
 	switch {

@@ -37,7 +37,8 @@ type encoder2 struct {
 	// before are the labels of the series before: most of the next one's are equal, since series
 	// come in the order of the scrape.
 	before []sentLabel
-	// described is the metadata whose encoded field is description: the series of a family follow each other.
+	// described is the metadata whose encoded field is description: the series of a family follow
+	// each other.
 	described   *metadata.Metadata
 	description []byte
 }

@@ -82,7 +82,8 @@ func (d *destination) answeredNew(understood bool) (news bool) {
 	return news
 }
 
-// speakOld makes the destination's endpoints speak protocol 1.0 for a while. The batch is read again from the log.
+// speakOld makes the destination's endpoints speak protocol 1.0 for a while. The batch is read
+// again from the log.
 func (d *delivery) speakOld(p part, a answer) error {
 	s, b := d.sender, d.batch
 	if s.destination.answeredNew(false) {

@@ -138,7 +138,8 @@ func TestAChangeOfProtocolInTheMiddleOfASearchLosesNothing(t *testing.T) {
 	}
 }
 
-// Some of a batch that was too large has arrived when the receiver stops to understand 2.0: the rest is no repetition.
+// Some of a batch that was too large has arrived when the receiver stops to understand 2.0: the
+// rest is no repetition.
 func TestAChangeOfProtocolBetweenHalvesThatWereTooLargeLosesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := &receivertest.Receiver{}

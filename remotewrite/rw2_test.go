@@ -257,7 +257,8 @@ func TestProtocol2CarriesEverythingThatTheLogHas(t *testing.T) {
 	}
 }
 
-// Prometheus stores what is acceptable of a request of protocol 2.0, and refuses a series without a sample.
+// Prometheus stores what is acceptable of a request of protocol 2.0, and refuses a series without a
+// sample.
 func TestAPartialWriteIsBookedAsTheReceiverSaysIt(t *testing.T) {
 	r, url := strict(t)
 	r.Partial, r.Poison = true, poisonOf(100)
@@ -287,7 +288,8 @@ func TestExemplarsTravelWithTheirSamplesBecausePrometheusRefusesThemAlone(t *tes
 	}
 }
 
-// A receiver that has all of a request or nothing is searched as with protocol 1.0, in bodies that are cut.
+// A receiver that has all of a request or nothing is searched as with protocol 1.0, in bodies that
+// are cut.
 func TestPoisonIsSearchedInProtocol2(t *testing.T) {
 	r, url := strict(t)
 	r.Poison = poisonOf(100)

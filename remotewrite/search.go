@@ -34,7 +34,8 @@ type delivery struct {
 	divided func()
 	// allOrNothing: the receiver may have the batch, and then it has all of it.
 	allOrNothing bool
-	// touched: something final was answered, so that the batch can't be read again from the log and sent as it was.
+	// touched: something final was answered, so that the batch can't be read again from the log and
+	// sent as it was.
 	touched bool
 	// accepted: something of the batch was acknowledged.
 	accepted bool
@@ -47,7 +48,8 @@ type delivery struct {
 	inVain  int
 }
 
-// all sends the batch. The error is the context's, a laterError, or says that the batch itself is broken.
+// all sends the batch. The error is the context's, a laterError, or says that the batch itself is
+// broken.
 func (d *delivery) all(ctx context.Context) error {
 	d.allOrNothing = d.batch.doubt && !d.batch.parts
 	apart, condemned, rest, err := d.divide()
@@ -363,7 +365,8 @@ func (d *delivery) bookRefused() {
 	}
 }
 
-// groups sorts the items of p by series, in the order of their first items. The batch must be uncompressed.
+// groups sorts the items of p by series, in the order of their first items. The batch must be
+// uncompressed.
 func (d *delivery) groups(p part) []part {
 	var groups []part
 	of := map[string]int{}

@@ -32,7 +32,8 @@ type sender struct {
 	// logsFailed is failed_request_logging.
 	logsFailed bool
 	logger     *zap.Logger
-	// tracer makes a span of each request, with the names of instance and endpoint; nil: there are none.
+	// tracer makes a span of each request, with the names of instance and endpoint; nil: there are
+	// none.
 	tracer         trace.Tracer
 	instance, name string
 
@@ -78,7 +79,8 @@ func (a answer) uncertain() bool {
 	return a.status == 0 || a.status/100 == 5 || a.status == http.StatusRequestTimeout
 }
 
-// laterError ends a round early: the request has to be repeated after a while, and nothing of its batch is settled.
+// laterError ends a round early: the request has to be repeated after a while, and nothing of its
+// batch is settled.
 type laterError struct {
 	verdict verdict
 	answer  answer
@@ -257,7 +259,8 @@ func (s *sender) request(ctx context.Context, b *batch, body []byte, attempt int
 	}
 }
 
-// drain reads what is left of a response, so that the connection is used again, unless it is suspiciously much.
+// drain reads what is left of a response, so that the connection is used again, unless it is
+// suspiciously much.
 func drain(body io.Reader) { _, _ = io.CopyN(io.Discard, body, 64<<10) }
 
 // dropped remembers one of the series that are given up, for the next line about that reason.

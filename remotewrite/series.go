@@ -14,7 +14,8 @@ import (
 type cell struct {
 	// generation is that of the book when the cell was filled.
 	generation uint32
-	// lane is a hash of the labels as they are sent, so that series that relabelling makes equal share a lane.
+	// lane is a hash of the labels as they are sent, so that series that relabelling makes equal
+	// share a lane.
 	lane uint32
 	// offset and size place the labels in the arena. size may be one of the values below.
 	offset, size uint32

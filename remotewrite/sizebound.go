@@ -2,7 +2,8 @@ package remotewrite
 
 import "sync"
 
-// minSizeLimit is the smallest size to which batches are cut. A receiver that answers 413 to them is misconfigured.
+// minSizeLimit is the smallest size to which batches are cut. A receiver that answers 413 to them
+// is misconfigured.
 const minSizeLimit = 16 << 10
 
 // growSizeAfter is how many acknowledged requests near the learned size let it double.

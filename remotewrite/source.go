@@ -10,18 +10,21 @@ import (
 	"github.com/ringmaster-agent/ringmaster/series"
 )
 
-// Position is a place between two records of a Source. The zero value is the beginning of an empty source.
+// Position is a place between two records of a Source. The zero value is the beginning of an empty
+// source.
 type Position struct {
 	// Segment and Offset are the source's own coordinates; an endpoint only hands them back.
 	Segment uint64
 	Offset  int64
-	// Seq is the number of samples (floats and histograms) that were ever committed before this place. The
-	// difference of two positions is the number of samples between them, whether they still exist or not.
+	// Seq is the number of samples (floats and histograms) that were ever committed before this
+	// place. The difference of two positions is the number of samples between them, whether they
+	// still exist or not.
 	Seq uint64
 }
 
-// Place is where an endpoint is in its log: before Position everything is settled; Progress, which only the endpoint
-// understands, says what behind it is settled too, or may have reached the receiver.
+// Place is where an endpoint is in its log: before Position everything is settled; Progress, which
+// only the endpoint understands, says what behind it is settled too, or may have reached the
+// receiver.
 type Place struct {
 	Position
 	Progress []byte
@@ -60,7 +63,8 @@ type LostSamples struct {
 // delivered after a Seek into it. Arguments live only for the duration of the call. Times are in
 // milliseconds.
 type Visitor interface {
-	// Record comes before the items of a record, with the number of samples committed before its first one.
+	// Record comes before the items of a record, with the number of samples committed before its
+	// first one.
 	Record(first uint64)
 	Series(ref series.Ref)
 	// Float is a sample of a counter, gauge or any other float. startTime is 0 if unknown.
@@ -72,11 +76,12 @@ type Visitor interface {
 }
 
 // Source is one endpoint's view of the instance's log. Only one goroutine at a time uses it, except
-// for Pending and End, which any goroutine may call at any time: while Next runs, from within the log's own
-// notification of a commit, and after a Close. A Source that is an io.Closer is closed when its
-// endpoint is done with it.
+// for Pending and End, which any goroutine may call at any time: while Next runs, from within the
+// log's own notification of a commit, and after a Close. A Source that is an io.Closer is closed
+// when its endpoint is done with it.
 type Source interface {
-	// Book is the instance's book of series. What a Visitor was told of stays in it at least until the next call of Next.
+	// Book is the instance's book of series. What a Visitor was told of stays in it at least until
+	// the next call of Next.
 	Book() *series.Book
 	// Next delivers the next record to v. It returns io.EOF when there is none yet; a later call
 	// may find one. Any other error is a failure to read: nothing was skipped, and the call may be
@@ -89,7 +94,8 @@ type Source interface {
 	Pending(p Position) uint64
 	// End is the place behind the newest commit. It may be called whenever Pending may.
 	End() Position
-	// Save makes p the place from which reading goes on after a restart, and lets the log drop what lies before it. It
-	// survives a kill of the process when it returns. The progress has at most maxProgress bytes.
+	// Save makes p the place from which reading goes on after a restart, and lets the log drop what
+	// lies before it. It survives a kill of the process when it returns. The progress has at most
+	// maxProgress bytes.
 	Save(p Place) error
 }

@@ -16,7 +16,8 @@ const (
 // suspect is a series that the receiver refused when it was alone.
 type suspect struct {
 	until time.Time
-	// condemned: it was refused again as a suspect. Condemned series share a request that is not searched any more.
+	// condemned: it was refused again as a suspect. Condemned series share a request that is not
+	// searched any more.
 	condemned bool
 }
 

@@ -19,7 +19,8 @@ type Config struct {
 	Jobs []*promconfig.ScrapeConfig
 	// HostFilter, if any, is applied to static and to discovered targets.
 	HostFilter *HostFilter
-	// LabelsAsWritten takes le and quantile as a target writes them in text, where Prometheus 3 writes 1 as 1.0.
+	// LabelsAsWritten takes le and quantile as a target writes them in text, where Prometheus 3
+	// writes 1 as 1.0.
 	LabelsAsWritten bool
 	// Slices is into how many parts the targets of all jobs are divided, by a hash of their labels
 	// and URLs, and Slice is which of them, from 0, is scraped here. Of k slices, one more takes

@@ -54,7 +54,8 @@ func ingestOnce(tb testing.TB, s *Scraper, l *loop, text []byte) {
 	s.options.Shared.release(in)
 }
 
-// BenchmarkIngest measures what a warm scrape costs between its fetch and its report, by the first line of the body.
+// BenchmarkIngest measures what a warm scrape costs between its fetch and its report, by the first
+// line of the body.
 func BenchmarkIngest(b *testing.B) {
 	const series = 2000
 	for _, first := range []string{"", "# HELP first a\\\\b\n", "# a comment\n", "first_stamped 1 1000\n", "\n"} {

@@ -37,7 +37,8 @@ func exposition(tb testing.TB, series int) []byte {
 	return zipped.Bytes()
 }
 
-// targetProcess starts a process with so many targets, so that their cost is not measured. It ends with the benchmark.
+// targetProcess starts a process with so many targets, so that their cost is not measured. It ends
+// with the benchmark.
 func targetProcess(b *testing.B, targets, series int) (addresses []string) {
 	b.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")

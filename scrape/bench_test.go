@@ -90,7 +90,8 @@ func stock(b *testing.B, configs []*Config, into *nothing) func() {
 	}
 }
 
-// BenchmarkLoop compares both loops at equal rates, without a log behind them, against targets in another process.
+// BenchmarkLoop compares both loops at equal rates, without a log behind them, against targets in
+// another process.
 func BenchmarkLoop(b *testing.B) {
 	for _, size := range []struct {
 		series, instances int

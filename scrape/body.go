@@ -14,16 +14,20 @@ import (
 )
 
 const (
-	// maxBody is the limit on a body where none is configured. Prometheus has none, and dies of a compressed gigabyte.
+	// maxBody is the limit on a body where none is configured. Prometheus has none, and dies of a
+	// compressed gigabyte.
 	maxBody = 256 << 20
-	// maxDrain is what is read of an unwanted rest of a response to keep the connection. More costs more than a new one.
+	// maxDrain is what is read of an unwanted rest of a response to keep the connection. More costs
+	// more than a new one.
 	maxDrain = 64 << 10
 	// zstdWindow bounds what a decoder allocates because a target says so; Prometheus' value.
 	zstdWindow = 8 << 20
-	// Bodies are pooled by capacity, the powers of two from smallestBody to largestBody; larger ones are not kept.
+	// Bodies are pooled by capacity, the powers of two from smallestBody to largestBody; larger
+	// ones are not kept.
 	smallestBody = 12 // 4 KiB
 	largestBody  = 25 // 32 MiB
-	// packedBytes is how much of a compressed body is read at once: a scrape gives its place up for each read.
+	// packedBytes is how much of a compressed body is read at once: a scrape gives its place up for
+	// each read.
 	packedBytes = 64 << 10
 )
 

@@ -162,7 +162,8 @@ func TestAnInstanceHasNoMoreSeriesThanItsBudget(t *testing.T) {
 	}
 }
 
-// stalling is a target that sends n bytes, which become much more, and then nothing until the test is over.
+// stalling is a target that sends n bytes, which become much more, and then nothing until the test
+// is over.
 func stalling(t *testing.T, n int) (handler http.HandlerFunc, connected *atomic.Int32) {
 	stop := make(chan struct{})
 	t.Cleanup(sync.OnceFunc(func() { close(stop) }))

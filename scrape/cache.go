@@ -96,7 +96,8 @@ func (c *cache) begin(w *workspace) {
 	w.reset()
 }
 
-// get returns the place of the line of a series, -1 if it is not known, and whether it was in this scrape before.
+// get returns the place of the line of a series, -1 if it is not known, and whether it was in this
+// scrape before.
 func (c *cache) get(hash uint64, length int) (place int, repeated bool) {
 	is := func(place int) bool {
 		l := &c.lines[place]
@@ -191,7 +192,8 @@ func (c *cache) isOpen(l *line) bool {
 	return l.tracked == c.committed || l.tracked == c.scrape && l.flags&wasOpen != 0
 }
 
-// moved is what is needed when the storage gives known series new references. Nearly always that is nothing.
+// moved is what is needed when the storage gives known series new references. Nearly always that is
+// nothing.
 type moved struct {
 	owners map[storage.SeriesRef]int // places of what was tracked before: of several lines that are one series, the last
 	gone   map[storage.SeriesRef]struct{}
@@ -260,7 +262,8 @@ func (c *cache) ended(withoutSamples bool) []openSeries {
 	}), orphans...)
 }
 
-// key is what tells series apart whose references the cache holds: an appendable may add to a reference of the book.
+// key is what tells series apart whose references the cache holds: an appendable may add to a
+// reference of the book.
 func (c *cache) key(ref storage.SeriesRef) storage.SeriesRef {
 	if c.book == nil {
 		return ref

@@ -35,7 +35,8 @@ const (
 	// leaves hands thousands over at once.
 	carriedBurst     = 16 << 20
 	carriedPerSecond = 2 << 20
-	// carriedTime is for how long a successor scrapes carried targets whose discovery has not reported to it.
+	// carriedTime is for how long a successor scrapes carried targets whose discovery has not
+	// reported to it.
 	carriedTime = time.Hour
 )
 

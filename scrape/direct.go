@@ -166,7 +166,8 @@ func (d *direct) connect(ctx context.Context) (conn net.Conn, reused bool, err e
 	return conn, false, err
 }
 
-// ask sends a request and reads the response's header. silent says that the other side has not answered a byte.
+// ask sends a request and reads the response's header. silent says that the other side has not
+// answered a byte.
 func (d *direct) ask(
 	ctx context.Context, conn net.Conn, r *http.Request, header *requestHeader,
 ) (_ *http.Response, silent bool, err error) {
@@ -227,7 +228,8 @@ func (x *exchange) response(r *http.Request) (*http.Response, error) {
 	}
 }
 
-// release keeps the connection for the next scrape, or closes it: also if it would be idle for too long until then.
+// release keeps the connection for the next scrape, or closes it: also if it would be idle for too
+// long until then.
 func (d *direct) release(conn net.Conn, keep bool) {
 	if keep && d.idle == nil && d.interval < d.idleTimeout {
 		d.idle, d.idleSince = conn, time.Now()

@@ -35,7 +35,8 @@ func (j jobTargets) count() (n int) {
 	return n
 }
 
-// discoveries runs the service discoveries of one scraper and merges what they find with the static targets.
+// discoveries runs the service discoveries of one scraper and merges what they find with the static
+// targets.
 //
 // Prometheus' discovery.Manager does the same with a goroutine that wakes every 100 ms for ever,
 // which for some thousand instances is the largest part of the CPU used; here nothing runs between

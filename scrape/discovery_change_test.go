@@ -15,7 +15,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// slowDiscovery finds its targets after a delay; never, if that is negative. Different names are different configs.
+// slowDiscovery finds its targets after a delay; never, if that is negative. Different names are
+// different configs.
 type slowDiscovery struct {
 	What      string
 	Delay     time.Duration `yaml:"-"`

@@ -1,4 +1,5 @@
-// Package scrape discovers and scrapes the targets of one instance and appends what it finds to a storage.AppendableV2.
+// Package scrape discovers and scrapes the targets of one instance and appends what it finds to a
+// storage.AppendableV2.
 //
 // It owns the scrape schedule, the requests to targets, the service discoveries of an instance, and
 // the staleness markers. It does not own the samples (the appendable does), the validation and

@@ -110,7 +110,8 @@ func (t *target) boundInterval(address string, least time.Duration) {
 	t.interval, t.timeout = bounded, min(t.timeout, bounded)
 }
 
-// identify hashes labels and URL. The result must never change between versions: it is part of the schedule.
+// identify hashes labels and URL. The result must never change between versions: it is part of the
+// schedule.
 func identify(ls labels.Labels, address string) uint64 {
 	h := fnv.New64a()
 	var length [8]byte

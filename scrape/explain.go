@@ -37,7 +37,8 @@ type FoundTarget struct {
 	Outcome Outcome
 	// Before are the labels as discovered, After those that the target has; empty if it has none.
 	Before, After labels.Labels
-	// Rule is the relabelling rule that dropped it, nil if none did; Number counts the job's rules from 1.
+	// Rule is the relabelling rule that dropped it, nil if none did; Number counts the job's rules
+	// from 1.
 	Rule   *relabel.Config
 	Number int
 	// Err is why it is invalid.

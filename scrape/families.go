@@ -12,7 +12,8 @@ import (
 // metadataScrapes is for how many scrapes the metadata of a family is kept after it was last seen.
 const metadataScrapes = 10
 
-// family is what a target says about one metric. Many targets say the same, so each text is kept once for the process.
+// family is what a target says about one metric. Many targets say the same, so each text is kept
+// once for the process.
 type family struct {
 	said       unique.Handle[Metadata]
 	help, kind uint64 // hashes of the lines that say so; 0: it was another format, or another line
@@ -41,7 +42,8 @@ var metricTypes = [...]model.MetricType{model.MetricTypeUnknown, model.MetricTyp
 
 func (k familyKey) place() int { return int(k>>typeBits) - 1 }
 
-// families belong to the goroutine that scrapes; mu is for others that read, and for it when it writes what they read.
+// families belong to the goroutine that scrapes; mu is for others that read, and for it when it
+// writes what they read.
 type families struct {
 	mu    sync.Mutex
 	order []family

@@ -101,7 +101,8 @@ func (in *ingester) expectedComment(text []byte) int {
 	return 0
 }
 
-// repeatComment does what a remembered comment does. It reports false if the family says something else by now.
+// repeatComment does what a remembered comment does. It reports false if the family says something
+// else by now.
 func (in *ingester) repeatComment(l *line) bool {
 	if l.kind == ofComment {
 		return true
@@ -192,7 +193,8 @@ func (in *ingester) takeKnown(place int, raw []byte, v float64, own stamp) (know
 	return true, nil
 }
 
-// parsed takes lines with a parser, from a place of the body on, until one is as expected. It returns the place after.
+// parsed takes lines with a parser, from a place of the body on, until one is as expected. It
+// returns the place after.
 func (in *ingester) parsed(body []byte, from int) (to int, err error) {
 	r := &in.reader
 	end := len(body)

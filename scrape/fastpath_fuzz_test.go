@@ -224,7 +224,8 @@ func newPathFuzz(t testing.TB) *pathFuzz {
 func (z *pathFuzz) check(t *testing.T, settings uint8, bodies ...[]byte) {
 	l := z.targets[settings%16]
 	*z.store = listing{refs: map[string]storage.SeriesRef{}}
-	// A storage without a book may not forget a series that goes on, if the labels depend on the TYPE line before it.
+	// A storage without a book may not forget a series that goes on, if the labels depend on the
+	// TYPE line before it.
 	forgets := settings&16 > 0 && !slices.ContainsFunc(bodies, func(body []byte) bool { return bytes.Contains(body, []byte("TYPE")) })
 	s := l.scraper
 	cache := newCache(nil)

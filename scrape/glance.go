@@ -22,7 +22,8 @@ type Glance struct {
 	Status   string
 	Header   http.Header
 	Duration time.Duration
-	// Size is that of the body, unpacked. Samples is how many it has. Parsed: it could be read to its end.
+	// Size is that of the body, unpacked. Samples is how many it has. Parsed: it could be read to
+	// its end.
 	Size, Samples int
 	Parsed        bool
 	// Exceeded are the limits that the answer exceeds, in words.

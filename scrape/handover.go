@@ -38,7 +38,8 @@ type handover struct {
 	at     time.Time
 	behind map[uint64]struct{} // targets whose last tick due at that instant was not taken
 	ahead  map[uint64]struct{} // targets whose first tick after it was
-	// unknown are targets about which the handover has nothing to say any more, because they have gone since.
+	// unknown are targets about which the handover has nothing to say any more, because they have
+	// gone since.
 	unknown map[uint64]struct{}
 	// slices is how many the targets are divided into, once earlier divisions are over. A successor
 	// that was not there when the number changed does not know of these.
@@ -80,7 +81,8 @@ func (h *handover) first(target uint64, s schedule, now time.Time) int64 {
 	return s.resume(now, next)
 }
 
-// forget tells that a target has gone. When it comes back, its ticks are no longer those of the scraper before.
+// forget tells that a target has gone. When it comes back, its ticks are no longer those of the
+// scraper before.
 func (h *handover) forget(target uint64) {
 	if h != nil {
 		h.unknown[target] = struct{}{}

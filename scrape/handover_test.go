@@ -232,7 +232,8 @@ func (r *relay) numbers(instance string) []int64 {
 	var numbers []int64
 	for _, found := range r.m.find("up", "instance", instance) {
 		require.False(r.t, found.stale())
-		// A scrape begins after its tick and before the next one; of a little early one the samples have the tick's time.
+		// A scrape begins after its tick and before the next one; of a little early one the samples
+		// have the tick's time.
 		numbers = append(numbers, r.ids[instance].latest(time.UnixMilli(found.t).Add(time.Millisecond-1)))
 	}
 	return numbers

@@ -50,7 +50,8 @@ func (f *HostFilter) apply(groups []*targetgroup.Group) []*targetgroup.Group {
 	return kept
 }
 
-// keeps decides about one target. A target without an address is kept: the scrape loop refuses it with a message.
+// keeps decides about one target. A target without an address is kept: the scrape loop refuses it
+// with a message.
 func (f *HostFilter) keeps(builder *labels.Builder, target, common model.LabelSet) bool {
 	builder.Reset(labels.EmptyLabels())
 	for _, set := range [...]model.LabelSet{common, target} {

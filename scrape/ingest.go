@@ -141,7 +141,8 @@ func (in *ingester) ingest(body []byte, contentType string) (err error) {
 	return err
 }
 
-// parser makes a parser for a body. The error says that the content type is none, which a fallback may have mended.
+// parser makes a parser for a body. The error says that the content type is none, which a fallback
+// may have mended.
 func (in *ingester) parser(body []byte, contentType string) (textparse.Parser, error) {
 	return textparse.New(body, contentType, labels.NewSymbolTable(), textparse.ParserOptions{
 		EnableTypeAndUnitLabels:                 in.job.options.TypeAndUnitLabels,
@@ -276,7 +277,8 @@ func (in *ingester) endSeries(withoutSamples bool) error {
 	return appendMarkers(in.app, ended, in.now, &in.inside)
 }
 
-// appendMarkers appends staleness markers. A series that the appender does not know any more needs none.
+// appendMarkers appends staleness markers. A series that the appender does not know any more needs
+// none.
 func appendMarkers(app storage.AppenderV2, ended []openSeries, t int64, inside *bool) error {
 	for _, s := range ended {
 		*inside = true

@@ -61,7 +61,8 @@ func (in *ingester) relabel(scraped labels.Labels) labels.Labels {
 	return in.builder.Labels()
 }
 
-// export renames labels that the target's own have displaced, the shortest first, until their names are free.
+// export renames labels that the target's own have displaced, the shortest first, until their names
+// are free.
 func export(b *labels.Builder, displaced []labels.Label) {
 	slices.SortStableFunc(displaced, func(a, b labels.Label) int { return len(a.Name) - len(b.Name) })
 	for _, l := range displaced {

@@ -100,7 +100,8 @@ func newLoop(s *Scraper, t *target, j *job) (*loop, error) {
 	return l, nil
 }
 
-// start sets the timer for the first tick after those that another scraper has dealt with, which may be due.
+// start sets the timer for the first tick after those that another scraper has dealt with, which
+// may be due.
 func (l *loop) start(now time.Time, before *handover) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -55,7 +55,8 @@ func NewMetrics(detail MetricsDetail) (*Metrics, error) {
 	return m, nil
 }
 
-// Describe implements prometheus.Collector. Nothing is described: the set depends on the Prometheus version linked.
+// Describe implements prometheus.Collector. Nothing is described: the set depends on the Prometheus
+// version linked.
 func (m *Metrics) Describe(chan<- *prometheus.Desc) {}
 
 // Collect implements prometheus.Collector.
@@ -75,7 +76,8 @@ func (m *Metrics) Collect(ch chan<- prometheus.Metric) {
 // refreshed names the metrics that all discoveries of one mechanism for jobs of one name share.
 type refreshed struct{ mechanism, job string }
 
-// useRefresh counts a user of the refresh metrics. Each call is to be made good by one of forgetRefresh.
+// useRefresh counts a user of the refresh metrics. Each call is to be made good by one of
+// forgetRefresh.
 func (m *Metrics) useRefresh(mechanism, job string) {
 	m.refreshMu.Lock()
 	defer m.refreshMu.Unlock()
@@ -181,7 +183,8 @@ func (t *discoveryTotals) collect(ch chan<- prometheus.Metric, descs discoveryDe
 	send(descs.sent, prometheus.CounterValue, float64(t.sent))
 }
 
-// discoveryDescs describe what Prometheus' discovery manager would expose, under the name of its scrape manager.
+// discoveryDescs describe what Prometheus' discovery manager would expose, under the name of its
+// scrape manager.
 type discoveryDescs struct {
 	targets, updated, failed, received, sent *prometheus.Desc
 }

@@ -8,7 +8,8 @@ import (
 	"github.com/prometheus/common/model"
 )
 
-// loopMetrics are what Prometheus' scrape manager exposes about itself, once for all scrapers of a process.
+// loopMetrics are what Prometheus' scrape manager exposes about itself, once for all scrapers of a
+// process.
 type loopMetrics struct {
 	full bool
 	// unseen takes what only the full set exposes.
@@ -38,7 +39,8 @@ var jobLabels = []string{"scrape_job", "instance_name"}
 // jobKey names a job: job names are unique within an instance.
 type jobKey struct{ instance, job string }
 
-// jobMetrics are those of one job, which several scrapers share while an instance is handed over within a process.
+// jobMetrics are those of one job, which several scrapers share while an instance is handed over
+// within a process.
 type jobMetrics struct {
 	users                                           int
 	limit, targets, symbols, metaEntries, metaBytes prometheus.Gauge

@@ -7,13 +7,15 @@ import (
 )
 
 const (
-	// enoughTime is how long no tick should become due after a stop for a successor: what a move takes, and some more.
+	// enoughTime is how long no tick should become due after a stop for a successor: what a move
+	// takes, and some more.
 	enoughTime = 500 * time.Millisecond
 	// longestChoice bounds how long such a stop waits for its moment; it is one interval at most.
 	// Of many targets with a long interval there is hardly ever a better moment than the best one
 	// of this time.
 	longestChoice = 5 * time.Second
-	// shortestEnd is how long running scrapes may go on though a tick of another target is due, which is late then.
+	// shortestEnd is how long running scrapes may go on though a tick of another target is due,
+	// which is late then.
 	shortestEnd = 100 * time.Millisecond
 	// timeoutSlack lets a scrape end whose timeout is as long as its interval.
 	timeoutSlack = 20 * time.Millisecond
@@ -53,8 +55,9 @@ func quietMoment(now time.Time, targets []planned) time.Time {
 // dueTick is a tick with the time at which its scrape will be over.
 type dueTick struct{ at, over time.Time }
 
-// dueTicks returns the ticks from now until an instant, sorted, and when what is running now will be over. There is
-// at least one, if there are targets: the next of the target with the shortest interval is due before.
+// dueTicks returns the ticks from now until an instant, sorted, and when what is running now will
+// be over. There is at least one, if there are targets: the next of the target with the shortest
+// interval is due before.
 func dueTicks(now, until time.Time, targets []planned) (due []dueTick, over time.Time) {
 	over = now
 	for _, t := range targets {

@@ -226,7 +226,8 @@ func (s *Scraper) warn(in *ingester) {
 		zap.Int("exemplars_out_of_order", r.exemplars))
 }
 
-// safely turns a panic of the parser or of relabelling into a failed scrape. One of the appender is not for here.
+// safely turns a panic of the parser or of relabelling into a failed scrape. One of the appender is
+// not for here.
 func (in *ingester) safely(ingest func() error, s *Scraper) (err error) {
 	defer func() {
 		if in.inside {

@@ -119,7 +119,8 @@ func (s *Scraper) syncPool(p *pool, found jobTargets, builder *labels.Builder, n
 	m.syncHistogram.Observe(took)
 }
 
-// dismissIfLeft removes a loop of which no tick is of this slice any more. Its series go on in another one.
+// dismissIfLeft removes a loop of which no tick is of this slice any more. Its series go on in
+// another one.
 func (s *Scraper) dismissIfLeft(l *loop) {
 	if !l.hasLeft() {
 		return
@@ -142,7 +143,8 @@ func (s *Scraper) dismiss(p *pool, id uint64, l *loop) {
 	s.options.OnLeft()
 }
 
-// reschedule finds loops whose target is there again with another interval or timeout, and gives it to them.
+// reschedule finds loops whose target is there again with another interval or timeout, and gives it
+// to them.
 func (p *pool) reschedule(targets []*target, now time.Time) {
 	found := make(map[uint64]struct{}, len(targets))
 	for _, t := range targets {

@@ -18,7 +18,8 @@ const (
 	grace = 2 * time.Millisecond
 	// yieldAfter is how much a scrape takes in its place before it lets others that are waiting in.
 	yieldAfter = 10 * time.Millisecond
-	// cpuWindow is over which time an instance's use of processors is averaged, to compare it with others.
+	// cpuWindow is over which time an instance's use of processors is averaged, to compare it with
+	// others.
 	cpuWindow = 30 * time.Second
 	// freeBytes is how much of a body that is not compressed is read before that is measured.
 	freeBytes = 64 << 10

@@ -13,7 +13,8 @@ import (
 	"github.com/prometheus/prometheus/discovery/targetgroup"
 )
 
-// provider is one discoverer. Jobs with equal discovery configs share it, and so do the scrapers of one origin.
+// provider is one discoverer. Jobs with equal discovery configs share it, and so do the scrapers of
+// one origin.
 type provider struct {
 	shared *providers
 	origin string
@@ -30,7 +31,8 @@ type provider struct {
 	ready  bool                          // has reported at least once
 }
 
-// providers are the discoverers of a process that have an origin. Each lives as long as somebody uses it.
+// providers are the discoverers of a process that have an origin. Each lives as long as somebody
+// uses it.
 type providers struct {
 	// intercept is set before the first of them runs; nil: every update is passed on.
 	intercept Intercept
@@ -173,7 +175,8 @@ func (p *provider) recoverPanic() {
 	}
 }
 
-// update takes what the discoverer says: each group replaces the one with the same source, an empty one removes it.
+// update takes what the discoverer says: each group replaces the one with the same source, an empty
+// one removes it.
 func (p *provider) update(groups []*targetgroup.Group) {
 	p.mu.Lock()
 	changed := !p.ready

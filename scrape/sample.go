@@ -168,7 +168,8 @@ func (s *subject) judge(in *ingester) bool {
 	return s.flags&inFamily != 0
 }
 
-// append gives one sample to the appender, with what belongs to it: by reference alone if the appender knows that.
+// append gives one sample to the appender, with what belongs to it: by reference alone if the
+// appender knows that.
 func (in *ingester) append(e *entry, s *subject, t int64) (storage.SeriesRef, error) {
 	var start int64
 	var options storage.AOptions
@@ -236,7 +237,8 @@ func (in *ingester) takeExemplars(p textparse.Parser, t int64, isHistogram bool)
 	}
 }
 
-// check sorts out what an appender said of a sample: whether it was taken, and whether the scrape is over.
+// check sorts out what an appender said of a sample: whether it was taken, and whether the scrape
+// is over.
 func (in *ingester) check(err error, raw []byte) (taken bool, fatal error) {
 	if err == nil {
 		return true, nil

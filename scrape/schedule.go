@@ -43,12 +43,14 @@ func (s schedule) latest(now time.Time) int64 {
 	return tick
 }
 
-// tolerance is how far a scrape may be off its tick and still get its timestamp: 2 ms, at most 1 % of the interval.
+// tolerance is how far a scrape may be off its tick and still get its timestamp: 2 ms, at most 1 %
+// of the interval.
 func (s schedule) tolerance() time.Duration {
 	return min(s.interval/100, promscrape.ScrapeTimestampTolerance)
 }
 
-// timestamp is what the samples of a scrape carry that starts at now. Timestamps at equal distances compress well.
+// timestamp is what the samples of a scrape carry that starts at now. Timestamps at equal distances
+// compress well.
 func (s schedule) timestamp(tick int64, now time.Time) time.Time {
 	if at := s.at(tick); promscrape.AlignScrapeTimestamps && now.Sub(at) <= s.tolerance() {
 		return at
@@ -121,7 +123,8 @@ func (s schedule) onEnd(tick int64, now time.Time) decision {
 // what is slewed is less in one scrape.
 const clockStep = time.Second
 
-// afterStep decides when a scrape has ended in which the clock was set: what became due by that was never missed.
+// afterStep decides when a scrape has ended in which the clock was set: what became due by that was
+// never missed.
 func (s schedule) afterStep(now time.Time) decision { return decision{tick: s.first(now), wait: true} }
 
 // retryPause is the first pause before a scrape is tried again that was vetoed. The next ones are

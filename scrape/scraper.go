@@ -19,7 +19,8 @@ import (
 	"github.com/ringmaster-agent/ringmaster/series"
 )
 
-// stopGrace is how long Stop waits, once it has cancelled all requests, for scrapes that are still busy.
+// stopGrace is how long Stop waits, once it has cancelled all requests, for scrapes that are still
+// busy.
 const stopGrace = 5 * time.Second
 
 // Options are what a Scraper needs. Appendable is required; the zero value of everything else works.
@@ -66,7 +67,8 @@ type Options struct {
 	// MinInterval is the shortest interval that a target may have, whichever label says so. A
 	// target with another fails. 0: any.
 	MinInterval time.Duration
-	// LocalSockets lets targets be behind unix sockets of this machine, whichever discovery or rule names them.
+	// LocalSockets lets targets be behind unix sockets of this machine, whichever discovery or rule
+	// names them.
 	LocalSockets bool
 
 	HTTPDisableKeepAlives bool          // a new connection for each scrape
@@ -76,7 +78,8 @@ type Options struct {
 	Features
 }
 
-// Features are what can be turned on. The comments of those that are Prometheus' begin with its name of them.
+// Features are what can be turned on. The comments of those that are Prometheus' begin with its
+// name of them.
 type Features struct {
 	ParseStartTimestamps      bool // st-storage: take start timestamps from the scrape formats; OpenMetrics' _created series vanish
 	ProtobufFirst             bool // st-storage too: ask for protobuf first where a job leaves the protocols to the default
@@ -92,7 +95,8 @@ type Features struct {
 type StopMode int
 
 const (
-	// KeepSeries leaves them as they are: someone else goes on with them, or they continue after a restart.
+	// KeepSeries leaves them as they are: someone else goes on with them, or they continue after a
+	// restart.
 	KeepSeries StopMode = iota
 	// EndSeries writes a staleness marker for each: nobody goes on with them.
 	EndSeries
@@ -101,8 +105,8 @@ const (
 	// most. Running scrapes are cut off when another target's tick is due; the successor takes
 	// theirs again.
 	HandOver
-	// Fence is for someone else who may be scraping already: what is running is cut off, and nothing is committed from the
-	// call on but what is in its commit.
+	// Fence is for someone else who may be scraping already: what is running is cut off, and
+	// nothing is committed from the call on but what is in its commit.
 	Fence
 )
 
@@ -184,7 +188,8 @@ func New(o Options) (*Scraper, error) {
 	return s, nil
 }
 
-// bridge gives Prometheus' packages a logger that writes to ours. Stacks are left out: an error there is a target's.
+// bridge gives Prometheus' packages a logger that writes to ours. Stacks are left out: an error
+// there is a target's.
 func bridge(logger *zap.Logger) *slog.Logger {
 	const never = slog.Level(1 << 10)
 	return slog.New(zapslog.NewHandler(logger.Core(), zapslog.AddStacktraceAt(never)))
@@ -316,7 +321,8 @@ func (s *Scraper) scrapeLast(ctx context.Context, ending []endingLoop) {
 	}
 }
 
-// awaitAll reports whether the scrapes have ended, by themselves until ctx is over, by force afterwards.
+// awaitAll reports whether the scrapes have ended, by themselves until ctx is over, by force
+// afterwards.
 func (s *Scraper) awaitAll(ctx context.Context, ending []endingLoop) bool {
 	defer s.cancel()
 	var grace context.Context

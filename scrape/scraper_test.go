@@ -42,7 +42,8 @@ func TestFirstScrapeNeedsNoMoreThanAnInterval(t *testing.T) {
 	started := time.Now()
 	run(t, s, configure(t, `[{job_name: a, scrape_interval: 1s, static_configs: [{targets: [ADDR0]}]}]`, target))
 	eventually(t, func() bool { return len(m.find("metric")) > 0 }, "a scrape")
-	// Prometheus' manager waits 5 s for targets unless told otherwise; one interval and a slow machine take less.
+	// Prometheus' manager waits 5 s for targets unless told otherwise; one interval and a slow
+	// machine take less.
 	require.Less(t, m.find("metric")[0].t-started.UnixMilli(), int64(4500))
 }
 

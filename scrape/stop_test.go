@@ -10,7 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// hangingTarget answers until hang is set; then it holds every request until the client goes or the test ends.
+// hangingTarget answers until hang is set; then it holds every request until the client goes or the
+// test ends.
 type hangingTarget struct {
 	hang    atomic.Bool
 	hanging atomic.Int32

@@ -28,7 +28,8 @@ type foundBy struct {
 	until  time.Time
 }
 
-// forSuccessor returns what the discoveries have found that is worth carrying. What depends on the host is not.
+// forSuccessor returns what the discoveries have found that is worth carrying. What depends on the
+// host is not.
 func (d *discoveries) forSuccessor(now time.Time) (found []foundBy) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

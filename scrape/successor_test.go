@@ -20,7 +20,8 @@ import (
 	"github.com/ringmaster-agent/ringmaster/series"
 )
 
-// booked is a node's way into a receiver: references are those of a book, with something added, as a log has them.
+// booked is a node's way into a receiver: references are those of a book, with something added, as
+// a log has them.
 type booked struct {
 	*memory
 	book *series.Book

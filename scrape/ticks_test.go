@@ -83,7 +83,8 @@ func TestASlowScrapeSkipsTicksAndTheyAreCounted(t *testing.T) {
 		for _, found := range times[:5] {
 			ticks = append(ticks, float64(found.t-begin)/10_000)
 		}
-		// The second scrape took until 3.5 intervals later: of the ticks 2, 3 and 4 only the last is made up for, at once.
+		// The second scrape took until 3.5 intervals later: of the ticks 2, 3 and 4 only the last
+		// is made up for, at once.
 		require.Equal(t, []float64{0, 1, 4.5, 5, 6}, ticks)
 		require.Equal(t, 2.0, exposed(t, metrics)["scrape_ticks_skipped_total"].Metric[0].GetCounter().GetValue())
 		require.NoError(t, s.Stop(over(), KeepSeries))

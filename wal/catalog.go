@@ -48,7 +48,8 @@ type extent struct {
 	oldest, newest bool
 }
 
-// from returns the first segment that is not before number. ok is false if there is none; end is then the log's end.
+// from returns the first segment that is not before number. ok is false if there is none; end is
+// then the log's end.
 func (c *catalog) from(number uint64) (e extent, end Position, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -62,7 +62,8 @@ func (l *Log) commit(a *appender) error {
 	return nil
 }
 
-// commitAlone leaves the log usable if it panics: the segment, whose tail nobody knows then, is complete.
+// commitAlone leaves the log usable if it panics: the segment, whose tail nobody knows then, is
+// complete.
 func (l *Log) commitAlone(a *appender) error {
 	l.writeMu.Lock()
 	panicking := true
@@ -232,7 +233,8 @@ func (l *Log) nextDefinitions() int64 {
 	return l.active.definitions * min(int64(l.table.known), defined) / defined
 }
 
-// reopenActive opens the active segment again after a flush closed it. If it is not as it was left, it is completed.
+// reopenActive opens the active segment again after a flush closed it. If it is not as it was left,
+// it is completed.
 func (l *Log) reopenActive() {
 	f, err := l.fs.OpenFile(l.path(segment{number: l.active.number, firstSeq: l.active.firstSeq}), os.O_WRONLY)
 	if err != nil {

@@ -38,7 +38,8 @@ const (
 	maxCursorID       = 64 << 10
 	cursorSuffix      = ".cursor"
 
-	// MaxProgress is how many bytes of progress a cursor can carry: a slot must not reach into the other.
+	// MaxProgress is how many bytes of progress a cursor can carry: a slot must not reach into the
+	// other.
 	MaxProgress = 400
 )
 

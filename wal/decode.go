@@ -213,7 +213,8 @@ func (in *input) trimmed(n byte) float64 {
 
 func (in *input) number() float64 { return in.trimmed(in.byte()) }
 
-// count reads the length of a list whose elements take at least size bytes each, so that a lie can't cost memory.
+// count reads the length of a list whose elements take at least size bytes each, so that a lie
+// can't cost memory.
 func (in *input) count(size int) int {
 	n := in.uvarint()
 	if n > uint64(len(in.b)/size) {

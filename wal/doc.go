@@ -11,10 +11,10 @@
 // committed. A damaged disk block, a torn write, a cut file or a missing segment costs the records
 // it touches, and those later in the same segment whose series were defined in them; when a reader
 // meets such a record, the next commit begins a new segment, which defines all series anew. Damage
-// never makes a reader fail, loop, repeat itself or invent a value. What can't be counted is a commit that was
-// cut off the end of the newest segment of a dead process without a trace: nothing is left that says
-// it was there. A failed commit (full disk) leaves nothing visible behind and the next one works as
-// soon as there is space.
+// never makes a reader fail, loop, repeat itself or invent a value. What can't be counted is a
+// commit that was cut off the end of the newest segment of a dead process without a trace: nothing
+// is left that says it was there. A failed commit (full disk) leaves nothing visible behind and the
+// next one works as soon as there is space.
 //
 // # What it owns, and what it refuses to
 //

@@ -9,7 +9,8 @@ import (
 	"github.com/prometheus/prometheus/model/labels"
 )
 
-// encoder builds the payload of one record. The first recordHeaderSize bytes of buf are left free for the header.
+// encoder builds the payload of one record. The first recordHeaderSize bytes of buf are left free
+// for the header.
 type encoder struct {
 	buf     []byte
 	base    int64  // the time of the first item, ms

@@ -33,7 +33,8 @@ func TestExemplarsAreKeptWithoutASampleAlsoOfASeriesThatNeverHadOne(t *testing.T
 		return err
 	}
 	app := l.AppenderV2(t.Context())
-	// The first item of a record gives the time to which the others are relative, and it is an exemplar.
+	// The first item of a record gives the time to which the others are relative, and it is an
+	// exemplar.
 	require.NoError(t, alone(app, 1, one("a", now+1)))
 	_, err := app.Append(0, metric(2), 0, now, 1, nil, nil, storage.AOptions{})
 	require.NoError(t, err)

@@ -9,7 +9,8 @@ import (
 // FS is what a Log asks of a file system. nil in Options means that of the operating system;
 // package waltest has one that fails on request.
 type FS interface {
-	// OpenFile opens with the flags of package os. New files get mode 0600: samples are nobody else's business.
+	// OpenFile opens with the flags of package os. New files get mode 0600: samples are nobody
+	// else's business.
 	OpenFile(name string, flag int) (File, error)
 	ReadDir(name string) ([]fs.DirEntry, error)
 	MkdirAll(name string) error

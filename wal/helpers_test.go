@@ -44,7 +44,8 @@ func metric(i int) labels.Labels {
 	return labels.FromStrings("__name__", "metric", "n", strconv.Itoa(i))
 }
 
-// commitFloats commits one sample at time ts for each of n series and returns what a reader has to deliver.
+// commitFloats commits one sample at time ts for each of n series and returns what a reader has to
+// deliver.
 func commitFloats(t testing.TB, l *wal.Log, n int, ts int64) []waltest.Sample {
 	t.Helper()
 	app := l.AppenderV2(t.Context())

@@ -20,9 +20,11 @@ import (
 )
 
 var (
-	// ErrClosed is returned after Close. It is an fs.ErrClosed, for those who know the log as a storage.AppendableV2 only.
+	// ErrClosed is returned after Close. It is an fs.ErrClosed, for those who know the log as a
+	// storage.AppendableV2 only.
 	ErrClosed = fmt.Errorf("wal is closed: %w", fs.ErrClosed)
-	// ErrLocked is returned by Open if another process, or another Log of this one, has the directory open.
+	// ErrLocked is returned by Open if another process, or another Log of this one, has the
+	// directory open.
 	ErrLocked = errors.New("wal directory is in use")
 	// ErrInvalidLabels is returned by Append for a series without labels or with a repeated label name.
 	ErrInvalidLabels = series.ErrInvalid
@@ -48,7 +50,8 @@ const DefaultSegmentBytes = 1 << 20
 type Options struct {
 	// FS is where the files are. nil: the operating system's.
 	FS FS
-	// Syncer flushes this log and all others of the process. nil: one of its own, with an interval of a second.
+	// Syncer flushes this log and all others of the process. nil: one of its own, with an interval
+	// of a second.
 	Syncer *Syncer
 	// Sync says when data is made durable.
 	Sync SyncPolicy
@@ -67,11 +70,13 @@ type Options struct {
 	Logger *zap.Logger
 	// Now is the clock. nil: time.Now.
 	Now func() time.Time
-	// OnCommit is called after each commit that wrote something, without locks held. It must not block. nil: nobody.
+	// OnCommit is called after each commit that wrote something, without locks held. It must not
+	// block. nil: nobody.
 	OnCommit func()
 }
 
-// Retention is the part of Options that can be changed while the log is open; the fields are explained there.
+// Retention is the part of Options that can be changed while the log is open; the fields are
+// explained there.
 type Retention struct {
 	SegmentAge, MaxAge time.Duration
 	MaxBytes           int64
@@ -194,7 +199,8 @@ func (l *Log) prepareDirectory() error {
 	return errors.Join(f.Close(), l.fs.Remove(probe))
 }
 
-// AppenderV2 returns an appender for one commit. Any number may be open at once. The context is not used.
+// AppenderV2 returns an appender for one commit. Any number may be open at once. The context is not
+// used.
 func (l *Log) AppenderV2(context.Context) storage.AppenderV2 {
 	a := l.syncer.appender()
 	a.log, a.started = l, l.o.Now()

@@ -114,7 +114,8 @@ func TestADirectoryHasOneLog(t *testing.T) {
 	require.NoError(t, openLog(t, dir, wal.Options{}).Close())
 }
 
-// The two names have the same FNV-1a: users choose names, and one must not be able to choose a neighbour's lock.
+// The two names have the same FNV-1a: users choose names, and one must not be able to choose a
+// neighbour's lock.
 func TestNamesThatWereChosenToCollideHaveLocksOfTheirOwn(t *testing.T) {
 	parent := t.TempDir()
 	s := wal.NewSyncer(time.Second)

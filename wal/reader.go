@@ -18,7 +18,8 @@ type Record struct {
 	End Position
 	// Samples is the number of floats and histograms that were delivered.
 	Samples int
-	// Lost is the number of samples between the place of the read and End that were committed and can't be delivered.
+	// Lost is the number of samples between the place of the read and End that were committed and
+	// can't be delivered.
 	Lost Lost
 }
 
@@ -66,7 +67,8 @@ type segmentReader struct {
 	refs refTable
 }
 
-// NewReader returns a reader that starts at a position: Begin, End, a saved cursor, or the End of a record.
+// NewReader returns a reader that starts at a position: Begin, End, a saved cursor, or the End of a
+// record.
 func (l *Log) NewReader(from Position) *Reader {
 	r := &Reader{log: l}
 	r.segment.refs.book = l.table.book
@@ -107,9 +109,10 @@ func (r *Reader) waiting(yes bool) {
 	r.waits = yes
 }
 
-// Next delivers the next record to v. It returns io.EOF when there is none yet; a later call may find one. Samples
-// that can't be delivered are reported with the next record, or, if there is none, with a Record without samples.
-// Any other error is a failure to read: nothing was skipped, and the call may be repeated.
+// Next delivers the next record to v. It returns io.EOF when there is none yet; a later call may
+// find one. Samples that can't be delivered are reported with the next record, or, if there is
+// none, with a Record without samples. Any other error is a failure to read: nothing was skipped,
+// and the call may be repeated.
 func (r *Reader) Next(v Visitor) (Record, error) {
 	if r.closed || r.log.closed.Load() {
 		r.release()

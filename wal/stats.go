@@ -8,7 +8,8 @@ import (
 type Stats struct {
 	// ActiveSeries is the number of series in the table.
 	ActiveSeries int
-	// SeriesCreated and SeriesRemoved count series that the log got to know and has forgotten since it was opened.
+	// SeriesCreated and SeriesRemoved count series that the log got to know and has forgotten since
+	// it was opened.
 	SeriesCreated, SeriesRemoved uint64
 	// SamplesOutOfOrder were refused because a newer one of their series was there.
 	SamplesOutOfOrder uint64

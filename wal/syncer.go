@@ -16,8 +16,9 @@ const (
 	syncWorkers = 32
 )
 
-// Syncer is what the logs of a process share: one goroutine that flushes those that were written to, the locks on their
-// directories, and buffers. It has no goroutine while there is nothing to flush.
+// Syncer is what the logs of a process share: one goroutine that flushes those that were written
+// to, the locks on their directories, and buffers. It has no goroutine while there is nothing to
+// flush.
 type Syncer struct {
 	interval time.Duration
 	stop     chan struct{}
@@ -53,7 +54,8 @@ func NewSyncer(interval time.Duration) *Syncer {
 	}
 }
 
-// Close ends the goroutine. Logs should be closed before; what they still write is made durable when they are closed.
+// Close ends the goroutine. Logs should be closed before; what they still write is made durable
+// when they are closed.
 func (s *Syncer) Close() {
 	s.mu.Lock()
 	if !s.closed {

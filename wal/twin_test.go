@@ -111,7 +111,8 @@ func (w *twin) step() {
 
 func (w *twin) anyReader() string { return []string{"a", "b"}[w.rnd.IntN(2)] }
 
-// crash goes on with a copy of the directory as a kill would leave it, at times with half a record behind.
+// crash goes on with a copy of the directory as a kill would leave it, at times with half a record
+// behind.
 func (w *twin) crash() {
 	dir := crash(w.t, w.dir)
 	w.close()

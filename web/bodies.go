@@ -13,7 +13,8 @@ import (
 const (
 	// maxBodyBytes is how much of all remote-write requests together is held before they are complete.
 	maxBodyBytes = 64 << 20
-	// bodyChunk is how much is read at once, and bodyPause how long that may take: a sender that is slower is cut off.
+	// bodyChunk is how much is read at once, and bodyPause how long that may take: a sender that is
+	// slower is cut off.
 	bodyChunk = 64 << 10
 	bodyPause = 10 * time.Second
 )

@@ -22,7 +22,8 @@ const guardTimeout = 5 * time.Second
 
 func messageKinds() []string { return messages.Kinds() }
 
-// watchOver ends all rules on all nodes when the cluster leaves the bounds of the rule, as long as that is in force.
+// watchOver ends all rules on all nodes when the cluster leaves the bounds of the rule, as long as
+// that is in force.
 func (s *Server) watchOver(rule fault.Rule, r *http.Request) {
 	over, cause := s.opts.Faults.Over(rule.Name), causeOf(r)
 	if over == nil {

@@ -110,7 +110,8 @@ const unitKeyLength = 3
 
 func unitKey(u Unit) []string { return []string{u.Config, ordinal(u.Slice), ordinal(u.Replica)} }
 
-// listUnits answers who should run what and who does. Every node knows it from the store, so nobody else is asked.
+// listUnits answers who should run what and who does. Every node knows it from the store, so nobody
+// else is asked.
 func (s *Server) listUnits(w http.ResponseWriter, r *http.Request) {
 	query := r.URL.Query()
 	page, err := readPage(query, unitKeyLength)

@@ -89,7 +89,8 @@ func moveRows(moves []Move) []moveRow {
 	return rows
 }
 
-// clusterPage shows who shares the work and how, what moved lately, what waits, and what a change would move.
+// clusterPage shows who shares the work and how, what moved lately, what waits, and what a change
+// would move.
 func (s *Server) clusterPage(w http.ResponseWriter, r *http.Request) {
 	if wantsJSON(r) {
 		s.showCluster(w, r)

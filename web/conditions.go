@@ -26,7 +26,8 @@ type tag struct {
 	weak  bool
 }
 
-// parseTags reads a list of entity tags (RFC 9110, 8.8.3 and 13.1). An absent header gives the zero value.
+// parseTags reads a list of entity tags (RFC 9110, 8.8.3 and 13.1). An absent header gives the zero
+// value.
 func parseTags(h http.Header, name string) (tags, error) {
 	rest := strings.TrimSpace(strings.Join(h.Values(name), ","))
 	if rest == "*" {
@@ -52,8 +53,8 @@ func parseTags(h http.Header, name string) (tags, error) {
 
 func (t tags) empty() bool { return !t.any && len(t.list) == 0 }
 
-// writeCondition turns a write's headers into what must hold in the store. errUnmatchable if nothing can satisfy them;
-// any other error is the client's mistake.
+// writeCondition turns a write's headers into what must hold in the store. errUnmatchable if
+// nothing can satisfy them; any other error is the client's mistake.
 func writeCondition(h http.Header) (cluster.Condition, error) {
 	var none cluster.Condition
 	match, err := parseTags(h, "If-Match")

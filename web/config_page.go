@@ -26,7 +26,8 @@ type configPart struct {
 	Endpoints []endpointRow   `json:"endpoints"`
 	// Happened is what the node remembers, oldest first.
 	Happened []Happened `json:"happened"`
-	// Revisions are the texts that were uploaded to the node, and what they replaced. Empty without the read API.
+	// Revisions are the texts that were uploaded to the node, and what they replaced. Empty without
+	// the read API.
 	Revisions []maskedRevision `json:"revisions"`
 }
 

@@ -121,7 +121,8 @@ func (s *Server) configRows(snap snapshot) []configRow {
 	return rows
 }
 
-// answersFor says whether a unit is this node's to tell of, rather than one of which every node knows the same.
+// answersFor says whether a unit is this node's to tell of, rather than one of which every node
+// knows the same.
 func (s *Server) answersFor(u *Unit, phase string) bool {
 	switch phase {
 	case statePreparing, stateRunning, stateDraining, stateFailed:

@@ -34,11 +34,12 @@ func (s *Server) service(h http.HandlerFunc) http.HandlerFunc {
 
 type configList struct {
 	Configs []string `json:"configs"`
-	// Digests and Revisions, ours, come with ?digests=true. A config whose stored value can't be decoded has no digest.
+	// Digests and Revisions, ours, come with ?digests=true. A config whose stored value can't be
+	// decoded has no digest.
 	Digests   map[string]string `json:"digests,omitzero"`
 	Revisions map[string]int64  `json:"revisions,omitzero"`
-	// Escaped has the configs whose names are not UTF-8. JSON can't hold these: Configs shows them with U+FFFD, and
-	// Digests and Revisions lack them.
+	// Escaped has the configs whose names are not UTF-8. JSON can't hold these: Configs shows them
+	// with U+FFFD, and Digests and Revisions lack them.
 	Escaped []escapedConfig `json:"escaped,omitzero"`
 }
 
@@ -49,8 +50,9 @@ type escapedConfig struct {
 	Revision int64  `json:"revision"`
 }
 
-// listConfigs answers the names of all configs. With ?digests=true also the SHA-256 of each config's text and its
-// revision, so that a client can tell what differs without reading contents (and secrets) back.
+// listConfigs answers the names of all configs. With ?digests=true also the SHA-256 of each
+// config's text and its revision, so that a client can tell what differs without reading contents
+// (and secrets) back.
 func (s *Server) listConfigs(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := s.storeContext(r)
 	defer cancel()
@@ -207,7 +209,8 @@ func (s *Server) storeConfig(r *http.Request, name string, document cluster.Docu
 	return res, nil
 }
 
-// tooLongFor says by how much a config of so many bytes is too long for the store, which keeps it compressed.
+// tooLongFor says by how much a config of so many bytes is too long for the store, which keeps it
+// compressed.
 func tooLongFor(e *cluster.TooLargeError, size int) string {
 	limit := "more than " + e.Store + " accepts"
 	if e.Limit > 0 {
@@ -260,7 +263,8 @@ func condition(w http.ResponseWriter, r *http.Request) (cond cluster.Condition, 
 	return cond, err == nil
 }
 
-// readAllowed sets the ETag and decides the conditions of a read; if it is false, the answer is written.
+// readAllowed sets the ETag and decides the conditions of a read; if it is false, the answer is
+// written.
 func readAllowed(w http.ResponseWriter, r *http.Request, revision int64) bool {
 	etag := entityTag(revision)
 	status, err := readStatus(r.Header, etag)

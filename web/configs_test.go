@@ -26,7 +26,8 @@ const (
 	oneOf   = "/agent/api/v1/config/"
 )
 
-// Every status of the configs API that doesn't need a sick store. The store holds a (revision 1) and a/b (2).
+// Every status of the configs API that doesn't need a sick store. The store holds a (revision 1)
+// and a/b (2).
 func TestStatusOfConfigsAPI(t *testing.T) {
 	long := strings.Repeat("x", 253)
 	for _, tc := range []struct {

@@ -150,7 +150,8 @@ func (s *Server) ownDiscovered(r *http.Request, config string) ([]discoveredRow,
 	return rows, err
 }
 
-// discoveryPage shows what the discoveries have found: by job, or of one config each target with what became of it.
+// discoveryPage shows what the discoveries have found: by job, or of one config each target with
+// what became of it.
 func (s *Server) discoveryPage(w http.ResponseWriter, r *http.Request) {
 	frame := pages.Frame{Title: "Discovery", Current: "/discovery"}
 	config := r.URL.Query().Get("config")

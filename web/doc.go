@@ -3,23 +3,25 @@
 // reload, metrics, profiles, and pages for people, of which package pages knows how they look.
 // docs/api.md is its reference.
 //
-// New returns an http.Handler. Listening, TLS and authentication are the caller's; NewHTTPServer gives an http.Server
-// whose timeouts protect against slow clients.
+// New returns an http.Handler. Listening, TLS and authentication are the caller's; NewHTTPServer
+// gives an http.Server whose timeouts protect against slow clients.
 //
 // # What it owns
 //
-// Routing, decoding and bounding of what strangers send: names (percent-decoded once, checked), bodies (capped, also
-// after decompression, and in number while they are decoded), conditions (If-Match, If-None-Match), and the shape of
-// every answer. A panic in a handler becomes a 500 and a log line, never the end of the process.
+// Routing, decoding and bounding of what strangers send: names (percent-decoded once, checked),
+// bodies (capped, also after decompression, and in number while they are decoded), conditions
+// (If-Match, If-None-Match), and the shape of every answer. A panic in a handler becomes a 500 and
+// a log line, never the end of the process.
 //
 // # What it refuses to own
 //
 // State. Everything it shows or changes belongs to someone else and is reached through the small
 // interfaces of this package: Configs (the repository in the store), Instances (what runs here),
 // Inspector (a closer look at it), Ring (who shares the work), Cluster (who runs what), and a few
-// functions in Options. It keeps nothing between two requests but counters and, bounded and in memory,
-// the texts that uploads replaced; no goroutine of it outlives a request. It knows nothing of actors, logs on disk or scraping, and imports of our
-// packages only cluster, config, redact and pages.
+// functions in Options. It keeps nothing between two requests but counters and, bounded and in
+// memory, the texts that uploads replaced; no goroutine of it outlives a request. It knows nothing
+// of actors, logs on disk or scraping, and imports of our packages only cluster, config, redact and
+// pages.
 //
 // # Other nodes
 //
@@ -34,13 +36,14 @@
 //
 // # Names
 //
-// Paths are matched before they are decoded, so that the %2F in /agent/api/v1/config/a%2Fb belongs to the name (the
-// key a/b) and never separates. A plus is a plus.
+// Paths are matched before they are decoded, so that the %2F in /agent/api/v1/config/a%2Fb belongs
+// to the name (the key a/b) and never separates. A plus is a plus.
 //
 // # Concurrency
 //
-// A Server may be used by any number of goroutines. Of the interfaces, every method is called concurrently and with
-// the request's context; calls that reach the store are bounded by Options.StoreTimeout.
+// A Server may be used by any number of goroutines. Of the interfaces, every method is called
+// concurrently and with the request's context; calls that reach the store are bounded by
+// Options.StoreTimeout.
 //
 // # Tests
 //

@@ -25,7 +25,8 @@ func (s *Server) guardHost(next http.Handler) http.Handler {
 	})
 }
 
-// isOwnHost says whether a Host may be this node's: an address, a configured name, or one that no stranger can own.
+// isOwnHost says whether a Host may be this node's: an address, a configured name, or one that no
+// stranger can own.
 func isOwnHost(host string, configured []string) bool {
 	if name, _, err := net.SplitHostPort(host); err == nil {
 		host = name

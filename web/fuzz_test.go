@@ -14,7 +14,8 @@ import (
 	"github.com/ringmaster-agent/ringmaster/web"
 )
 
-// A valid name is stored as itself however many of its bytes are escaped; an invalid one is never stored.
+// A valid name is stored as itself however many of its bytes are escaped; an invalid one is never
+// stored.
 func FuzzNamesAreDecodedOnce(f *testing.F) {
 	for _, name := range []string{"a", "a/b", "a%2Fb", "a+b", "..", "a/../b", "%", "ü", "\x00", "\xff", "", strings.Repeat("x", 254)} {
 		f.Add(name)
@@ -35,7 +36,8 @@ func FuzzNamesAreDecodedOnce(f *testing.F) {
 	})
 }
 
-// Whatever the path, the method and the conditions: no panic, no 500, and nothing under an invalid name.
+// Whatever the path, the method and the conditions: no panic, no 500, and nothing under an invalid
+// name.
 func FuzzRequests(f *testing.F) {
 	f.Add("PUT", "/agent/api/v1/config/%2e%2e", `"1"`, "*")
 	f.Add("DELETE", "/agent/api/v1/config/a%2f..", `W/"1", "2"`, "")

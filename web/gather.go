@@ -30,7 +30,8 @@ type (
 // gatheredListing is a page of what all nodes have.
 type gatheredListing[T any] struct {
 	listing[T]
-	// Counts are how many items there are of each kind, whichever kind is asked for. Nil: there are no kinds.
+	// Counts are how many items there are of each kind, whichever kind is asked for. Nil: there are
+	// no kinds.
 	Counts map[string]int `json:"counts,omitempty"`
 	// Unreachable are the nodes whose part is missing. Never nil.
 	Unreachable []unreachable `json:"unreachable"`
@@ -45,14 +46,16 @@ type gathering[T any] struct {
 	// sorts are what ?sort= may name; their text comes before the key. usual is what it is without.
 	sorts map[string]func(T) string
 	usual string
-	// kind says of which kind an item is, by ?state=, and kinds are all there are. Nil: there are no kinds.
+	// kind says of which kind an item is, by ?state=, and kinds are all there are. Nil: there are
+	// no kinds.
 	kind  func(T) string
 	kinds []string
 	// filter reads what else of the query picks items.
 	filter func(query url.Values) (wanted func(T) bool, err error)
 	// local returns the items of this node.
 	local func(r *http.Request) ([]T, error)
-	// orphans returns items that no node answers for, given those that did not answer. Nil: there are none.
+	// orphans returns items that no node answers for, given those that did not answer. Nil: there
+	// are none.
 	orphans func(r *http.Request, silent []unreachable) ([]T, error)
 }
 
@@ -287,7 +290,8 @@ func readPart[T any](answer peerAnswer) (part gatheredListing[T], err error) {
 	return part, nil
 }
 
-// askAll asks every other node for its part, unless a node asks: an answer of one that is not who was meant is none.
+// askAll asks every other node for its part, unless a node asks: an answer of one that is not who
+// was meant is none.
 func askAll[T any](s *Server, r *http.Request, target string, who func(T) string) (parts []T, silent []unreachable, err error) {
 	silent = []unreachable{}
 	if s.opts.Cluster == nil || askedByPeer(r) {

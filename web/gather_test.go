@@ -47,7 +47,8 @@ type instancePage struct {
 	Unreachable []missing
 }
 
-// nodes are servers that know each other, over a network of their own; each node's address is its name and port 80.
+// nodes are servers that know each other, over a network of their own; each node's address is its
+// name and port 80.
 func nodes(parts map[string]fakeInstances) (network, *fakeCluster) {
 	fake := &fakeCluster{}
 	for name := range parts {

@@ -10,7 +10,8 @@ import (
 	"github.com/ringmaster-agent/ringmaster/web/pages"
 )
 
-// HistoryStep is the distance of two points of a History, and historyPoints how many it keeps: the last hour.
+// HistoryStep is the distance of two points of a History, and historyPoints how many it keeps: the
+// last hour.
 const (
 	HistoryStep   = 30 * time.Second
 	historyPoints = 120

@@ -50,7 +50,8 @@ type series struct {
 	meta      metadata.Metadata
 }
 
-// sample is a float, or a histogram if one of h and fh is set. Times are milliseconds; start 0 is unknown.
+// sample is a float, or a histogram if one of h and fh is set. Times are milliseconds; start 0 is
+// unknown.
 type sample struct {
 	start, t int64
 	v        float64
@@ -226,7 +227,8 @@ func (b *batch) appendSample(ref storage.SeriesRef, ls labels.Labels, s sample, 
 	return ref, nil
 }
 
-// checkHistogram refuses histograms that contradict themselves, and reduces those finer than Prometheus stores.
+// checkHistogram refuses histograms that contradict themselves, and reduces those finer than
+// Prometheus stores.
 func (s sample) checkHistogram() error {
 	switch {
 	case s.h != nil:

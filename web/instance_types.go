@@ -9,11 +9,13 @@ import (
 // PhaseRunning is the phase of an Instance that scrapes; other phases are shown as they are.
 const PhaseRunning = "running"
 
-// Instance is how one instance is doing. Its JSON is data of GET /agent/api/v1/metrics/instances/status.
+// Instance is how one instance is doing. Its JSON is data of GET
+// /agent/api/v1/metrics/instances/status.
 type Instance struct {
 	// Name is the config's name.
 	Name string `json:"name"`
-	// Unit names what is run, if that is less than the whole config (a slice or a replica); empty otherwise.
+	// Unit names what is run, if that is less than the whole config (a slice or a replica); empty
+	// otherwise.
 	Unit string `json:"unit,omitempty"`
 	// Phase is preparing, running, draining, failed, quarantined …
 	Phase string `json:"phase"`
@@ -23,9 +25,11 @@ type Instance struct {
 	Revision int64 `json:"revision"`
 	// Generation counts the starts of the instance in this process.
 	Generation uint64 `json:"generation"`
-	// Quarantined: it failed too often, and waits for a change or a retry. An older revision may be running meanwhile.
+	// Quarantined: it failed too often, and waits for a change or a retry. An older revision may be
+	// running meanwhile.
 	Quarantined bool `json:"quarantined,omitempty"`
-	// Invalid: its newest config is refused, LastError says why. What runs is an older revision, or nothing.
+	// Invalid: its newest config is refused, LastError says why. What runs is an older revision, or
+	// nothing.
 	Invalid bool `json:"invalid,omitempty"`
 	// LastError is why it failed last, or why its newest config is refused. Empty: nothing is wrong.
 	LastError string `json:"last_error,omitempty"`
@@ -33,13 +37,15 @@ type Instance struct {
 	Hold string `json:"hold,omitempty"`
 	// RetryAt is when a failed instance is started again; zero if it runs or is quarantined.
 	RetryAt time.Time `json:"retry_at,omitzero"`
-	// Pending is how many samples are in the log and not yet sent to the endpoint that lags most. Nil: not known.
+	// Pending is how many samples are in the log and not yet sent to the endpoint that lags most.
+	// Nil: not known.
 	Pending *uint64 `json:"samples_pending,omitempty"`
 	// Compatibility is whose series its series are: prometheus or agent. Empty: it does not run here.
 	Compatibility string `json:"compatibility,omitempty"`
 	// Endpoints are the receivers that it sends to. Empty: it does not run here, or sends to none.
 	Endpoints []Endpoint `json:"endpoints,omitempty"`
-	// Limits are those of scraping_service.limits that it has met since it was started here. Empty: none.
+	// Limits are those of scraping_service.limits that it has met since it was started here. Empty:
+	// none.
 	Limits []Limit `json:"limits_exceeded,omitempty"`
 }
 
@@ -94,7 +100,8 @@ type Target struct {
 	LastScrape       time.Time     `json:"last_scrape"`
 	ScrapeDurationMS int64         `json:"scrape_duration_ms"`
 	ScrapeError      string        `json:"scrape_error"`
-	// Refused names the first series of the last scrape that the log did not take, and why. Empty: it took all.
+	// Refused names the first series of the last scrape that the log did not take, and why. Empty:
+	// it took all.
 	Refused string `json:"refused,omitempty"`
 	// Samples is how many the last scrape gave.
 	Samples int `json:"samples,omitempty"`

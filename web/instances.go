@@ -11,7 +11,8 @@ import (
 	"github.com/prometheus/prometheus/storage"
 )
 
-// listInstances answers the names of the instances that run here; an instance in several units shows once.
+// listInstances answers the names of the instances that run here; an instance in several units
+// shows once.
 func (s *Server) listInstances(w http.ResponseWriter, r *http.Request) {
 	all, err := s.opts.Instances.Instances(r.Context())
 	if err != nil {

@@ -13,12 +13,14 @@ import (
 )
 
 const (
-	// maxFollowers is how many pages may follow at a time. Each costs as much as loading its page every liveEvery.
+	// maxFollowers is how many pages may follow at a time. Each costs as much as loading its page
+	// every liveEvery.
 	maxFollowers = 32
 	liveEvery    = 5 * time.Second
 	// liveWrite is how long a browser may take to read what has changed.
 	liveWrite = 10 * time.Second
-	// liveFor is how long a page is followed. The browser then connects again, and its credentials are checked again.
+	// liveFor is how long a page is followed. The browser then connects again, and its credentials
+	// are checked again.
 	liveFor = 10 * time.Minute
 )
 
@@ -40,9 +42,9 @@ type liveKey struct{}
 
 func isLive(r *http.Request) bool { return r.Context().Value(liveKey{}) != nil }
 
-// follow sends the part of a page that lives as server-sent events whenever it is another, until the
-// browser goes away, the server is shut down, or liveFor is over. It runs no goroutine. The first comes after a while,
-// since a browser that follows has just loaded the page.
+// follow sends the part of a page that lives as server-sent events whenever it is another, until
+// the browser goes away, the server is shut down, or liveFor is over. It runs no goroutine. The
+// first comes after a while, since a browser that follows has just loaded the page.
 func (s *Server) follow(w http.ResponseWriter, r *http.Request) {
 	of, err := url.ParseRequestURI(r.URL.Query().Get("of"))
 	if err != nil || of.Host != "" || of.Scheme != "" || !strings.HasPrefix(of.Path, "/") {
@@ -109,7 +111,8 @@ func (s *Server) livePart(r *http.Request, of *url.URL) (event []byte, hash uint
 	if part.status != http.StatusOK || !strings.HasPrefix(part.header.Get("Content-Type"), "text/html") {
 		return []byte(emptyEvent), 1
 	}
-	// A lone CR ends a line of an event, too: a text on the page that has one could write fields of its own.
+	// A lone CR ends a line of an event, too: a text on the page that has one could write fields of
+	// its own.
 	body := bytes.ReplaceAll(bytes.ReplaceAll(part.body.Bytes(), []byte("\r\n"), []byte("\n")), []byte("\r"), []byte("\n"))
 	var b bytes.Buffer
 	for line := range bytes.Lines(body) {

@@ -15,7 +15,8 @@ var (
 	ErrUnsettled = errors.New("the ring has not settled yet")
 )
 
-// StateActive is the state of a member that owns its part of the ring; other states are shown as they are.
+// StateActive is the state of a member that owns its part of the ring; other states are shown as
+// they are.
 const StateActive = "ACTIVE"
 
 // Member is one agent in the ring.
@@ -75,7 +76,8 @@ type ClusterState struct {
 // /agent/api/v1/cluster/units.
 type Unit struct {
 	Config string `json:"config"`
-	// Name tells the slice and the replica, for people. Empty: the config's first, and mostly only, unit.
+	// Name tells the slice and the replica, for people. Empty: the config's first, and mostly only,
+	// unit.
 	Name    string `json:"unit,omitempty"`
 	Slice   int    `json:"slice"`
 	Replica int    `json:"replica"`
@@ -83,7 +85,8 @@ type Unit struct {
 	State string `json:"state"`
 	// Owner is the node that should run it. Empty: not known.
 	Owner string `json:"owner"`
-	// ClaimedBy is the node that runs it, since when by that node's clock, and at which epoch. Empty: nobody.
+	// ClaimedBy is the node that runs it, since when by that node's clock, and at which epoch.
+	// Empty: nobody.
 	ClaimedBy    string    `json:"claimed_by"`
 	ClaimedSince time.Time `json:"since,omitzero"`
 	Epoch        int64     `json:"epoch,omitempty"`
@@ -153,7 +156,8 @@ type Change struct {
 
 // Plan says what a Change would move.
 type Plan struct {
-	// Units is how many units there are; Moved how many of them would get another owner, for a join on average over Draws.
+	// Units is how many units there are; Moved how many of them would get another owner, for a join
+	// on average over Draws.
 	Units, Moved int
 	// Draws is how often tokens were drawn for members that are not there yet; the result is an
 	// estimate, between Least and Most in all of these draws. 0: the result is exact.

@@ -8,8 +8,8 @@ import (
 	"go.uber.org/zap"
 )
 
-// observe is the outermost layer: it turns a handler's panic into a 500, forbids content sniffing, and logs requests at
-// debug level.
+// observe is the outermost layer: it turns a handler's panic into a 500, forbids content sniffing,
+// and logs requests at debug level.
 func (s *Server) observe(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		began := time.Now()

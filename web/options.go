@@ -16,11 +16,11 @@ import (
 
 // Bounds that hold where Options says nothing.
 const (
-	// DefaultMaxConfigBytes caps an uploaded config. etcd refuses requests above 1.5 MiB, so that a config which was
-	// accepted here can be stored however badly it compresses.
+	// DefaultMaxConfigBytes caps an uploaded config. etcd refuses requests above 1.5 MiB, so that a
+	// config which was accepted here can be stored however badly it compresses.
 	DefaultMaxConfigBytes = 1 << 20
-	// DefaultMaxWriteBytes caps a remote-write request, before and after decompression. A sender with Prometheus'
-	// defaults (2,000 samples) stays below 1 MiB.
+	// DefaultMaxWriteBytes caps a remote-write request, before and after decompression. A sender
+	// with Prometheus' defaults (2,000 samples) stays below 1 MiB.
 	DefaultMaxWriteBytes = 16 << 20
 	// DefaultStoreTimeout bounds what one request waits for the store.
 	DefaultStoreTimeout = 10 * time.Second
@@ -30,17 +30,20 @@ const (
 
 // Options is everything a Server touches. The zero value serves health, pages and profiles only.
 type Options struct {
-	// Logger gets one line per changed config, per failed store call and per panic; requests at debug level. Nil: none.
+	// Logger gets one line per changed config, per failed store call and per panic; requests at
+	// debug level. Nil: none.
 	Logger *zap.Logger
 	// LogLevels can be read and changed through the API. Nil: 404.
 	LogLevels LogLevels
-	// Registerer gets the counters agent_metrics_ha_configs_*_total. Nil: they are counted and not shown.
+	// Registerer gets the counters agent_metrics_ha_configs_*_total. Nil: they are counted and not
+	// shown.
 	Registerer prometheus.Registerer
 	// Refusals counts requests that are refused. nil: the server makes its own, with Registerer.
 	Refusals *Refusals
 	// Gatherer is what GET /metrics shows. Nil: 404.
 	Gatherer prometheus.Gatherer
-	// Node is this node's name in the cluster. It and Version are shown on the pages and in the support bundle.
+	// Node is this node's name in the cluster. It and Version are shown on the pages and in the
+	// support bundle.
 	Node, Version string
 
 	// Secured: this node is reached over TLS, and believes no other that is not.
@@ -49,8 +52,8 @@ type Options struct {
 	// private domains; a * at the beginning stands for anything. Nil: any name. Empty: none.
 	Hosts []string
 
-	// Configs is the repository of configs. Nil (the interface, not a nil pointer in it): the scraping service is off
-	// and the configs API answers 404.
+	// Configs is the repository of configs. Nil (the interface, not a nil pointer in it): the
+	// scraping service is off and the configs API answers 404.
 	Configs Configs
 	// InstanceOptions tells how an upload of this name is validated; it is asked at each upload, so
 	// that a reload of the agent's config takes effect. The server sets the name and the origin
@@ -58,7 +61,8 @@ type Options struct {
 	InstanceOptions func(name string) config.InstanceOptions
 	// Uploads are what one client may upload; asked each time. Nil: no limit.
 	Uploads func() UploadLimits
-	// ReadAPI allows the contents of configs to be read back (GET of one config, /-/config), with secrets masked.
+	// ReadAPI allows the contents of configs to be read back (GET of one config, /-/config), with
+	// secrets masked.
 	ReadAPI bool
 	// Instances is what runs in this process. Nil: nothing does.
 	Instances Instances
@@ -68,7 +72,8 @@ type Options struct {
 	Ring Ring
 	// Cluster is what all nodes do. Nil: the cluster's API and page answer 404.
 	Cluster Cluster
-	// Faults are the rules by which this process is broken on purpose. Nil: it can't be, and the API of chaos answers 403.
+	// Faults are the rules by which this process is broken on purpose. Nil: it can't be, and the
+	// API of chaos answers 403.
 	Faults *fault.Registry
 	// PeerClient asks other nodes; its TLS settings say which of them are believed. It follows no
 	// redirects, whatever it would do by itself. Nil: one that trusts the system's roots and keeps
@@ -79,7 +84,8 @@ type Options struct {
 	Ready func() []string
 	// Warnings are sentences that every page shows on top. Nil: there are none. Must not block.
 	Warnings func() []string
-	// Late lists what is late on a node that may be ready all the same. Nil: what Ready lists. Must not block.
+	// Late lists what is late on a node that may be ready all the same. Nil: what Ready lists. Must
+	// not block.
 	Late func() []string
 	// History is what the node has done in the last hour, oldest first. Nil: nobody keeps it.
 	History func() []Point
@@ -89,15 +95,18 @@ type Options struct {
 	Journal func(config string) []Happened
 	// Flags are the process' command line, as it may be shown.
 	Flags []Setting
-	// Reload reads the agent's config file again and applies it; its error goes to the caller with 400. It is called
-	// for one request at a time, with a context that outlives a client which hangs up. Nil: 404.
+	// Reload reads the agent's config file again and applies it; its error goes to the caller with
+	// 400. It is called for one request at a time, with a context that outlives a client which
+	// hangs up. Nil: 404.
 	Reload func(ctx context.Context) error
-	// ReplaceStoreMember lets a member of the embedded stores' quorum in again that has lost its data. Nil: 404.
+	// ReplaceStoreMember lets a member of the embedded stores' quorum in again that has lost its
+	// data. Nil: 404.
 	ReplaceStoreMember func(ctx context.Context, name string) error
 	// AgentConfig is the running agent config as YAML with every secret masked. Nil: 404.
 	AgentConfig func() (string, error)
 
-	// MaxConfigBytes, MaxWriteBytes, StoreTimeout and PeerTimeout replace the defaults when greater than 0.
+	// MaxConfigBytes, MaxWriteBytes, StoreTimeout and PeerTimeout replace the defaults when greater
+	// than 0.
 	MaxConfigBytes, MaxWriteBytes int64
 	StoreTimeout, PeerTimeout     time.Duration
 	// Now is the clock of the pages. Nil: time.Now.
@@ -106,7 +115,8 @@ type Options struct {
 
 // Configs is the repository of configs; *cluster.Configs is the one there is.
 type Configs interface {
-	// Get reads one config: cluster.ErrNotFound if there is none; StoredConfig.Err if its value can't be decoded.
+	// Get reads one config: cluster.ErrNotFound if there is none; StoredConfig.Err if its value
+	// can't be decoded.
 	Get(ctx context.Context, name string) (cluster.StoredConfig, error)
 	// List reads them all, undecodable ones included, and the store revision the answer is of.
 	List(ctx context.Context) (configs []cluster.StoredConfig, at cluster.Point, err error)
@@ -116,24 +126,28 @@ type Configs interface {
 	Delete(ctx context.Context, name string, cond cluster.Condition) error
 }
 
-// Instances is what runs in this process. All methods must answer promptly: they serve pages and load balancers.
+// Instances is what runs in this process. All methods must answer promptly: they serve pages and
+// load balancers.
 type Instances interface {
 	// Instances describes every instance this process knows of, in any phase and any order.
 	Instances(ctx context.Context) ([]Instance, error)
 	// Targets lists the active targets of all instances, in any order.
 	Targets(ctx context.Context) ([]Target, error)
-	// Appendable is the way into a running instance's log; ok is false if no instance of that name takes samples.
-	// It is valid for the request that asked for it: appenders of an instance that stops meanwhile fail.
+	// Appendable is the way into a running instance's log; ok is false if no instance of that name
+	// takes samples. It is valid for the request that asked for it: appenders of an instance that
+	// stops meanwhile fail.
 	Appendable(name string) (a storage.AppendableV2, ok bool)
 }
 
-// Inspector looks at what runs in this process more closely than Instances does, because a person wants to see it.
+// Inspector looks at what runs in this process more closely than Instances does, because a person
+// wants to see it.
 type Inspector interface {
 	// Scrape asks a target that Targets has listed, as a scrape would, and stores nothing of what
 	// it answers. The error says that it could not be asked; what is wrong with its answer is in
 	// the answer.
 	Scrape(ctx context.Context, t Target) (Answer, error)
-	// Discovered lists what the discoveries of all instances have found by job, or of one instance with each target.
+	// Discovered lists what the discoveries of all instances have found by job, or of one instance
+	// with each target.
 	Discovered(ctx context.Context, config string) ([]DiscoveredJob, error)
 }
 

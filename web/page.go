@@ -16,7 +16,8 @@ import (
 // pageRows is how many rows a page has if nothing is asked for.
 const pageRows = 50
 
-// wantsJSON says whether a page's address is asked for as JSON: by ?format=json, by Accept, or by another node.
+// wantsJSON says whether a page's address is asked for as JSON: by ?format=json, by Accept, or by
+// another node.
 func wantsJSON(r *http.Request) bool {
 	accept := r.Header.Get("Accept")
 	return askedByPeer(r) || r.URL.Query().Get("format") == "json" ||
@@ -131,7 +132,8 @@ func answerList[T any](s *Server, w http.ResponseWriter, r *http.Request, p list
 	return list, out, false
 }
 
-// fillList renders the rows. Where they grow too large the page ends early, and the next one begins there.
+// fillList renders the rows. Where they grow too large the page ends early, and the next one begins
+// there.
 func fillList[T any](s *Server, r *http.Request, p listPage[T], out gatheredListing[T]) (pages.List, error) {
 	shown := make([]any, 0, len(out.Items))
 	for _, item := range out.Items {

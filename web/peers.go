@@ -21,7 +21,8 @@ const (
 	askedByHeader = "Ringmaster-Asked-By"
 	// maxConcurrentPeers bounds how many nodes one request asks at a time.
 	maxConcurrentPeers = 16
-	// maxPeerBytes caps the answer of one node: a page of 1,000 targets with 10 KiB of labels each stays below it.
+	// maxPeerBytes caps the answer of one node: a page of 1,000 targets with 10 KiB of labels each
+	// stays below it.
 	maxPeerBytes = 16 << 20
 )
 
@@ -168,7 +169,8 @@ func firstLine(text string) string {
 	return text
 }
 
-// newPeerClient returns the client that asks other nodes: it goes nowhere but where a member's record says.
+// newPeerClient returns the client that asks other nodes: it goes nowhere but where a member's
+// record says.
 func newPeerClient(given *http.Client) *http.Client {
 	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	if given != nil {

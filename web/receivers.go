@@ -102,7 +102,8 @@ func (s *Server) endpointsOfAll() gathering[endpointRow] {
 	}
 }
 
-// destination is what all endpoints of one address have in common: an item of GET /receivers/destinations.
+// destination is what all endpoints of one address have in common: an item of GET
+// /receivers/destinations.
 type destination struct {
 	URL         string            `json:"url"`
 	State       string            `json:"state"`

@@ -12,7 +12,8 @@ import (
 	"github.com/ringmaster-agent/ringmaster/redact"
 )
 
-// Whatever this package answers passes one of these on its way in, so that no page, endpoint or bundle can forget it.
+// Whatever this package answers passes one of these on its way in, so that no page, endpoint or
+// bundle can forget it.
 
 // redactedInstances is what runs here, as it may be shown.
 type redactedInstances struct{ from Instances }
@@ -42,7 +43,8 @@ func (r redactedInstances) Targets(ctx context.Context) ([]Target, error) {
 // outline is what may be known of a target without looking for secrets.
 type outline struct{ config, unit, job, state string }
 
-// pick returns the targets that are wanted. Only those are looked through for secrets, which is what costs.
+// pick returns the targets that are wanted. Only those are looked through for secrets, which is
+// what costs.
 func (r redactedInstances) pick(ctx context.Context, wanted func(outline) bool) ([]Target, error) {
 	all, err := r.from.Targets(ctx)
 	var (

@@ -16,7 +16,8 @@ import (
 // maxFormBytes caps the form that forgets a member.
 const maxFormBytes = 64 << 10
 
-// ringJSON is what /debug/ring answers to Accept: application/json; names and order are Grafana Agent's.
+// ringJSON is what /debug/ring answers to Accept: application/json; names and order are Grafana
+// Agent's.
 type ringJSON struct {
 	Shards []memberJSON `json:"shards"`
 	Now    time.Time    `json:"now"`

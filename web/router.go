@@ -7,19 +7,20 @@ import (
 	"strings"
 )
 
-// methods maps a method to its handler. HEAD is served by GET's handler unless it is mapped itself; mapped to nil it
-// is not allowed.
+// methods maps a method to its handler. HEAD is served by GET's handler unless it is mapped itself;
+// mapped to nil it is not allowed.
 type methods map[string]http.HandlerFunc
 
-// route is one path. At most one of its segments is {name}: it stands for exactly one segment of the request's path,
-// percent-decoded once; handlers read it with r.PathValue("name").
+// route is one path. At most one of its segments is {name}: it stands for exactly one segment of
+// the request's path, percent-decoded once; handlers read it with r.PathValue("name").
 type route struct {
 	pattern string
 	methods methods
 }
 
-// router finds the route of a request. http.ServeMux is not it: it cleans paths and redirects, which turns a PUT of the
-// name ".." or "" into something else, and its own 404 and 405 are not in the API's envelope.
+// router finds the route of a request. http.ServeMux is not it: it cleans paths and redirects,
+// which turns a PUT of the name ".." or "" into something else, and its own 404 and 405 are not in
+// the API's envelope.
 type router struct {
 	exact    map[string]methods
 	wildcard []wildcard

@@ -9,7 +9,8 @@ import (
 	"github.com/ringmaster-agent/ringmaster/redact"
 )
 
-// maxScrapesNow bounds how many targets are asked at the same time because people want to see what they answer.
+// maxScrapesNow bounds how many targets are asked at the same time because people want to see what
+// they answer.
 const maxScrapesNow = 2
 
 // maxShownBody is how much of a body is shown.
@@ -23,7 +24,8 @@ type Answer struct {
 	// Headers are those that may be shown.
 	Headers []AnswerHeader `json:"headers,omitempty"`
 	Seconds float64        `json:"seconds"`
-	// Bytes is the size of the body, unpacked. Samples is how many it has; Parsed: it is one that can be read to its end.
+	// Bytes is the size of the body, unpacked. Samples is how many it has; Parsed: it is one that
+	// can be read to its end.
 	Bytes   uint64 `json:"bytes"`
 	Samples int    `json:"samples"`
 	Parsed  bool   `json:"parsed"`

@@ -15,7 +15,8 @@ import (
 	"github.com/ringmaster-agent/ringmaster/web/pages"
 )
 
-// maxConcurrentWrites bounds how many remote-write requests are decoded at once, and with it their memory.
+// maxConcurrentWrites bounds how many remote-write requests are decoded at once, and with it their
+// memory.
 const maxConcurrentWrites = 8
 
 // Server answers an agent's HTTP requests. It is an http.Handler for any number of goroutines.
@@ -42,8 +43,8 @@ type Server struct {
 	peers *http.Client
 }
 
-// New makes a Server. It registers its counters with o.Registerer and panics, as prometheus' MustRegister does, if they
-// are registered there already: that is two servers on one registerer.
+// New makes a Server. It registers its counters with o.Registerer and panics, as prometheus'
+// MustRegister does, if they are registered there already: that is two servers on one registerer.
 func New(o Options) *Server {
 	o = o.withDefaults()
 	s := &Server{
@@ -61,8 +62,8 @@ func New(o Options) *Server {
 	}
 	s.opts.Instances = s.redacted
 	s.live = newFollowing(s.liveRoutes())
-	// A page that a browser shows from elsewhere must not be able to reload, upload or forget here. Clients that are
-	// not browsers send neither of the headers this looks at.
+	// A page that a browser shows from elsewhere must not be able to reload, upload or forget here.
+	// Clients that are not browsers send neither of the headers this looks at.
 	crossOrigin := http.NewCrossOriginProtection()
 	crossOrigin.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		because(w, refusedOrigin)

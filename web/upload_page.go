@@ -123,7 +123,8 @@ func (s *Server) uploadForm(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	if config.ValidateName(name) == nil {
-		// The form keeps its condition: what somebody else has stored meanwhile was not seen by the person.
+		// The form keeps its condition: what somebody else has stored meanwhile was not seen by the
+		// person.
 		data.openedFor(cond.Revision)
 		_, masked, revision := s.storedFor(r, &data)
 		data.Moved = revision != data.Revision

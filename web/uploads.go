@@ -103,7 +103,8 @@ func (u *uploads) client(of netip.Prefix, l UploadLimits) *uploader {
 	return c
 }
 
-// makeRoom forgets clients that have uploaded nothing for a while, or all if there are still too many. It needs mu.
+// makeRoom forgets clients that have uploaded nothing for a while, or all if there are still too
+// many. It needs mu.
 func (u *uploads) makeRoom(now time.Time) {
 	if len(u.clients) < maxUploaders {
 		return

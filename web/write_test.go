@@ -276,7 +276,8 @@ func TestARequestOfEmptyPartsIsRefusedBeforeItIsDecoded(t *testing.T) {
 	}
 }
 
-// Senders that stop half-way hold what they sent and no more, and when that is too much others are told to come back.
+// Senders that stop half-way hold what they sent and no more, and when that is too much others are
+// told to come back.
 func TestUnfinishedWritesShareOnePoolOfBytes(t *testing.T) {
 	server := httptest.NewServer(writeTo(&fakeLog{}, web.Options{}))
 	defer server.Close()

@@ -1,12 +1,14 @@
-// Command predecessor records what Grafana Agent v0.44 (static mode) does with the corpora of the migration tests. It is built of the
-// libraries that the agent was built of, its fork of Prometheus and of the YAML library; what stood around them in the agent is written
-// anew here, as little as the corpora need:
+// Command predecessor records what Grafana Agent v0.44 (static mode) does with the corpora of the
+// migration tests. It is built of the libraries that the agent was built of, its fork of Prometheus
+// and of the YAML library; what stood around them in the agent is written anew here, as little as
+// the corpora need:
 //
 //	go run -C .ci/predecessor . -configs ../../config/testdata/migration -samples ../../actors/pipeline/testdata/agent
 //
-// In -configs it reads uploads and writes stored, as the agent's API left them in the store, and says in back.txt whether the agent would
-// read what Ringmaster stores of these uploads (back). In -samples it scrapes the targets as config.yaml says, and writes recorded.txt: the
-// first sample of each series that the agent would have sent.
+// In -configs it reads uploads and writes stored, as the agent's API left them in the store, and
+// says in back.txt whether the agent would read what Ringmaster stores of these uploads (back). In
+// -samples it scrapes the targets as config.yaml says, and writes recorded.txt: the first sample of
+// each series that the agent would have sent.
 //
 // Nothing of this is linked into anything of ours. CI does not run it: task predecessor does.
 package main

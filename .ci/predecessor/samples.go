@@ -95,7 +95,8 @@ func recordSamples(dir string) error {
 	return os.WriteFile(filepath.Join(dir, "recorded.txt"), []byte(l.text()), 0o644)
 }
 
-// ledger takes samples as the agent's log did, which refuses what is not newer, and keeps what would have been sent.
+// ledger takes samples as the agent's log did, which refuses what is not newer, and keeps what
+// would have been sent.
 type ledger struct {
 	mu       sync.Mutex
 	external labels.Labels

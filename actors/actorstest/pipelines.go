@@ -83,7 +83,8 @@ func (p *Pipelines) New(ctx context.Context, spec actors.PipelineSpec) (actors.P
 	return pipeline, nil
 }
 
-// On makes an operation of the unit's pipelines play the script from now on; nil makes it succeed again.
+// On makes an operation of the unit's pipelines play the script from now on; nil makes it succeed
+// again.
 func (p *Pipelines) On(key, operation string, script Script) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -177,7 +178,8 @@ func (p *Pipeline) Reload(ctx context.Context, c *config.Instance) error {
 	return p.do(ctx, Reload, Reload+" "+c.Text)
 }
 
-// StopScraping implements actors.Pipeline. The call is recorded with its reason. The handover names the pipeline.
+// StopScraping implements actors.Pipeline. The call is recorded with its reason. The handover names
+// the pipeline.
 func (p *Pipeline) StopScraping(ctx context.Context, reason messages.StopReason) (messages.Handover, error) {
 	err := p.do(ctx, StopScraping, StopScraping+" "+reason.String())
 	return messages.Handover(p.key + " handed over"), err

@@ -11,7 +11,8 @@ import (
 	"github.com/ringmaster-agent/ringmaster/cluster"
 )
 
-// Source is an actors.ConfigSource in memory that can be made to fail. The zero value is not usable; see NewSource.
+// Source is an actors.ConfigSource in memory that can be made to fail. The zero value is not
+// usable; see NewSource.
 type Source struct {
 	mu       sync.Mutex
 	revision int64
@@ -133,7 +134,8 @@ func (s *Source) List(ctx context.Context) ([]cluster.StoredConfig, cluster.Poin
 	return configs, cluster.Point{Revision: s.revision, Era: s.era}, nil
 }
 
-// Watch implements actors.ConfigSource. Changes between the revision and now are not delivered if the source was deaf.
+// Watch implements actors.ConfigSource. Changes between the revision and now are not delivered if
+// the source was deaf.
 func (s *Source) Watch(ctx context.Context, after int64) iter.Seq[cluster.ConfigEvent] {
 	st := &stream{ready: make(chan struct{}, 1), broken: make(chan struct{})}
 	s.mu.Lock()

@@ -13,7 +13,8 @@ import (
 type Runtime struct {
 	// Now is the time, with a monotonic reading. Nil: time.Now.
 	Now func() time.Time
-	// SinceBoot is the time since the machine started, of which the time that it was suspended is part. Nil: the system's.
+	// SinceBoot is the time since the machine started, of which the time that it was suspended is
+	// part. Nil: the system's.
 	SinceBoot func() time.Duration
 	// AfterFunc calls f once d has passed, unless the timer is stopped before. Nil: time.AfterFunc.
 	AfterFunc func(d time.Duration, f func()) Timer

@@ -7,7 +7,8 @@ type Point string
 
 // The points.
 const (
-	// ActorReceive is a message that an actor is about to receive. Panic stops the actor, as any panic does.
+	// ActorReceive is a message that an actor is about to receive. Panic stops the actor, as any
+	// panic does.
 	ActorReceive Point = "actor.receive"
 	// ActorSend is a message that an actor, or a goroutine or timer of one, is about to send.
 	ActorSend Point = "actor.send"
@@ -98,7 +99,8 @@ const (
 	Half Action = "half"
 	// Skew puts the clock ahead by Rule.Delay while the rule lasts, or back if that is negative.
 	Skew Action = "skew"
-	// Suspend has the machine's clock count Rule.Delay that no other clock has seen, as after a suspension.
+	// Suspend has the machine's clock count Rule.Delay that no other clock has seen, as after a
+	// suspension.
 	Suspend Action = "suspend"
 	// CPU keeps all processors busy.
 	CPU Action = "cpu"
@@ -113,7 +115,8 @@ type Info struct {
 	Point Point `json:"point"`
 	// Actions are those that the point knows.
 	Actions []Action `json:"actions"`
-	// Scopes are the scopes of a Rule that mean something there, beside nodes: units, actors, messages, peers.
+	// Scopes are the scopes of a Rule that mean something there, beside nodes: units, actors,
+	// messages, peers.
 	Scopes []string `json:"scopes"`
 	What   string   `json:"what"`
 }

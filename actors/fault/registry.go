@@ -151,7 +151,8 @@ func (r *Registry) tell(rule Rule, e Event) {
 	}
 }
 
-// Put puts a rule in force, in place of one of the same name. The error is that of Validate, or ErrTooMany.
+// Put puts a rule in force, in place of one of the same name. The error is that of Validate, or
+// ErrTooMany.
 func (r *Registry) Put(rule Rule) error {
 	if r == nil {
 		return errors.New("faults are off")

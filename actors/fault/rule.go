@@ -35,31 +35,36 @@ type Rule struct {
 	Share float64 `json:"share,omitempty" yaml:"share"`
 	// Actors is a pattern of the kinds of actors: supervisor, instance, configs, registry, ring.
 	Actors string `json:"actors,omitempty" yaml:"actors"`
-	// Messages is a pattern of the kinds of messages, as Kind names them; of keys at the store, and of kinds of discovery.
+	// Messages is a pattern of the kinds of messages, as Kind names them; of keys at the store, and
+	// of kinds of discovery.
 	Messages string `json:"messages,omitempty" yaml:"messages"`
 	// Peers are patterns of the other side: a node's name for gossip, host:port elsewhere; empty: all.
 	Peers []string `json:"peers,omitempty" yaml:"peers"`
 
-	// Probability is how likely it is that an event is hit, from 0 to 1; 0: each is. Seed is what chance comes from.
+	// Probability is how likely it is that an event is hit, from 0 to 1; 0: each is. Seed is what
+	// chance comes from.
 	Probability float64 `json:"probability,omitempty" yaml:"probability"`
 	Seed        uint64  `json:"seed,omitempty" yaml:"seed"`
 	// Skip is how many events are spared at first, Count how many are hit at most; 0: any number.
 	Skip  int `json:"skip,omitempty" yaml:"skip"`
 	Count int `json:"count,omitempty" yaml:"count"`
-	// Start is when it begins, Duration how long it lasts from then on: more than 0, and not more than MaxDuration.
+	// Start is when it begins, Duration how long it lasts from then on: more than 0, and not more
+	// than MaxDuration.
 	Start    Duration `json:"start,omitempty" yaml:"start"`
 	Duration Duration `json:"duration" yaml:"duration"`
 
 	// Delay is for Delay, Reorder, Skew and Suspend.
 	Delay Duration `json:"delay,omitempty" yaml:"delay"`
-	// Error is ENOSPC, EIO, EMFILE or EROFS, or any text; empty: EIO at the disk, and "injected" elsewhere.
+	// Error is ENOSPC, EIO, EMFILE or EROFS, or any text; empty: EIO at the disk, and "injected"
+	// elsewhere.
 	Error string `json:"error,omitempty" yaml:"error"`
 	// Status is for Status; 0: 503.
 	Status int `json:"status,omitempty" yaml:"status"`
 	// Bytes is for Memory; 0: 256 MiB.
 	Bytes int `json:"bytes,omitempty" yaml:"bytes"`
 
-	// Guard ends all rules on all nodes when the cluster leaves its bounds. Nil: nothing does, but the duration.
+	// Guard ends all rules on all nodes when the cluster leaves its bounds. Nil: nothing does, but
+	// the duration.
 	Guard *Guard `json:"guard,omitempty" yaml:"guard"`
 }
 

@@ -8,7 +8,8 @@ import "time"
 // once the node has written its member record again (see the package doc). The zero value believes
 // the first renewal.
 type Belief struct {
-	// Renewed is the newest renewal that counts, Doubted the newest of those that don't yet; zero if there is none.
+	// Renewed is the newest renewal that counts, Doubted the newest of those that don't yet; zero
+	// if there is none.
 	Renewed, Doubted time.Time
 }
 
@@ -33,7 +34,8 @@ func (b Belief) InDoubt(now time.Time) bool {
 	return !b.Doubted.IsZero() || !last.IsZero() && now.Sub(last) >= Idle
 }
 
-// Confirm believes what was doubted at the time when the write of the member record began that has now succeeded.
+// Confirm believes what was doubted at the time when the write of the member record began that has
+// now succeeded.
 func (b Belief) Confirm(doubted time.Time) Belief {
 	if doubted.IsZero() || b.Doubted.IsZero() {
 		return b
@@ -48,7 +50,8 @@ func (b Belief) Confirm(doubted time.Time) Belief {
 
 // Reading is one look at the clocks of the machine.
 type Reading struct {
-	// Now has the wall clock and, as a rule, a monotonic reading, which stands still while the machine is suspended.
+	// Now has the wall clock and, as a rule, a monotonic reading, which stands still while the
+	// machine is suspended.
 	Now time.Time
 	// Boot is the time since the machine started, suspend included.
 	Boot time.Duration

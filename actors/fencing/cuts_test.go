@@ -13,7 +13,8 @@ import (
 	. "github.com/ringmaster-agent/ringmaster/actors/fencing"
 )
 
-// A cut is what is left of a cluster's connections: nodes of one group hear each other, and some reach the store.
+// A cut is what is left of a cluster's connections: nodes of one group hear each other, and some
+// reach the store.
 type cut struct {
 	group []int
 	reach []bool

@@ -10,7 +10,8 @@ const (
 	// grantWithoutEvidence is how long a permission holds that needs no evidence: so long that a
 	// process which is starved for a moment keeps it.
 	grantWithoutEvidence = 2 * time.Second
-	// minAwake is how long a node must have been awake to give its session up: the store has had its time to renew it.
+	// minAwake is how long a node must have been awake to give its session up: the store has had
+	// its time to renew it.
 	minAwake = 2 * time.Second
 	// grace is how long others may reach the store before a node that goes on without it counts as
 	// cut off: when a store comes back, it does not come back for all nodes at once, and nobody can
@@ -20,7 +21,8 @@ const (
 	// believes that it alone is cut off: one that has lost the store too says so only when its own
 	// evidence is over.
 	hearsay = time.Second
-	// isolationDelay is how long a node looks, without having been paused itself, before it believes that it is isolated.
+	// isolationDelay is how long a node looks, without having been paused itself, before it
+	// believes that it is isolated.
 	isolationDelay = 10 * time.Second
 )
 
@@ -36,7 +38,8 @@ type View struct {
 	// Renewed is the newest proof that the session was alive; zero if there is none. It may be of
 	// an earlier process, which is a lapse.
 	Renewed time.Time
-	// NoGossip: this node has no gossip, so others know nothing of it by which they could end its session early.
+	// NoGossip: this node has no gossip, so others know nothing of it by which they could end its
+	// session early.
 	NoGossip bool
 	// Contact is the moment since when more than half of the members, this node included, have
 	// answered that they hold it alive: the time at which the last of that many was asked. Zero if
@@ -53,11 +56,13 @@ type View struct {
 	// Survived: those who reach it do so by the sessions they had before; so this node's can't have
 	// run out either. Otherwise it may have.
 	Survived bool
-	// AwaySince is since when at the latest the store has not answered any of the peers; zero if that is not known.
+	// AwaySince is since when at the latest the store has not answered any of the peers; zero if
+	// that is not known.
 	AwaySince time.Time
 	// Others is how many other members there were before the fault.
 	Others int
-	// Lapsed: since the session was last renewed there was a time without evidence, in which others may have taken over.
+	// Lapsed: since the session was last renewed there was a time without evidence, in which others
+	// may have taken over.
 	Lapsed bool
 	// WentOn: since the session was last renewed the node went on although it was isolated, as it
 	// was told to. Others may have taken over.
@@ -73,7 +78,8 @@ type View struct {
 type Verdict struct {
 	// Until is when the permission to scrape ends, unless the session is renewed; zero: it has none.
 	Until time.Time
-	// Fenced: the node has to give up its session by itself, and to say so. It may never scrape by it again.
+	// Fenced: the node has to give up its session by itself, and to say so. It may never scrape by
+	// it again.
 	Fenced bool
 	// Isolated: the permission is given to a node that can't know whether others have taken over.
 	Isolated bool
@@ -105,7 +111,8 @@ func Decide(v View) Verdict {
 	}
 }
 
-// isolated is about a node, or a group of nodes, that can't know whether others take over: the setting decides.
+// isolated is about a node, or a group of nodes, that can't know whether others take over: the
+// setting decides.
 func (v View) isolated(why string) Verdict {
 	if v.StopWhenIsolated {
 		return Verdict{Fenced: true, Reason: why + ": isolated, and told to stop then"}
@@ -170,7 +177,8 @@ func (v View) cutOff(stale time.Duration) bool {
 	return stale >= v.TTL/2+wait
 }
 
-// inContact reports whether peers' answers are evidence: those of more than half of the members are recent.
+// inContact reports whether peers' answers are evidence: those of more than half of the members are
+// recent.
 func (v View) inContact() bool {
 	return !v.Contact.IsZero() && v.Now.Sub(v.Contact) < Fresh
 }

@@ -13,7 +13,8 @@ var now = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 
 func ago(d time.Duration) time.Time { return now.Add(-d) }
 
-// base is a node of three that has lost the store for so long that its session may have run out, and sees no peer.
+// base is a node of three that has lost the store for so long that its session may have run out,
+// and sees no peer.
 func base() View {
 	return View{Now: now, TTL: 10 * time.Second, Renewed: ago(time.Minute), Contact: ago(time.Minute), Others: 2, AwakeSince: ago(time.Hour)}
 }

@@ -22,7 +22,8 @@ type Ending uint8
 const (
 	// LeaveIt: it ends by itself, or not at all.
 	LeaveIt Ending = iota
-	// AskStore: everything but the store says that the node is dead. How long the session has been idle decides.
+	// AskStore: everything but the store says that the node is dead. How long the session has been
+	// idle decides.
 	AskStore
 	// EndIt: the session may be ended.
 	EndIt
@@ -35,23 +36,27 @@ type Evidence struct {
 	TTL time.Duration
 	// Fenced: the other one says in gossip that it has given up this very session.
 	Fenced bool
-	// Dead: gossip holds it dead. Assured is when this node last told it that it holds it alive; zero if never.
+	// Dead: gossip holds it dead. Assured is when this node last told it that it holds it alive;
+	// zero if never.
 	Dead    bool
 	Assured time.Time
 	// Answered is when this node asked the question that the other one answered last; zero if never.
 	Answered time.Time
-	// Together is how many members are with this node, itself included, of the Members there were before the fault.
+	// Together is how many members are with this node, itself included, of the Members there were
+	// before the fault.
 	Together, Members int
 	// Renewed is when the store last renewed this node's own session, AwakeSince since when this
 	// node looks without a pause.
 	Renewed, AwakeSince time.Time
-	// CanTell: the store can tell how long a session was not renewed. Idle is how long; negative: it was not asked yet.
+	// CanTell: the store can tell how long a session was not renewed. Idle is how long; negative:
+	// it was not asked yet.
 	CanTell bool
 	Idle    time.Duration
 	// Successor: this node is the next process of the other one's name and address book entry. It
 	// has no word of gossip yet.
 	Successor bool
-	// Remembers: this process has the memory of the other one, which only one process at a time can have.
+	// Remembers: this process has the memory of the other one, which only one process at a time can
+	// have.
 	Remembers bool
 }
 

@@ -18,8 +18,8 @@ type Peer struct {
 	// ReachesStore and AwaySince are what it last said of itself; see View.
 	ReachesStore bool
 	AwaySince    time.Time
-	// Foreign: it may be another process of the member's name. It is no evidence for a permission, but it is against one: that
-	// it reaches the store counts.
+	// Foreign: it may be another process of the member's name. It is no evidence for a permission,
+	// but it is against one: that it reaches the store counts.
 	Foreign bool
 	// Newcomer: a node that has lost the store may not have heard of this member.
 	Newcomer bool

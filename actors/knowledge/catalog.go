@@ -6,7 +6,8 @@ import (
 	"github.com/ringmaster-agent/ringmaster/messages"
 )
 
-// believableBelow is the size of a set of which any part may vanish between two listings, as long as something is left.
+// believableBelow is the size of a set of which any part may vanish between two listings, as long
+// as something is left.
 const believableBelow = 4
 
 // ChangeKind says how a document changed.
@@ -34,7 +35,8 @@ type Catalog struct {
 	// deleted remembers deletions newer than the last believed listing, so that an older listing or
 	// put does not undo them.
 	deleted map[string]int64
-	// listed is the revision of the last believed listing, recalled the newest of what was known before a restart.
+	// listed is the revision of the last believed listing, recalled the newest of what was known
+	// before a restart.
 	listed   int64
 	recalled int64
 	complete bool
@@ -42,7 +44,8 @@ type Catalog struct {
 	behind int64
 	// lacking: that listing had less than half of what is known.
 	lacking bool
-	// restored: the store has said that it is not the one it was, and that is not taken into account yet.
+	// restored: the store has said that it is not the one it was, and that is not taken into
+	// account yet.
 	restored bool
 	doubt    string
 }
@@ -130,8 +133,8 @@ func (c *Catalog) Put(d messages.Document) []Change {
 	return c.set(d)
 }
 
-// Delete folds in that a document was deleted at a revision. That is positive evidence, also for a document that had
-// vanished. A deletion older than the last write is dropped.
+// Delete folds in that a document was deleted at a revision. That is positive evidence, also for a
+// document that had vanished. A deletion older than the last write is dropped.
 func (c *Catalog) Delete(name string, revision int64) []Change {
 	known, ok := c.docs[name]
 	if ok && known.document.Revision > revision {
@@ -150,7 +153,8 @@ func (c *Catalog) Delete(name string, revision int64) []Change {
 // is taken as such.
 func (c *Catalog) Restored() { c.restored, c.behind = c.complete, 0 }
 
-// Listed folds in a complete listing. What it holds is believed document by document; what it lacks is gone, unless
+// Listed folds in a complete listing. What it holds is believed document by document; what it lacks
+// is gone, unless
 //
 //   - it lacks more than half of four documents or more, or all of any number, or something that the listing before it
 //     had at the same revision: then what it lacks counts as there until a second listing in a row lacks it too;
@@ -165,7 +169,8 @@ func (c *Catalog) Listed(docs messages.List[messages.Document], revision int64) 
 		return nil
 	}
 	if restored {
-		// Confirmed: the store has gone back in time, so the revisions that are known mean nothing any longer.
+		// Confirmed: the store has gone back in time, so the revisions that are known mean nothing
+		// any longer.
 		clear(c.deleted)
 		for _, s := range c.docs {
 			s.document.Revision, s.earlier = 0, true

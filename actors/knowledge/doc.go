@@ -1,4 +1,5 @@
-// Package knowledge folds what a node hears of its store into what it knows. It is pure: no clock, log, metric or I/O.
+// Package knowledge folds what a node hears of its store into what it knows. It is pure: no clock,
+// log, metric or I/O.
 //
 //   - [Catalog] is the stored configs. It drops what is stale and holds back what looks wrong, so that an empty or truncated answer is
 //     not taken for a deletion.

@@ -6,8 +6,8 @@ import (
 	"github.com/ringmaster-agent/ringmaster/messages"
 )
 
-// Records is what is known of the cluster's members, claims, intents, holds and cordons in the store. It drops what
-// is older than what it knows. Create one with NewRecords.
+// Records is what is known of the cluster's members, claims, intents, holds and cordons in the
+// store. It drops what is older than what it knows. Create one with NewRecords.
 type Records struct {
 	members table[string, messages.Member]
 	claims  table[messages.Unit, messages.Claim]
@@ -109,7 +109,8 @@ func (r *Records) list(l messages.RegistryListed) bool {
 // Listed reports whether a listing has come, so that what is not known does not exist.
 func (r *Records) Listed() bool { return r.listed }
 
-// Members are the members' records by node. The map must not be changed, and is only valid until the next Fold.
+// Members are the members' records by node. The map must not be changed, and is only valid until
+// the next Fold.
 func (r *Records) Members() map[string]messages.Member { return r.members.known }
 
 // MemberLost is the newest revision at which the record of a node that is not among the members is
@@ -122,17 +123,20 @@ func (r *Records) Claims() map[messages.Unit]messages.Claim { return r.claims.kn
 // Intents are the intents by unit. The map must not be changed, and is only valid until the next Fold.
 func (r *Records) Intents() map[messages.Unit]messages.Intent { return r.intents.known }
 
-// Holds are the configs that are held, by name. The map must not be changed, and is only valid until the next Fold.
+// Holds are the configs that are held, by name. The map must not be changed, and is only valid
+// until the next Fold.
 func (r *Records) Holds() map[string]messages.ConfigHold { return r.holds.known }
 
-// Cordons are the nodes that are cordoned, by name. The map must not be changed, and is only valid until the next Fold.
+// Cordons are the nodes that are cordoned, by name. The map must not be changed, and is only valid
+// until the next Fold.
 func (r *Records) Cordons() map[string]messages.NodeCordon { return r.cordons.known }
 
 // GivenUp is the revisions of claims that this node has begun to release or to remove, by unit. The
 // map must not be changed, and is only valid until the next Fold or GiveUp.
 func (r *Records) GivenUp() map[messages.Unit]int64 { return r.givenUp }
 
-// table is one kind of record, each with its revision. What is not newer than the newest listing is known from it.
+// table is one kind of record, each with its revision. What is not newer than the newest listing is
+// known from it.
 type table[K comparable, V any] struct {
 	known map[K]V
 	// lost remembers deletions newer than the newest listing, so that an older put does not undo them.

@@ -171,7 +171,8 @@ func TestARegistryEndsWhereTheStoreIs(t *testing.T) {
 	}
 }
 
-// randomHistory is what happens in a store, told as events with a listing now and then, and what it holds in the end.
+// randomHistory is what happens in a store, told as events with a listing now and then, and what it
+// holds in the end.
 func randomHistory(rnd *rand.Rand) ([]messages.RegistryEvent, map[messages.Unit]messages.Claim) {
 	known := map[messages.Unit]messages.Claim{}
 	var history []messages.RegistryEvent

@@ -12,8 +12,8 @@ type Policy struct {
 	First time.Duration
 	// Longest caps the wait.
 	Longest time.Duration
-	// Reset is the time without a failure after which the count starts again. It must be longer than Longest, or a unit
-	// that fails at once each time would never run out of its budget.
+	// Reset is the time without a failure after which the count starts again. It must be longer
+	// than Longest, or a unit that fails at once each time would never run out of its budget.
 	Reset time.Duration
 	// Budget is the number of failures in a row that leads to quarantine.
 	Budget int
@@ -35,7 +35,8 @@ type Failures struct {
 	Last  time.Time
 	// Digest is the config that failed. Failures say nothing about another one.
 	Digest messages.Digest
-	// NotBefore is when the next attempt may be made, unless the config changes or a person asks for one before.
+	// NotBefore is when the next attempt may be made, unless the config changes or a person asks
+	// for one before.
 	NotBefore time.Time
 	// Quarantined: it failed too often. Attempts are rare from now on.
 	Quarantined bool

@@ -117,7 +117,8 @@ type State struct {
 	Reload bool
 	// Drained: a drain ended with nothing left to send.
 	Drained bool
-	// Broken: something panicked, or the pipeline reported its end; no operation but Close makes sense any more.
+	// Broken: something panicked, or the pipeline reported its end; no operation but Close makes
+	// sense any more.
 	Broken bool
 }
 
@@ -185,7 +186,8 @@ func (m *step) begin(op Op) {
 	case StopScraping:
 		m.Scraping = false
 	case Close:
-		// The log goes only when the unit does not live here any longer and everything in it has been sent.
+		// The log goes only when the unit does not live here any longer and everything in it has
+		// been sent.
 		gone := m.Reason != messages.NotStopping && m.Reason != messages.Shutdown
 		effect.Remove = gone && m.Drained && !m.Broken
 	}

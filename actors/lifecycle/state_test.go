@@ -131,8 +131,8 @@ func TestStories(t *testing.T) {
 	}
 }
 
-// reachable is every state that any sequence of inputs leads to. The result of an operation can only come while one is
-// under way.
+// reachable is every state that any sequence of inputs leads to. The result of an operation can
+// only come while one is under way.
 func reachable() map[State]bool {
 	seen := map[State]bool{{}: true}
 	todo := []State{{}}

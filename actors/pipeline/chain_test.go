@@ -151,7 +151,8 @@ func TestAChainOfTwoAgentsDeliversEveryKindOfSampleValueByValue(t *testing.T) {
 	}
 }
 
-// Senders are told 204, and the log has it, or 503, and they come again; never a 500, which is taken for an accident.
+// Senders are told 204, and the log has it, or 503, and they come again; never a 500, which is
+// taken for an accident.
 func TestWritesWhileAnInstanceStopsAreKeptOrSentAgain(t *testing.T) {
 	for range 5 {
 		w := newWorld(t)

@@ -2,7 +2,8 @@ package pipeline
 
 import "github.com/prometheus/client_golang/prometheus"
 
-// cleanerMetrics tell what becomes of the logs of configs that are gone, by the names that Grafana Agent's cleaner had.
+// cleanerMetrics tell what becomes of the logs of configs that are gone, by the names that Grafana
+// Agent's cleaner had.
 type cleanerMetrics struct {
 	managed, abandoned prometheus.Gauge
 	removed, errors    prometheus.Counter

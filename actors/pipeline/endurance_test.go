@@ -32,7 +32,8 @@ type endurance struct {
 	receiver *receivertest.Receiver
 	url      string
 
-	// life is the number of the process that lives; requests of others don't arrive, and their writes fail.
+	// life is the number of the process that lives; requests of others don't arrive, and their
+	// writes fail.
 	life     atomic.Int64
 	dir      string
 	registry *prometheus.Registry

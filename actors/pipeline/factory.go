@@ -79,7 +79,8 @@ type Options struct {
 	Registerer prometheus.Registerer
 }
 
-// Factory makes the pipelines of one process, and holds what they share. Its methods may be called by any goroutine.
+// Factory makes the pipelines of one process, and holds what they share. Its methods may be called
+// by any goroutine.
 type Factory struct {
 	options Options
 	syncer  *wal.Syncer

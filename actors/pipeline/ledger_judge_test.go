@@ -53,7 +53,8 @@ func at(s receivertest.Sample) string { return time.UnixMilli(s.T).UTC().Format(
 
 func isMarker(s receivertest.Sample) bool { return value.IsStaleNaN(s.V) }
 
-// crashed reports whether the node that took a sample was killed before it can have known that the series would end.
+// crashed reports whether the node that took a sample was killed before it can have known that the
+// series would end.
 func (l *ledger) crashed(t int64) bool {
 	for _, crash := range l.crashes {
 		if since := crash.Sub(time.UnixMilli(t)); since >= -time.Second && since < time.Minute {

@@ -130,7 +130,8 @@ func (l *ledger) change(f func(*ledgerState)) {
 	l.history = append(l.history, ledgerMoment{time.Now(), l.state.present()})
 }
 
-// ServeHTTP is every target. An answer takes some time, so that a permit can be lost between a scrape and its commit.
+// ServeHTTP is every target. An answer takes some time, so that a permit can be lost between a
+// scrape and its commit.
 func (l *ledger) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	l.answer(r.Host)
 	<-time.After(time.Duration(r.Host[len("fixed-")]-'0') * 100 * time.Millisecond)
@@ -181,7 +182,8 @@ func (d ledgerDiscovery) NewDiscoverer(discovery.DiscovererOptions) (discovery.D
 	return ledgerFinder{d.run}, nil
 }
 
-// ledgerFinder is a discoverer without the ledger in its fields, through which scrapers look for HTTP clients.
+// ledgerFinder is a discoverer without the ledger in its fields, through which scrapers look for
+// HTTP clients.
 type ledgerFinder struct {
 	run func(context.Context, chan<- []*targetgroup.Group)
 }
@@ -276,7 +278,8 @@ func (l *ledger) own(p *Pipeline, at int, resume messages.Handover) {
 	require.NoError(l.t, p.Start(l.t.Context(), resume))
 }
 
-// leave ends the owner's scrapes and sends what it has, as an instance does; one that is killed may not come to that.
+// leave ends the owner's scrapes and sends what it has, as an instance does; one that is killed may
+// not come to that.
 func (l *ledger) leave(reason messages.StopReason) messages.Handover {
 	ctx, done := context.WithTimeout(l.t.Context(), 15*time.Second)
 	defer done()

@@ -8,7 +8,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// seriesOf counts the exposed lines of each instance, by the label instance_name, and those without it by family.
+// seriesOf counts the exposed lines of each instance, by the label instance_name, and those without
+// it by family.
 func seriesOf(t *testing.T, registry prometheus.Gatherer) (byInstance, byFamily map[string]int) {
 	t.Helper()
 	families, err := registry.Gather()

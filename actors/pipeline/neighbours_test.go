@@ -53,7 +53,8 @@ var allowed = config.Limits{
 // memoryBudget is what the process may use, the targets and receivers of the test included.
 const memoryBudget = 1 << 30
 
-// hostile are the ways in which an instance can be: what it is configured to do, SERVER being the street's address.
+// hostile are the ways in which an instance can be: what it is configured to do, SERVER being the
+// street's address.
 var hostile = []struct{ name, config string }{
 	{"answers that stall", jobs(9, "/stall", "1s")},
 	{"hours of labels", jobs(1, "/labels", "1s")},
@@ -263,7 +264,8 @@ func (s *street) fill(t *testing.T, f *Factory, n int, open func(i int)) {
 	group.Wait()
 }
 
-// watch waits for a spell and returns how late the good targets' requests were against their ticks, sorted.
+// watch waits for a spell and returns how late the good targets' requests were against their ticks,
+// sorted.
 func (s *street) watch(good int) (late []time.Duration, missed int) {
 	s.mu.Lock()
 	clear(s.requests)
@@ -345,7 +347,8 @@ func TestHostileInstancesHarmNoNeighbour(t *testing.T) {
 	peak := peakMemory(t)
 	t.Logf("%d instances, %d hostile: lateness of the others, median %s, 99th %s, most %s; before median %s, 99th %s, most %s; peak of memory %d MiB",
 		*neighbours, bad, lateness(troubled, 0.5), lateness(troubled, 0.99), lateness(troubled, 1), lateness(calm, 0.5), lateness(calm, 0.99), lateness(calm, 1), peak>>20)
-	// A machine that is busy with other tests misses ticks by itself; what may not happen is that an instance is left out.
+	// A machine that is busy with other tests misses ticks by itself; what may not happen is that
+	// an instance is left out.
 	ticks := good * int(*spell/beat)
 	if *strict {
 		require.Zero(t, missed, "ticks of good instances")
@@ -373,7 +376,8 @@ func lateness(sorted []time.Duration, share float64) time.Duration {
 	return sorted[int(share*float64(len(sorted)-1))].Round(time.Millisecond)
 }
 
-// peakMemory is the most that the process has had, the test's own part included. 0: it is not known here.
+// peakMemory is the most that the process has had, the test's own part included. 0: it is not known
+// here.
 func peakMemory(t *testing.T) int64 {
 	text, err := os.ReadFile("/proc/self/status")
 	if err != nil {

@@ -181,7 +181,8 @@ func (p *Pipeline) Reload(ctx context.Context, c *config.Instance) error {
 	return nil
 }
 
-// StopScraping implements actors.Pipeline. For messages.Moved it takes up to the shortest scrape interval, 5 s at most.
+// StopScraping implements actors.Pipeline. For messages.Moved it takes up to the shortest scrape
+// interval, 5 s at most.
 func (p *Pipeline) StopScraping(ctx context.Context, reason messages.StopReason) (messages.Handover, error) {
 	err := p.scraper.Stop(ctx, p.stopMode(reason))
 	return messages.Handover(p.scraper.Handover()), err
@@ -253,7 +254,8 @@ func (p *Pipeline) Targets() []scrape.Target {
 	return targets
 }
 
-// Appendable is the way into the instance's log for samples that were not scraped. Any goroutine may call it.
+// Appendable is the way into the instance's log for samples that were not scraped. Any goroutine
+// may call it.
 func (p *Pipeline) Appendable() storage.AppendableV2 { return p.scraper.Pushed() }
 
 // Compatibility is whose series those of the instance are. Any goroutine may call it.

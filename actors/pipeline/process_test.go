@@ -122,8 +122,8 @@ func (s *sufferer) end(factory *Factory, registry *prometheus.Registry, pipeline
 	factory.Close()
 }
 
-// flaky is a receiver that takes its time, fails at random unless it is well, refuses what is not newer than what it
-// has, and has a poison series.
+// flaky is a receiver that takes its time, fails at random unless it is well, refuses what is not
+// newer than what it has, and has a poison series.
 func flaky(t *testing.T, well *atomic.Bool) (*receivertest.Receiver, string) {
 	var faults atomic.Uint64
 	r := &receivertest.Receiver{

@@ -193,8 +193,9 @@ remote_write: [{url: %s, queue_config: {batch_send_deadline: 1h, max_samples_per
 	p := n.open(messages.Unit{Config: "one", Slice: 1}, divided(2))
 	defer func() { require.NoError(t, p.Close(false)) }()
 	require.NoError(t, p.Start(t.Context(), ""))
-	// An endpoint begins by sending what is there, which may be the first scrapes. The interval is long, since a scrape
-	// that takes longer on a busy machine ends its series with markers, which are looked for below.
+	// An endpoint begins by sending what is there, which may be the first scrapes. The interval is
+	// long, since a scrape that takes longer on a busy machine ends its series with markers, which
+	// are looked for below.
 	w.eventually(func() bool { return int64(p.log.End().Seq) > w.receiver.samples.Load()+60 }, "samples wait for a full batch")
 
 	whole := divided(1)

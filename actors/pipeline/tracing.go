@@ -16,7 +16,8 @@ func (f *Factory) tracer(p *Pipeline) trace.Tracer {
 	return scrubbedTracer{f.options.Tracer, &p.scrub}
 }
 
-// scrubbedTracer keeps the secrets of a config out of its spans: out of the errors, and out of what they are about.
+// scrubbedTracer keeps the secrets of a config out of its spans: out of the errors, and out of what
+// they are about.
 type scrubbedTracer struct {
 	trace.Tracer
 	scrub *scrubber

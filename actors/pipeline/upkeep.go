@@ -18,7 +18,8 @@ import (
 const (
 	// pruneInterval is how late the cap on age may be in a log into which nothing is committed.
 	pruneInterval = time.Minute
-	// DefaultOrphanAge is how long a log without a config is kept. It is wal_cleanup_age of Grafana Agent.
+	// DefaultOrphanAge is how long a log without a config is kept. It is wal_cleanup_age of Grafana
+	// Agent.
 	DefaultOrphanAge = 12 * time.Hour
 )
 

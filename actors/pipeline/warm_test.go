@@ -16,7 +16,8 @@ import (
 	_ "github.com/ringmaster-agent/ringmaster/scrape/sd/light"
 )
 
-// slowToAnswer is an instance with a static job and one whose discovery answers when the channel is closed.
+// slowToAnswer is an instance with a static job and one whose discovery answers when the channel is
+// closed.
 func (w *world) slowToAnswer() (c *config.Instance, answer chan struct{}) {
 	answer = make(chan struct{})
 	server := httptest.NewServer(http.HandlerFunc(func(out http.ResponseWriter, r *http.Request) {

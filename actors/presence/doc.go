@@ -10,5 +10,6 @@
 // the members were before a fault: a cluster that falls apart must not believe that it is whole
 // because it has ended the sessions of the rest.
 //
-// Whether the node may scrape, and whether it may end another one's session, is for package fencing to say.
+// Whether the node may scrape, and whether it may end another one's session, is for package fencing
+// to say.
 package presence

@@ -9,9 +9,11 @@ type Phase uint8
 const (
 	// Absent: it has no session.
 	Absent Phase = iota
-	// Adopted: it goes by the session of the process before, which it can't renew, while the store does not answer.
+	// Adopted: it goes by the session of the process before, which it can't renew, while the store
+	// does not answer.
 	Adopted
-	// Opening: it opens a session and registers with it. Until then it goes on by an adopted one, if it has that.
+	// Opening: it opens a session and registers with it. Until then it goes on by an adopted one,
+	// if it has that.
 	Opening
 	// Present: it has a session and a member record.
 	Present

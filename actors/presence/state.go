@@ -18,7 +18,8 @@ type State struct {
 	Phase Phase
 	// Place is what the supervisor wants.
 	Place messages.Place
-	// Record is the state in the member record as this process has written it last; it counts in Present and Writing.
+	// Record is the state in the member record as this process has written it last; it counts in
+	// Present and Writing.
 	Record messages.MemberState
 	// Intended is the state in the record that is being written.
 	Intended messages.MemberState
@@ -71,7 +72,8 @@ type Input struct {
 	Rewrite bool
 	// StoreAnswers: the store renews a session that was given up.
 	StoreAnswers bool
-	// Place and JoinAfter go with Told. JoinAfter is how long the node is seen as joining, once it is wanted on the ring.
+	// Place and JoinAfter go with Told. JoinAfter is how long the node is seen as joining, once it
+	// is wanted on the ring.
 	Place     messages.Place
 	JoinAfter time.Duration
 	// KeepClaims: a node that is wanted to be gone leaves its session to its next process.

@@ -266,7 +266,8 @@ func (p *Plan) handOver(v View, unit messages.Unit, i Instance, owner string) bo
 	awaited := owner != "" && v.Cluster.Intents[unit].Node == owner && !v.Cluster.anothers(claim)
 	switch {
 	case takesBack && (!i.Live() || i.ending()):
-		// It was to be released. While the store is away nobody can take it, so it starts again once it has ended.
+		// It was to be released. While the store is away nobody can take it, so it starts again
+		// once it has ended.
 		p.holdFor(unit, StoreAsked, owner)
 		p.answers(v, unit)
 		return !i.Live()
@@ -417,7 +418,8 @@ func (i Instance) able() bool {
 	return i.Live() && !i.ending() && (i.Phase == messages.PhaseRunning || i.Prepared)
 }
 
-// overtaken reports whether the instance was told to end, may still be scraping, and another node has claimed the unit.
+// overtaken reports whether the instance was told to end, may still be scraping, and another node
+// has claimed the unit.
 func (v View) overtaken(unit messages.Unit, i Instance) bool {
 	ending := i.Live() && i.Asked != messages.NotStopping && i.Asked != messages.Fenced
 	return v.Cluster != nil && !v.Stopping && !i.Local && ending && !i.Quiet && i.Epoch != 0 && v.Cluster.taken(v.Cluster.Claims[unit])
@@ -437,7 +439,8 @@ func (v View) wants(unit messages.Unit) bool {
 	return has && !held
 }
 
-// holds returns why nobody should run the config, which a person holds. What only this node has is its own.
+// holds returns why nobody should run the config, which a person holds. What only this node has is
+// its own.
 func (v View) holds(config string, doc Document) (messages.ConfigHold, bool) {
 	hold, held := v.Holds[config]
 	return hold, held && !doc.Local

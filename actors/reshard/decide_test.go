@@ -145,7 +145,8 @@ func TestEqualViewsHaveEqualPlans(t *testing.T) {
 	}
 }
 
-// Whatever the view, what Decide asks for is done, and then it asks for nothing: there is no plan that feeds itself.
+// Whatever the view, what Decide asks for is done, and then it asks for nothing: there is no plan
+// that feeds itself.
 func TestPerformingAPlanLeavesAQuietWorld(t *testing.T) {
 	phases := []messages.Phase{messages.PhaseNew, messages.PhasePreparing, messages.PhaseRunning, messages.PhaseDraining, messages.PhaseFailed, messages.PhaseStopped}
 	documents := []map[string]Document{nil, {"app": {}}, {"app": {Valid: one}}, {"app": {Valid: two}}, {"app": {Valid: one, Vanished: true, Problem: "no"}}}

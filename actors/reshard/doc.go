@@ -8,8 +8,9 @@
 // about a unit depends on no other, so [View].About can leave out those of which nothing has
 // changed.
 //
-// Only positive evidence stops something that runs. Not knowing who owns a unit, not having listed the store yet, an
-// invalid or undecodable document, a mass disappearance: each leaves things as they are, as a [Hold] with its reason.
+// Only positive evidence stops something that runs. Not knowing who owns a unit, not having listed
+// the store yet, an invalid or undecodable document, a mass disappearance: each leaves things as
+// they are, as a [Hold] with its reason.
 //
 // A slice that its config has no longer has its last targets until [Document].Redivided. Until then
 // it goes on by the new config, which tells it which ticks are its last ones.

@@ -111,7 +111,8 @@ func (m *model) scraping(unit messages.Unit) (names []string) {
 	return names
 }
 
-// checkOneByOne fails if decisions about single units come to something else than the one about everything.
+// checkOneByOne fails if decisions about single units come to something else than the one about
+// everything.
 func (m *model) checkOneByOne(n *modelNode, v View) {
 	units := map[messages.Unit]bool{}
 	for name, doc := range v.Documents {

@@ -55,12 +55,14 @@ func (m *model) start(name string) *modelNode {
 	return n
 }
 
-// permitted reports whether the instance takes the ticks that are due now: only with a claim whose session lives.
+// permitted reports whether the instance takes the ticks that are due now: only with a claim whose
+// session lives.
 func (n *modelNode) permitted(i *modelInstance) bool {
 	return !n.dead && i.scraping && i.Epoch != 0 && n.model.store.sessions[i.session]
 }
 
-// hear takes in up to so many events of the registry. The first time, and now and then, it is a listing instead.
+// hear takes in up to so many events of the registry. The first time, and now and then, it is a
+// listing instead.
 func (n *modelNode) hear(events int) bool {
 	s := n.model.store
 	if !n.registry.Listed() || events > 3 && n.model.rnd.IntN(8) == 0 {

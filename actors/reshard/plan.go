@@ -147,7 +147,8 @@ const (
 	// StoreAsked: Detail is ready to run the unit, which goes on here until the store answers:
 	// while it does not, nobody could take it over.
 	StoreAsked
-	// SlicesUnknown: no version of the config has been looked at, so it is not known whether it has this slice.
+	// SlicesUnknown: no version of the config has been looked at, so it is not known whether it has
+	// this slice.
 	SlicesUnknown
 	// HeldByOrder: a person has stopped the config on all nodes; Detail says who, when and why.
 	HeldByOrder

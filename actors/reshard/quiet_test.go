@@ -10,7 +10,8 @@ import (
 	"github.com/ringmaster-agent/ringmaster/messages"
 )
 
-// Whatever the view, what Decide asks for is done, and then it asks for nothing, nor does it write a record twice.
+// Whatever the view, what Decide asks for is done, and then it asks for nothing, nor does it write
+// a record twice.
 func TestPerformingAPlanLeavesAQuietClusterToo(t *testing.T) {
 	instances := []Instance{{}, {Generation: 1, Ordered: one.Digest}, prepared, running, draining, quiet,
 		with(quiet, func(i *Instance) { i.ReleaseBy = now.Add(time.Second) }), with(quiet, func(i *Instance) { i.Phase = messages.PhaseStopped }),
@@ -35,7 +36,8 @@ func TestPerformingAPlanLeavesAQuietClusterToo(t *testing.T) {
 			plans += len(p.Start) + len(p.Stop) + len(p.Run)
 			writes += len(p.Write)
 			after := performed(v, p)
-			// A plan may take two steps: what is stopped has its intent withdrawn, what is claimed runs.
+			// A plan may take two steps: what is stopped has its intent withdrawn, what is claimed
+			// runs.
 			second := Decide(after)
 			last := performed(after, second)
 			require.True(t, Decide(last).Quiet(), "%+v\nled to %+v\nthen %+v\nand then to %+v", s, p, second, Decide(last))

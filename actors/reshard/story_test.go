@@ -14,9 +14,10 @@ import (
 	"github.com/ringmaster-agent/ringmaster/messages"
 )
 
-// TestStories plays the files in testdata: what the store says, and what comes of it. After each command every plan is
-// performed at once, as if instances were instant, and the story shows what was done and what is held. A config's
-// text is its digest; the text "bad" is not valid, and "garbage" can't be decoded.
+// TestStories plays the files in testdata: what the store says, and what comes of it. After each
+// command every plan is performed at once, as if instances were instant, and the story shows what
+// was done and what is held. A config's text is its digest; the text "bad" is not valid, and
+// "garbage" can't be decoded.
 //
 //	put NAME=TEXT rev=N
 //	delete NAME rev=N

@@ -42,10 +42,11 @@ type View struct {
 	Stopping bool
 	// Owners is the ring. Nil is a ring that nothing is known of.
 	Owners Owners
-	// Cluster is what the nodes tell each other through the store. Nil: this node is alone, and needs no claims.
+	// Cluster is what the nodes tell each other through the store. Nil: this node is alone, and
+	// needs no claims.
 	Cluster *Cluster
-	// Complete: the store has been listed successfully at least once, so that a config which is not in Documents does not
-	// exist. True if there is no store.
+	// Complete: the store has been listed successfully at least once, so that a config which is not
+	// in Documents does not exist. True if there is no store.
 	Complete bool
 	// Holds is the configs that a person holds, by name. A config of the main file is run all the same.
 	Holds map[string]messages.ConfigHold
@@ -76,15 +77,18 @@ type Document struct {
 	Slices int
 	// Redivided is when that is in force; before, targets are divided otherwise. Zero: it is.
 	Redivided time.Time
-	// Valid is the newest version that could be decoded and validated; zero if there is none, or not yet.
+	// Valid is the newest version that could be decoded and validated; zero if there is none, or
+	// not yet.
 	Valid Version
-	// Problem says why a version newer than Valid is not valid; empty if it is, or if it has not been looked at yet.
+	// Problem says why a version newer than Valid is not valid; empty if it is, or if it has not
+	// been looked at yet.
 	Problem string
 }
 
 // Instance is what is known of one unit on this node.
 type Instance struct {
-	// Generation numbers the newest start attempt, 0 before the first; it is live until its phase is stopped.
+	// Generation numbers the newest start attempt, 0 before the first; it is live until its phase
+	// is stopped.
 	Generation uint64
 	Phase      messages.Phase
 	// Local: what it runs came from the main file.
@@ -103,11 +107,14 @@ type Instance struct {
 	Quiet      bool
 	Handover   messages.Handover
 	HandoverOf int64
-	// ReleaseBy is when the claim of a quiet instance is released although not everything has been sent.
+	// ReleaseBy is when the claim of a quiet instance is released although not everything has been
+	// sent.
 	ReleaseBy time.Time
-	// Contested: it has not scraped for a while, for lack of permission, and others may have run the unit meanwhile.
+	// Contested: it has not scraped for a while, for lack of permission, and others may have run
+	// the unit meanwhile.
 	Contested bool
-	// Leftover: there is a log with samples that were not sent. Drains: the generation is there to send them.
+	// Leftover: there is a log with samples that were not sent. Drains: the generation is there to
+	// send them.
 	Leftover, Drains bool
 	// FailedDigest is the config that the next two fields are about. They don't hold back another one.
 	FailedDigest messages.Digest
@@ -143,7 +150,8 @@ func Units(name string, slices, replicas int) []messages.Unit {
 
 // Cluster is what is known of the claims and intents of all nodes.
 type Cluster struct {
-	// Node is this node, Incarnation the process, Session what it writes by. Without a session nothing can be written.
+	// Node is this node, Incarnation the process, Session what it writes by. Without a session
+	// nothing can be written.
 	Node, Incarnation, Session string
 	// Replicas is how many nodes run each config, 0 as 1.
 	Replicas int
@@ -155,7 +163,8 @@ type Cluster struct {
 	// TakeFrom is when this node, which has lost a session, may take what nobody has claimed:
 	// others may have lost theirs too, and learn it later.
 	TakeFrom time.Time
-	// Leaving: what stops is released for others; otherwise a shutdown keeps the claims for this node's next process.
+	// Leaving: what stops is released for others; otherwise a shutdown keeps the claims for this
+	// node's next process.
 	Leaving bool
 	Claims  map[messages.Unit]messages.Claim
 	Intents map[messages.Unit]messages.Intent

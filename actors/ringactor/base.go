@@ -38,7 +38,8 @@ type call struct {
 	outcome any
 }
 
-// begin does something that may take time, but no longer than within, and takes up the outcome when it is there.
+// begin does something that may take time, but no longer than within, and takes up the outcome when
+// it is there.
 func (b *base) begin(c actor.Context, within time.Duration, work func(context.Context) error, outcome func(error) any) {
 	pending := &call{done: make(chan struct{})}
 	b.calls = append(b.calls, pending)

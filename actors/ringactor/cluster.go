@@ -11,11 +11,13 @@ import (
 	"github.com/ringmaster-agent/ringmaster/messages"
 )
 
-// Cluster makes the node one of several that share the stored configs. Node, Registry and Sessions have to be set.
+// Cluster makes the node one of several that share the stored configs. Node, Registry and Sessions
+// have to be set.
 type Cluster struct {
 	// Node is the node's name, unique in the cluster.
 	Node string
-	// Incarnation is this process, another one at each start: two processes of one name are two. Empty: random.
+	// Incarnation is this process, another one at each start: two processes of one name are two.
+	// Empty: random.
 	Incarnation string
 	// Predecessor returns the session that this process remembers as that of the process before, if
 	// it can be sure that that one has ended, since it holds what only one process at a time can
@@ -42,7 +44,8 @@ type Cluster struct {
 	// SessionTTL is how long the node may be away from the store before its claims are free. 0: 10
 	// s. Less than fencing.MinTTL is that.
 	SessionTTL time.Duration
-	// JoinAfter is how long the node is seen as joining, and owns nothing, once it is ready. 0: not at all.
+	// JoinAfter is how long the node is seen as joining, and owns nothing, once it is ready. 0: not
+	// at all.
 	JoinAfter time.Duration
 	// Settle is how long the members must not have changed before a joiner gets its part. 0: 1 s.
 	Settle time.Duration
@@ -50,7 +53,8 @@ type Cluster struct {
 	Replicas int
 	// ZoneAware: replicas go to different zones first.
 	ZoneAware bool
-	// StopWhenIsolated: a node that reaches neither the store nor a peer stops scraping. Otherwise it goes on.
+	// StopWhenIsolated: a node that reaches neither the store nor a peer stops scraping. Otherwise
+	// it goes on.
 	StopWhenIsolated bool
 	// KeepClaims: the end of the tree is the beginning of a restart, for which the claims are kept
 	// until the session runs out. Otherwise everything is handed over first.

@@ -47,7 +47,8 @@ type hearing struct {
 	heard map[string]time.Time
 	// back is when those of them that were dead came back.
 	back map[string]time.Time
-	// answered is when each of them was asked the question that it answered last, whether that counts or not.
+	// answered is when each of them was asked the question that it answered last, whether that
+	// counts or not.
 	answered map[string]time.Time
 	// proven is by which session each of them was last heard that is the one in its record.
 	proven map[string]string

@@ -27,7 +27,8 @@ type permission struct {
 	own    *own
 	peers  *peerHealth
 	clocks *clocks
-	// verdict is the newest. lapsed: there was a time without permission since the store last renewed the session.
+	// verdict is the newest. lapsed: there was a time without permission since the store last
+	// renewed the session.
 	verdict fencing.Verdict
 	lapsed  bool
 	// wentOn: since then the node went on although it was isolated.
@@ -36,7 +37,8 @@ type permission struct {
 	permitted time.Time
 }
 
-// wake notices that the process was paused, or the machine suspended. It returns for how long the machine was.
+// wake notices that the process was paused, or the machine suspended. It returns for how long the
+// machine was.
 func (k *clocks) wake(now fencing.Reading) time.Duration {
 	var skipped time.Duration
 	if !k.last.Now.IsZero() {

@@ -50,7 +50,8 @@ func (p *Permits) Permitted() bool {
 	return current != nil && p.allows(current)
 }
 
-// StoreAway reports whether the session has not been renewed for so long that nothing can be written by it.
+// StoreAway reports whether the session has not been renewed for so long that nothing can be
+// written by it.
 func (p *Permits) StoreAway() bool {
 	current := p.current.Load()
 	return current == nil || current.session == nil || p.runtime.Now().Sub(current.session.LastRenewed()) >= fencing.Idle

@@ -37,7 +37,8 @@ func (r registrar) register(ctx context.Context, m messages.Member) (cluster.Ses
 		if err := r.succeeds(ctx, before); err != nil {
 			return nil, m, err
 		}
-		// A restart within the session's life moves nothing, if the node goes on where it was on the ring.
+		// A restart within the session's life moves nothing, if the node goes on where it was on
+		// the ring.
 		if m.State == messages.Joining && before.State == messages.Active && before.Tokens.Equal(m.Tokens) {
 			m.State = messages.Active
 		}

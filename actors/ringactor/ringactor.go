@@ -127,8 +127,8 @@ func (r *ringActor) Receive(c actor.Context) {
 	}
 }
 
-// fold takes in what the store tells. Claims, intents and holds are the supervisor's; there are a thousand
-// of them to a change of the members.
+// fold takes in what the store tells. Claims, intents and holds are the supervisor's; there are a
+// thousand of them to a change of the members.
 func (r *ringActor) fold(c actor.Context, event messages.RegistryEvent) {
 	switch e := event.(type) {
 	case messages.ClaimPut, messages.ClaimGone, messages.IntentPut, messages.IntentGone, messages.HoldPut, messages.HoldGone:

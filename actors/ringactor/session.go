@@ -67,7 +67,8 @@ type refusal struct {
 	after  time.Duration
 }
 
-// conflictPause is the wait after the record of the earlier session went while this one was being written.
+// conflictPause is the wait after the record of the earlier session went while this one was being
+// written.
 const conflictPause = 250 * time.Millisecond
 
 func (r refusal) Error() string { return r.reason }
@@ -140,7 +141,8 @@ func (r *ringActor) condemned(c actor.Context) {
 	r.step(c, presence.Input{Kind: presence.Fenced})
 }
 
-// forgetSession makes the node one without a session. What it runs is not scraped until it has claimed it again.
+// forgetSession makes the node one without a session. What it runs is not scraped until it has
+// claimed it again.
 func (r *ringActor) forgetSession(c actor.Context) {
 	r.Permits.clear()
 	r.own.session, r.own.earlier, r.own.record, r.own.belief = nil, messages.EarlierSession{}, messages.Member{}, fencing.Belief{}

@@ -1,5 +1,6 @@
-// Package sim runs the whole control plane of several nodes on one goroutine, with virtual time and a seed: the real
-// supervisor, ring actor, watchers and instance actors, over fakes of what is around them.
+// Package sim runs the whole control plane of several nodes on one goroutine, with virtual time and
+// a seed: the real supervisor, ring actor, watchers and instance actors, over fakes of what is
+// around them.
 //
 //	World ── queue of events (virtual time, then chance)
 //	  ├── store: revisions, conditions, sessions, watches; down, emptied, slow, replies lost

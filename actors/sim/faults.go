@@ -207,7 +207,8 @@ func (s *storm) emptyStore() {
 func (s *storm) storeAll() {
 	for _, name := range s.configs {
 		if e, ok := s.store.entries[configsPrefix+name]; !ok || e.Value[0] != 's' {
-			// In as many slices as before: a config that is new tells no instant from which it is divided otherwise.
+			// In as many slices as before: a config that is new tells no instant from which it is
+			// divided otherwise.
 			s.store.put(configsPrefix+name, Config(name, 1+s.rnd.IntN(9), s.sliced[name]))
 		}
 	}
@@ -248,7 +249,8 @@ func (s *storm) breakPipeline() {
 	}
 }
 
-// garbageClaim writes what nobody can read over a claim, bound to no session, until somebody deletes it.
+// garbageClaim writes what nobody can read over a claim, bound to no session, until somebody
+// deletes it.
 func (s *storm) garbageClaim() {
 	key := claimsPrefix + s.configs[s.rnd.IntN(len(s.configs))]
 	s.store.put(key, `{"v": 99}`)

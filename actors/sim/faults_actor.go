@@ -65,7 +65,8 @@ func (n *node) befall(c actor.ReceiverContext, message any, receive func()) bool
 	return true
 }
 
-// ours reports whether it is a message of the tree's actors to each other, of which each has to be made up for.
+// ours reports whether it is a message of the tree's actors to each other, of which each has to be
+// made up for.
 func ours(message any) bool {
 	switch message.(type) {
 	case messages.StopTree, messages.DescribeTree:

@@ -119,7 +119,8 @@ func (s *storm) deleteRegistry() {
 	s.store.wipe(registryPrefix)
 }
 
-// receiversAway has receivers be down while units move: what a node has not sent keeps nobody from scraping.
+// receiversAway has receivers be down while units move: what a node has not sent keeps nobody from
+// scraping.
 func (s *storm) receiversAway() {
 	d := 5*time.Second + s.span()
 	s.say("", "receivers are down for %v", d)

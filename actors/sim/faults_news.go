@@ -8,7 +8,8 @@ import (
 	"github.com/ringmaster-agent/ringmaster/messages"
 )
 
-// hint reports whether the message is news of one change in the store, which may come late, twice, or not at all.
+// hint reports whether the message is news of one change in the store, which may come late, twice,
+// or not at all.
 func hint(message any) bool {
 	switch message.(type) {
 	case messages.RegistryListed, messages.ConfigsListed:
@@ -53,7 +54,8 @@ func (n *node) echo(c actor.ReceiverContext, message any) {
 	})
 }
 
-// blindListing has the next listing of a node lack all configs, as that of a store which is being repaired.
+// blindListing has the next listing of a node lack all configs, as that of a store which is being
+// repaired.
 func (s *storm) blindListing() {
 	if n := s.any(); n != nil && !s.blinded {
 		s.blinded, n.host.blind = true, true // a second one in a row is believed

@@ -2,7 +2,8 @@ package sim
 
 import "time"
 
-// ambush has a process stand still until another node has begun to end its session, which takes that one a while.
+// ambush has a process stand still until another node has begun to end its session, which takes
+// that one a while.
 func (s *storm) ambush() { s.ambushOf(s.any()) }
 
 // ambushDeaf does the same to a node that hears nothing of the store for a while, which answers it:

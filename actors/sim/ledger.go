@@ -8,7 +8,8 @@ import (
 	"github.com/ringmaster-agent/ringmaster/messages"
 )
 
-// lateBy is how much later than its cause a stop may come: events may be late, and listings make up for lost ones.
+// lateBy is how much later than its cause a stop may come: events may be late, and listings make up
+// for lost ones.
 const lateBy = 2 * time.Minute
 
 // ledger is what is known of everything that was scraped, and of what could be a reason to stop.
@@ -18,13 +19,14 @@ type ledger struct {
 	commands int
 	// nothing is when the store last lost everything; 0 if it never did.
 	nothing time.Duration
-	// meddled is when a person last deleted claims of living nodes. If their units are being handed over, the successor
-	// claims at once, and the node before scrapes until it hears of it.
+	// meddled is when a person last deleted claims of living nodes. If their units are being handed
+	// over, the successor claims at once, and the node before scrapes until it hears of it.
 	meddled time.Duration
 	// restored is when the store was last restored from a backup; 0 if it never was.
 	restored time.Duration
-	// limbo: as the store went away a unit's release was there that nobody had taken up, or was on its
-	// way. That unit waits for the store; see docs/failure-model.md. away is how long that one was away.
+	// limbo: as the store went away a unit's release was there that nobody had taken up, or was on
+	// its way. That unit waits for the store; see docs/failure-model.md. away is how long that one
+	// was away.
 	limbo bool
 	away  time.Duration
 	// upset: a message was lost, doubled or late, so nodes may not know what they could.
@@ -138,8 +140,8 @@ func (w *World) commanded(n *node, command messages.InstanceCommand) {
 	}
 }
 
-// takes is called when a scrape begins and when it is committed, both with a permit: no other node may have one, and the
-// node has not told others that they may take over.
+// takes is called when a scrape begins and when it is committed, both with a permit: no other node
+// may have one, and the node has not told others that they may take over.
 func (w *World) takes(p *pipeline, what string) {
 	if p.node.gossip.status.Fenced {
 		w.fail("%s %s tick %d of %v, and says that it has fenced itself", p.node.name, what, p.next, p.unit)

@@ -27,7 +27,8 @@ type Cost struct {
 	Fault string
 	// Unscraped is for how long the unluckiest target was scraped by nobody, beyond its interval.
 	Unscraped time.Duration
-	// Writes is how many calls of the store the busiest node has written by, Units how many units there are.
+	// Writes is how many calls of the store the busiest node has written by, Units how many units
+	// there are.
 	Writes, Units int
 }
 
@@ -84,7 +85,8 @@ func (s *storm) bound(f fault) time.Duration {
 	}
 }
 
-// allow says for how long the fault under way may leave a target unscraped, if that depends on more than its kind.
+// allow says for how long the fault under way may leave a target unscraped, if that depends on more
+// than its kind.
 func (s *storm) allow(d time.Duration) { s.allowed = d }
 
 // takeover is how long it takes others to take over from a dead node: as soon as gossip and the
@@ -100,7 +102,8 @@ func (s *storm) takeover() time.Duration {
 // runOut is how long it takes others to take over when a session runs out.
 func (*storm) runOut() time.Duration { return runOut }
 
-// checkUnscraped asks how long targets were not scraped since an instant, and returns the longest, beyond its interval.
+// checkUnscraped asks how long targets were not scraped since an instant, and returns the longest,
+// beyond its interval.
 func (s *storm) checkUnscraped(what string, bound, from time.Duration) (longest time.Duration) {
 	for _, name := range s.configs {
 		for replica := range max(s.options.Replicas, 1) {

@@ -24,7 +24,8 @@ var (
 	budget = flag.Duration("budget", 24*time.Hour, "end after that; what was not played by then is no failure") //nolint:forbidigo // a flag of the test binary only
 )
 
-// mutant is a bug that is planted in a copy of the production code: there are no hooks for it in the code itself.
+// mutant is a bug that is planted in a copy of the production code: there are no hooks for it in
+// the code itself.
 type mutant struct {
 	// name says what the bug is.
 	name string

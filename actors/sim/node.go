@@ -20,7 +20,8 @@ import (
 	"github.com/ringmaster-agent/ringmaster/messages"
 )
 
-// tokensPerNode is fewer than a real node has, since the hash of many costs time here and shows nothing.
+// tokensPerNode is fewer than a real node has, since the hash of many costs time here and shows
+// nothing.
 const tokensPerNode = 32
 
 // host is where a node runs: what survives its process.
@@ -30,7 +31,8 @@ type host struct {
 	zone   string
 	tokens []uint32
 	link   link
-	// echo is until when it hears of changes in the store again, blind that its next listing lacks all configs.
+	// echo is until when it hears of changes in the store again, blind that its next listing lacks
+	// all configs.
 	echo  time.Duration
 	blind bool
 	// deaf is until when it hears of no change in the store, which answers it.

@@ -15,7 +15,8 @@ import (
 )
 
 const (
-	// patience is the part of the interval for which a tick is tried again for which there was no permit.
+	// patience is the part of the interval for which a tick is tried again for which there was no
+	// permit.
 	patience = 0.5
 	// askAgain is how often it is tried.
 	askAgain = 100 * time.Millisecond
@@ -37,7 +38,8 @@ type pipeline struct {
 	offset   time.Duration
 	// config is the one in force.
 	config *config.Instance
-	// next is the first tick that is not dealt with. taking: its scrape is running; it is cut off by counting attempts up.
+	// next is the first tick that is not dealt with. taking: its scrape is running; it is cut off
+	// by counting attempts up.
 	next   int64
 	taking bool
 	// barred: the last tick was not permitted.

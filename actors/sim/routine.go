@@ -9,13 +9,15 @@ import (
 	"github.com/ringmaster-agent/ringmaster/actors"
 )
 
-// routine is what would be a goroutine of a node. It runs until it parks in a fake, and goes on when it is resumed.
+// routine is what would be a goroutine of a node. It runs until it parks in a fake, and goes on
+// when it is resumed.
 type routine struct {
 	node   *node
 	next   func() (struct{}, bool)
 	yield  func(struct{}) bool
 	parked bool
-	// ready, while it is parked, reports whether it should go on; it is asked after each event of the node.
+	// ready, while it is parked, reports whether it should go on; it is asked after each event of
+	// the node.
 	ready func() bool
 	// waking: an event that resumes it is on its way.
 	waking bool

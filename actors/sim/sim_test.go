@@ -26,7 +26,8 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// each plays seeds on all processors, until play says that it is enough. Play is called on several goroutines.
+// each plays seeds on all processors, until play says that it is enough. Play is called on several
+// goroutines.
 func each(first, n uint64, play func(System, uint64) bool) {
 	var next atomic.Uint64
 	var enough atomic.Bool

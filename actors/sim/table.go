@@ -31,7 +31,8 @@ const (
 	// cutOff is from when a node stops, which has only lost the store, until it says that it is
 	// fenced and others have taken over.
 	cutOff = 3 * time.Second
-	// illness is until a node has found out that it can't run anything, and what it had has been handed over.
+	// illness is until a node has found out that it can't run anything, and what it had has been
+	// handed over.
 	illness = 25 * time.Second
 	// tookBack is a takeover that the node itself forestalls: it leaves what it ran to others, for
 	// half of a session's time.

@@ -73,7 +73,8 @@ func (w *World) cover(p *pipeline) {
 	covered[p.next] |= now
 }
 
-// aloneAt reports whether a node that goes on as one that is alone has taken a tick of the pipeline's config.
+// aloneAt reports whether a node that goes on as one that is alone has taken a tick of the
+// pipeline's config.
 func (w *World) aloneAt(p *pipeline) bool {
 	for i := range targetsPerConfig {
 		if r := w.ledger.units[(messages.Unit{Config: p.unit.Config, Slice: i, Replica: p.unit.Replica}).Key()]; r != nil && r.taken[p.next].alone {

@@ -17,7 +17,8 @@ import (
 // epoch is when virtual time begins.
 var epoch = time.Unix(1_800_000_000, 0).UTC()
 
-// System is an actor system for worlds. It is expensive to make, so worlds that follow each other share one.
+// System is an actor system for worlds. It is expensive to make, so worlds that follow each other
+// share one.
 type System struct {
 	*actor.ActorSystem
 	parsed map[[2]string]parsed
@@ -48,7 +49,8 @@ type World struct {
 	last    uint64 // the number of the newest event
 
 	store *server
-	// hosts are where nodes run, by name; they survive their processes. nodes are all processes there have been.
+	// hosts are where nodes run, by name; they survive their processes. nodes are all processes
+	// there have been.
 	hosts []*host
 	nodes []*node
 	// current is the coroutine that is running; nil between coroutines.
@@ -96,7 +98,8 @@ type Options struct {
 	// decisions are as far apart as they would be; a run can't be repeated then. Nil: computing
 	// takes no time.
 	Computed func() time.Duration
-	// NoGossip: nodes have none. NoIdle: the store can't tell how long a session was not renewed, as Consul.
+	// NoGossip: nodes have none. NoIdle: the store can't tell how long a session was not renewed,
+	// as Consul.
 	NoGossip, NoIdle bool
 	// ZoneAware: replicas go to different zones first. Continue: isolated nodes go on.
 	ZoneAware, Continue bool
@@ -155,7 +158,8 @@ func (q *queue) Pop() any {
 	return last
 }
 
-// after has f happen on the node once d has passed, unless the node crashes before. A nil f is a cancelled event.
+// after has f happen on the node once d has passed, unless the node crashes before. A nil f is a
+// cancelled event.
 func (w *World) after(n *node, d time.Duration, f func()) *event {
 	w.last++
 	e := &event{at: w.now + max(d, 0), order: uint64(w.rnd.Uint32())<<32 | w.last&(1<<32-1), node: n, f: f}

@@ -25,22 +25,24 @@ const minTTL = 10 * time.Second
 
 // Config says how to reach Consul.
 type Config struct {
-	// Host is a Consul agent or server: host:port, http://host:port or https://host:port, with a path if a proxy wants
-	// one. Empty is DefaultHost.
+	// Host is a Consul agent or server: host:port, http://host:port or https://host:port, with a
+	// path if a proxy wants one. Empty is DefaultHost.
 	Host string
 	// ACLToken is sent with every request.
 	ACLToken string
-	// HTTPClientTimeout bounds every request; a watch may wait for that much longer than Consul blocks it. 0 is
-	// DefaultHTTPClientTimeout.
+	// HTTPClientTimeout bounds every request; a watch may wait for that much longer than Consul
+	// blocks it. 0 is DefaultHTTPClientTimeout.
 	HTTPClientTimeout time.Duration
-	// ConsistentReads makes the leader confirm its leadership at each Get, List and Watch. See the package comment.
+	// ConsistentReads makes the leader confirm its leadership at each Get, List and Watch. See the
+	// package comment.
 	ConsistentReads bool
-	// WatchRateLimit is how many listings per second one watch may ask for, in the long run; 0 is no limit. It is also how
-	// late a change may be told. WatchBurstSize is how many may be asked for at once after a quiet time; at least 1.
+	// WatchRateLimit is how many listings per second one watch may ask for, in the long run; 0 is
+	// no limit. It is also how late a change may be told. WatchBurstSize is how many may be asked
+	// for at once after a quiet time; at least 1.
 	WatchRateLimit float64
 	WatchBurstSize int
-	// CASRetryDelay is the mean pause before a write is tried again that met a concurrent one for the second time. 0 is
-	// DefaultCASRetryDelay.
+	// CASRetryDelay is the mean pause before a write is tried again that met a concurrent one for
+	// the second time. 0 is DefaultCASRetryDelay.
 	CASRetryDelay time.Duration
 	// Prefixes are those that will be listed. One that Consul's URLs can't carry is refused: each
 	// listing of it would read keys that are none of ours.
@@ -117,7 +119,8 @@ func parseHost(text string) (*url.URL, error) {
 func (c *Config) newClient(u *url.URL, reach *reach) (*api.Client, *http.Transport, error) {
 	dialer := &net.Dialer{
 		Timeout: c.HTTPClientTimeout,
-		// A peer that is gone without a word is noticed after 20 s, though a watch may wait on it for minutes.
+		// A peer that is gone without a word is noticed after 20 s, though a watch may wait on it
+		// for minutes.
 		KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 10 * time.Second, Interval: 5 * time.Second, Count: 2},
 	}
 	transport := &http.Transport{

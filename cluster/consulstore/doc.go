@@ -40,7 +40,8 @@
 // do travel in URLs: what is behind the first character that can't is compared here. So prefixes of
 // letters, digits, "-", "_", "," and "/" are the cheap ones, and Config.Prefixes accepts no others.
 //
-// A token that may not read all of a prefix makes listings fail, rather than look as if keys had been deleted.
+// A token that may not read all of a prefix makes listings fail, rather than look as if keys had
+// been deleted.
 //
 // A Store may be used by any number of goroutines. Each watch and each session has one goroutine,
 // which ends with Close. HashiCorp's library reads what Config leaves open from Consul's own

@@ -34,7 +34,8 @@ func (a answer) RoundTrip(req *http.Request) (*http.Response, error) {
 	}, nil
 }
 
-// FuzzAnswers lets every call meet any answer: it must return, with an error or with something that makes sense.
+// FuzzAnswers lets every call meet any answer: it must return, with an error or with something that
+// makes sense.
 func FuzzAnswers(f *testing.F) {
 	for _, body := range []string{
 		`[{"Key":"k","Value":"dg==","Flags":1,"CreateIndex":5,"ModifyIndex":7,"Session":"s"}]`,

@@ -29,8 +29,8 @@ func encodeKey(key string) string {
 	return b.String()
 }
 
-// decodeKey is the reverse of encodeKey. It returns false for what encodeKey never returns: such a key was written by
-// someone else, and no Store can name it.
+// decodeKey is the reverse of encodeKey. It returns false for what encodeKey never returns: such a
+// key was written by someone else, and no Store can name it.
 func decodeKey(stored string) (string, bool) {
 	if strings.IndexByte(stored, escape) < 0 {
 		return stored, utf8.ValidString(stored)

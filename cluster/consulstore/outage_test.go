@@ -34,7 +34,8 @@ func messages(logs *observer.ObservedLogs) []string {
 	return texts
 }
 
-// hang answers a request when the client has given it up. A server notices that once it has read the body.
+// hang answers a request when the client has given it up. A server notices that once it has read
+// the body.
 func hang(_ http.ResponseWriter, r *http.Request) bool {
 	_, _ = io.Copy(io.Discard, r.Body)
 	<-r.Context().Done()

@@ -260,7 +260,8 @@ func (s *Store) present(ctx context.Context, prefix string, consistent bool) (in
 	if err := plausible(meta); err != nil {
 		return 0, err
 	}
-	// The index of the whole table goes back only when Consul's state was replaced, or when an answer is from the past.
+	// The index of the whole table goes back only when Consul's state was replaced, or when an
+	// answer is from the past.
 	s.history.Observe(before, int64(meta.LastIndex))
 	return int64(meta.LastIndex), nil
 }

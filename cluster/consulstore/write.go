@@ -13,8 +13,8 @@ import (
 )
 
 const (
-	// MaxValue is how many bytes a value may have: 512 KiB, which is what Consul accepts as a transaction (setting
-	// txn_max_req_len), less a quarter for base64, less room for keys.
+	// MaxValue is how many bytes a value may have: 512 KiB, which is what Consul accepts as a
+	// transaction (setting txn_max_req_len), less a quarter for base64, less room for keys.
 	MaxValue = 376 << 10
 	// maxOps is how many operations Consul accepts in a transaction.
 	maxOps = 128
@@ -24,8 +24,9 @@ const (
 	maxFlags = 1 << 53
 )
 
-// write is the writing of a set of operations: read, judge, write what may be written in transactions that fail if
-// something has changed since it was read, and begin anew with those that failed.
+// write is the writing of a set of operations: read, judge, write what may be written in
+// transactions that fail if something has changed since it was read, and begin anew with those that
+// failed.
 type write struct {
 	store   *Store
 	changes []*change
@@ -38,7 +39,8 @@ type change struct {
 	// index and session are the key's as it was last read. index is 0 if there is no such key.
 	index   uint64
 	session string
-	// done is set when nothing remains to be tried: err says why it was refused, revision is that of the write.
+	// done is set when nothing remains to be tried: err says why it was refused, revision is that
+	// of the write.
 	done     bool
 	err      error
 	revision int64
@@ -83,7 +85,8 @@ func (w *write) run(ctx context.Context) error {
 	}
 }
 
-// judge reads the keys of all changes that are not done, and settles those whose condition does not hold.
+// judge reads the keys of all changes that are not done, and settles those whose condition does not
+// hold.
 func (w *write) judge(ctx context.Context) error {
 	var open []*change
 	for _, c := range w.changes {
@@ -161,8 +164,9 @@ func (w *write) parts() []*part {
 	return parts
 }
 
-// ops returns the operations that make the change, provided that the key is as it was read. The first one is always a
-// compare-and-set, whose result tells the revision; deletions have no result of their own.
+// ops returns the operations that make the change, provided that the key is as it was read. The
+// first one is always a compare-and-set, whose result tells the revision; deletions have no result
+// of their own.
 func (c *change) ops() (ops api.TxnOps) {
 	add := func(verb api.KVOp, session string, value []byte) {
 		ops = append(ops, &api.TxnOp{KV: &api.KVTxnOp{
@@ -246,7 +250,8 @@ func (p *part) blame(resp *api.TxnResponse) {
 	}
 }
 
-// checkSessions returns ErrSessionLost if one of the sessions has ended that a refused transaction was to bind keys to.
+// checkSessions returns ErrSessionLost if one of the sessions has ended that a refused transaction
+// was to bind keys to.
 func (w *write) checkSessions(ctx context.Context, p *part) error {
 	seen := map[string]bool{}
 	for _, c := range p.changes {

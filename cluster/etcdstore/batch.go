@@ -12,8 +12,9 @@ import (
 	"github.com/ringmaster-agent/ringmaster/cluster"
 )
 
-// Batch implements cluster.Store, with one request: a transaction of transactions, each with the condition of its
-// operation. etcd evaluates all conditions before it writes anything, and allows 128 of them.
+// Batch implements cluster.Store, with one request: a transaction of transactions, each with the
+// condition of its operation. etcd evaluates all conditions before it writes anything, and allows
+// 128 of them.
 func (s *Store) Batch(ctx context.Context, ops []cluster.Op) ([]cluster.OpResult, error) {
 	var results []cluster.OpResult
 	err := s.call(ctx, fmt.Sprintf("write a batch of %d", len(ops)), func(ctx context.Context) (*pb.ResponseHeader, error) {
@@ -54,7 +55,8 @@ func transactions(ops []cluster.Op) ([]clientv3.Op, error) {
 	steps := make([]clientv3.Op, len(ops))
 	for i, op := range ops {
 		if del := op.Delete; del != nil {
-			// What a deletion says it deleted tells whether the key existed; one that was refused has to count.
+			// What a deletion says it deleted tells whether the key existed; one that was refused
+			// has to count.
 			steps[i] = clientv3.OpTxn(compares(del.Key, del.If),
 				[]clientv3.Op{clientv3.OpDelete(del.Key)},
 				[]clientv3.Op{clientv3.OpGet(del.Key, clientv3.WithCountOnly())})
@@ -101,8 +103,8 @@ func (s *Store) roomToBatch(ops []cluster.Op) error {
 	return nil
 }
 
-// onlySession is the session to which all puts with a session are bound, nil if there are several: etcd doesn't say
-// which one it missed.
+// onlySession is the session to which all puts with a session are bound, nil if there are several:
+// etcd doesn't say which one it missed.
 func onlySession(ops []cluster.Op) cluster.Session {
 	var only cluster.Session
 	for _, op := range ops {

@@ -22,12 +22,15 @@ const DefaultDialTimeout = 10 * time.Second
 
 // Config says how to reach an external etcd cluster.
 type Config struct {
-	// Endpoints are the members' client addresses, as host:port, http://host:port or https://host:port. At least one.
+	// Endpoints are the members' client addresses, as host:port, http://host:port or
+	// https://host:port. At least one.
 	Endpoints []string
-	// DialTimeout bounds one attempt to connect, and any call whose context has no deadline. 0 is DefaultDialTimeout.
+	// DialTimeout bounds one attempt to connect, and any call whose context has no deadline. 0 is
+	// DefaultDialTimeout.
 	DialTimeout time.Duration
-	// MaxRetries is how often one request is tried again on another endpoint while none is known to work, within its
-	// deadline. 0 is etcd's default (100). A write that may have reached a server is never repeated.
+	// MaxRetries is how often one request is tried again on another endpoint while none is known to
+	// work, within its deadline. 0 is etcd's default (100). A write that may have reached a server
+	// is never repeated.
 	MaxRetries uint
 	// TLS, if not nil, makes all connections use it. Endpoints with https:// use TLS in any case.
 	TLS *TLS
@@ -37,10 +40,11 @@ type Config struct {
 	Logger *zap.Logger
 }
 
-// TLS is how to encrypt. All fields may be empty: then the system's certificate authorities are trusted.
+// TLS is how to encrypt. All fields may be empty: then the system's certificate authorities are
+// trusted.
 type TLS struct {
-	// CertFile and KeyFile identify this client; both or neither. They are read again at every connection, so they may be
-	// renewed on disk.
+	// CertFile and KeyFile identify this client; both or neither. They are read again at every
+	// connection, so they may be renewed on disk.
 	CertFile, KeyFile string
 	// CAFile holds the certificate authorities to trust instead of the system's.
 	CAFile string
@@ -50,7 +54,8 @@ type TLS struct {
 	InsecureSkipVerify bool
 }
 
-// normalise checks what can be checked without a network, and returns the endpoints as URLs of one scheme.
+// normalise checks what can be checked without a network, and returns the endpoints as URLs of one
+// scheme.
 func (c *Config) normalise() ([]*url.URL, error) {
 	if len(c.Endpoints) == 0 {
 		return nil, errors.New("no etcd endpoint is given")
@@ -158,7 +163,8 @@ func (c *Config) newClient(endpoints []*url.URL, tlsConfig *tls.Config, watchdog
 		DialKeepAliveTime:    10 * time.Second,
 		DialKeepAliveTimeout: 3 * time.Second,
 		DialOptions: []grpc.DialOption{grpc.WithTransportCredentials(watchdog.credentials(tlsConfig)), grpc.WithConnectParams(grpc.ConnectParams{
-			// gRPC would wait up to two minutes between attempts, and so long a restarted etcd would go unnoticed.
+			// gRPC would wait up to two minutes between attempts, and so long a restarted etcd
+			// would go unnoticed.
 			Backoff:           backoff.Config{BaseDelay: 100 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: time.Second},
 			MinConnectTimeout: c.DialTimeout,
 		})},
@@ -173,8 +179,9 @@ func (c *Config) newClient(endpoints []*url.URL, tlsConfig *tls.Config, watchdog
 	if c.Username == "" {
 		return clientv3.New(conf)
 	}
-	// With a user name in its config the client logs in before it is constructed, and fails if the server is away. With
-	// a token it doesn't; a token that the server refuses makes it log in with what is in these fields.
+	// With a user name in its config the client logs in before it is constructed, and fails if the
+	// server is away. With a token it doesn't; a token that the server refuses makes it log in with
+	// what is in these fields.
 	conf.Token = placeholderToken
 	client, err := clientv3.New(conf)
 	if err != nil {

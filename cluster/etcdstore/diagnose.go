@@ -15,7 +15,8 @@ import (
 	"syscall"
 )
 
-// reason says why a probe failed with err. gRPC only knows that its time was over, so each endpoint is tried by hand.
+// reason says why a probe failed with err. gRPC only knows that its time was over, so each endpoint
+// is tried by hand.
 func (m *monitor) reason(ctx context.Context, err error) string {
 	if !unreachable(err) {
 		return err.Error() // the cluster answered: with a refusal
@@ -94,7 +95,8 @@ func explainConnection(ctx context.Context, err error) error {
 		return fmt.Errorf("its certificate is not accepted: %w", verification.Err)
 	case ctx.Err() != nil:
 		return fmt.Errorf("no answer within %s", diagnoseTimeout)
-	// net/http has no values for these. The second is what comes of a server that greets before it is asked.
+	// net/http has no values for these. The second is what comes of a server that greets before it
+	// is asked.
 	case strings.Contains(err.Error(), "malformed HTTP"), strings.Contains(err.Error(), "readLoopPeekFailLocked"):
 		return errors.New("something answers, but not in HTTP, so it is not etcd")
 	}

@@ -166,7 +166,8 @@ func TestAUserMayBeAllowedHisPrefixOnly(t *testing.T) {
 	logger, lines := observe()
 	s := dial(t, Config{
 		Endpoints: []string{server.listen}, Username: "agent", Password: "agent", Logger: logger,
-		// A login is slow on purpose, and with the race detector on a busy machine it has taken nine seconds.
+		// A login is slow on purpose, and with the race detector on a busy machine it has taken
+		// nine seconds.
 		DialTimeout: time.Minute,
 	})
 	events := s.Watch(t.Context(), "p/", 0)

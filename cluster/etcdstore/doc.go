@@ -1,9 +1,10 @@
-// Package etcdstore is a cluster.Store on etcd: an external cluster (Dial), or a server inside this process
-// (StartEmbedded), which is how an agent works with nothing installed.
+// Package etcdstore is a cluster.Store on etcd: an external cluster (Dial), or a server inside this
+// process (StartEmbedded), which is how an agent works with nothing installed.
 //
-// It owns the client's connection and tells the log, once per change and every half minute, whether the store can be
-// reached and if not, which endpoint fails and why. It refuses to decide anything on that: calls return errors, watches
-// retry, sessions keep trying, and nothing is ever concluded from silence.
+// It owns the client's connection and tells the log, once per change and every half minute, whether
+// the store can be reached and if not, which endpoint fails and why. It refuses to decide anything
+// on that: calls return errors, watches retry, sessions keep trying, and nothing is ever concluded
+// from silence.
 //
 // The embedded server has one member and no listener: no port, no socket, nothing for other users
 // of the host to connect to. The client calls it through memory. Its directory is locked, so that a

@@ -25,13 +25,14 @@ import (
 const (
 	// lockName is the file in the directory whose lock says that an agent is using it.
 	lockName = "agent.lock"
-	// memberURL is the only member's address as a peer. Nothing listens there; raft needs a name for it.
+	// memberURL is the only member's address as a peer. Nothing listens there; raft needs a name
+	// for it.
 	memberURL = "http://127.0.0.1:2380"
-	// reserve is how much of the disk must be free for a write to be taken. etcd aborts when it can't allocate the next
-	// segment of its log, which has 64 MB, or grow its database.
+	// reserve is how much of the disk must be free for a write to be taken. etcd aborts when it
+	// can't allocate the next segment of its log, which has 64 MB, or grow its database.
 	reserve = 96 << 20
-	// databaseSlack is how much disk the database is given in advance, so that the little that is written on a full disk
-	// (deletions, the ends of sessions) has a place. bbolt's file is sparse.
+	// databaseSlack is how much disk the database is given in advance, so that the little that is
+	// written on a full disk (deletions, the ends of sessions) has a place. bbolt's file is sparse.
 	databaseSlack = 16 << 20
 	// wayOut is what an operator can do about damaged data.
 	wayOut = "restore the directory from a backup, or move it away to start empty and upload the configs again"
@@ -46,7 +47,8 @@ type EmbeddedConfig struct {
 	// Dir holds the server's data: 128 MB that its log allocates in advance, plus the keys. It is
 	// created if it doesn't exist, readable by this user only. One process can use it at a time.
 	Dir string
-	// Quorum, if not nil, makes the server a member of a cluster of several agents' servers. nil: it is alone.
+	// Quorum, if not nil, makes the server a member of a cluster of several agents' servers. nil:
+	// it is alone.
 	Quorum *Quorum
 	// Quota is how large the database may get, in bytes. A quarter of it is kept for what is bound
 	// to sessions. 0 is DefaultQuota.
@@ -157,7 +159,8 @@ func (s *server) open(ctx context.Context, conf EmbeddedConfig) error {
 	return err
 }
 
-// prepare does what a locked directory allows: it checks it, waits for the other members if need be, and starts etcd.
+// prepare does what a locked directory allows: it checks it, waits for the other members if need
+// be, and starts etcd.
 func (s *server) prepare(ctx context.Context, conf EmbeddedConfig) error {
 	if err := s.check(); err != nil {
 		return err
@@ -195,7 +198,8 @@ func (s *server) lockDir() error {
 	return nil
 }
 
-// checkDatabase opens the database as etcd will. etcd would do so in a goroutine that is lost when it fails.
+// checkDatabase opens the database as etcd will. etcd would do so in a goroutine that is lost when
+// it fails.
 func checkDatabase(path string) error {
 	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
 		return nil
@@ -255,7 +259,8 @@ func (s *server) launch(ctx context.Context, conf *embed.Config) error {
 	case <-s.failed:
 		return s.gaveUp()
 	case <-ctx.Done():
-		// It can't be interrupted, so its end is awaited elsewhere, and nobody else may use the directory until then.
+		// It can't be interrupted, so its end is awaited elsewhere, and nobody else may use the
+		// directory until then.
 		s.abandoned = true
 		go func() {
 			if err := <-started; err == nil {
@@ -298,7 +303,8 @@ func (s *server) etcdConfig(conf EmbeddedConfig, join bool) *embed.Config {
 		c.ListenClientUrls = []url.URL{{Scheme: "http", Host: conf.listen}}
 		c.AdvertiseClientUrls = c.ListenClientUrls
 	}
-	// A lone member elects itself after one election time-out at start; nobody else's heartbeat is awaited.
+	// A lone member elects itself after one election time-out at start; nobody else's heartbeat is
+	// awaited.
 	c.TickMs, c.ElectionMs = 50, 250
 	// What is compacted, and when, upkeep decides.
 	c.AutoCompactionMode, c.AutoCompactionRetention = embed.CompactorModeRevision, "0"
@@ -315,7 +321,8 @@ func (s *server) etcdConfig(conf EmbeddedConfig, join bool) *embed.Config {
 	return c
 }
 
-// preallocate reserves disk behind the end of the database without making it longer, where the file system can do that.
+// preallocate reserves disk behind the end of the database without making it longer, where the file
+// system can do that.
 func preallocate(path string) error {
 	f, err := os.OpenFile(path, os.O_WRONLY, 0)
 	if err != nil {

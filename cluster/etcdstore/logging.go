@@ -44,8 +44,8 @@ func chatter(l *zap.Logger) *zap.Logger {
 // ends the goroutine, and failed is called once with the reason.
 type serverLog struct {
 	serving atomic.Bool
-	// member is true in a quorum. There the server warns at every attempt to reach another member that is away, which the
-	// monitor sums up.
+	// member is true in a quorum. There the server warns at every attempt to reach another member
+	// that is away, which the monitor sums up.
 	member bool
 	failed func(error)
 }
@@ -62,7 +62,8 @@ func (s *serverLog) shift(e zapcore.Entry) zapcore.Level {
 		// It repeats the whole request, and the error is returned to the caller.
 		return zapcore.DebugLevel
 	case e.Message == "Failed to detect schema version", e.Message == "failed to update storage version":
-		// A new server says so once, because it looks before it has written its first entry, and then tries again.
+		// A new server says so once, because it looks before it has written its first entry, and
+		// then tries again.
 		return zapcore.DebugLevel
 	default:
 		return min(e.Level, zapcore.ErrorLevel)

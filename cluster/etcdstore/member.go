@@ -40,7 +40,8 @@ func (s *server) checkMembers() error {
 	return nil
 }
 
-// runInside is the monitor of a member: it watches whether the cluster has a leader, which costs nothing to ask.
+// runInside is the monitor of a member: it watches whether the cluster has a leader, which costs
+// nothing to ask.
 func (m *monitor) runInside() {
 	srv := m.store.server
 	since := time.Now()
@@ -76,9 +77,10 @@ func (m *monitor) downInside() {
 	m.report(reason)
 }
 
-// ReplaceMember takes a member that has lost its data out of the cluster and lets it in again as a new one, at the same
-// address. After that, start it with an empty directory. It needs a quorum of the others, and is refused while
-// the member is running. If it fails half-way it can be called again.
+// ReplaceMember takes a member that has lost its data out of the cluster and lets it in again as a
+// new one, at the same address. After that, start it with an empty directory. It needs a quorum of
+// the others, and is refused while the member is running. If it fails half-way it can be called
+// again.
 func (s *Store) ReplaceMember(ctx context.Context, name string) error {
 	var peer string
 	if s.server != nil && s.server.roster != nil {
@@ -124,7 +126,8 @@ func (s *Store) replace(ctx context.Context, peer string) error {
 	return nil
 }
 
-// onceHealthy repeats what etcd refuses because the members that stay have not been connected for five seconds.
+// onceHealthy repeats what etcd refuses because the members that stay have not been connected for
+// five seconds.
 func onceHealthy(ctx context.Context, change func() error) error {
 	for {
 		err := change()

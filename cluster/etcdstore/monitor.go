@@ -16,9 +16,11 @@ import (
 )
 
 const (
-	// probeKey is read to find out whether the cluster answers. It needn't exist, nor be allowed: a refusal is an answer.
+	// probeKey is read to find out whether the cluster answers. It needn't exist, nor be allowed: a
+	// refusal is an answer.
 	probeKey = "health"
-	// probeTimeout and diagnoseTimeout together stay below the two seconds within which an outage is logged.
+	// probeTimeout and diagnoseTimeout together stay below the two seconds within which an outage
+	// is logged.
 	probeTimeout    = time.Second
 	diagnoseTimeout = 500 * time.Millisecond
 	// patientProbeTimeout is for the probes after that: a server may be slow, and a login is by design.

@@ -19,16 +19,17 @@ import (
 // DefaultToken is Quorum.Token where that is empty.
 const DefaultToken = "ringmaster"
 
-// Quorum makes the embedded servers of several agents one etcd cluster: of three members one can be lost, of five two.
-// All members are given the same Members and Token.
+// Quorum makes the embedded servers of several agents one etcd cluster: of three members one can be
+// lost, of five two. All members are given the same Members and Token.
 type Quorum struct {
 	// Name is this agent's name in Members.
 	Name string
-	// Members is every member's name, and the address at which the others reach it: host:port, or with http:// or
-	// https:// before it. Three, five or seven.
+	// Members is every member's name, and the address at which the others reach it: host:port, or
+	// with http:// or https:// before it. Three, five or seven.
 	Members map[string]string
-	// Listen is the host:port to listen on for the other members, the host being an IP address or localhost. Empty: this
-	// agent's own address in Members if that is an IP address or localhost, else its port on all interfaces.
+	// Listen is the host:port to listen on for the other members, the host being an IP address or
+	// localhost. Empty: this agent's own address in Members if that is an IP address or localhost,
+	// else its port on all interfaces.
 	Listen string
 	// Token tells clusters apart that would otherwise have the same members. Empty is DefaultToken.
 	Token string
@@ -41,8 +42,9 @@ type Quorum struct {
 type PeerTLS struct {
 	// CertFile and KeyFile identify this member, as server and as client. Required.
 	CertFile, KeyFile string
-	// CAFile holds the authorities that sign the members' certificates; then members without one are refused. Empty:
-	// the system's authorities are trusted for servers, and clients need no certificate.
+	// CAFile holds the authorities that sign the members' certificates; then members without one
+	// are refused. Empty: the system's authorities are trusted for servers, and clients need no
+	// certificate.
 	CAFile string
 }
 
@@ -53,7 +55,8 @@ type roster struct {
 	peers  map[string]string // name → URL, as etcd writes it
 	listen url.URL
 	tls    transport.TLSInfo
-	// cluster is what etcd makes of the list at the cluster's first start: its ID and those of its first members.
+	// cluster is what etcd makes of the list at the cluster's first start: its ID and those of its
+	// first members.
 	cluster *membership.RaftCluster
 }
 
@@ -71,7 +74,8 @@ func (q *Quorum) check() (*roster, error) {
 	if t := q.TLS; t != nil {
 		r.tls = transport.TLSInfo{
 			CertFile: t.CertFile, KeyFile: t.KeyFile, TrustedCAFile: t.CAFile, ClientCertAuth: t.CAFile != "",
-			// The authority vouches for members; that they come from an address in their certificate fails behind NAT.
+			// The authority vouches for members; that they come from an address in their
+			// certificate fails behind NAT.
 			SkipClientSANVerify: true,
 		}
 		if t.CertFile == "" || t.KeyFile == "" {
@@ -180,11 +184,13 @@ func (r *roster) apply(c *embed.Config, join bool) {
 		c.ClusterState = embed.ClusterStateFlagExisting
 	}
 	if c.AdvertiseClientUrls == nil {
-		// There are no clients from outside, but this is how a cluster remembers that a member has been started.
+		// There are no clients from outside, but this is how a cluster remembers that a member has
+		// been started.
 		c.AdvertiseClientUrls = c.AdvertisePeerUrls
 	}
 	c.PeerTLSInfo = r.tls
-	// etcd's own defaults: a leader that is lost is replaced in one to two seconds, and a busy machine is no lost leader.
+	// etcd's own defaults: a leader that is lost is replaced in one to two seconds, and a busy
+	// machine is no lost leader.
 	c.TickMs, c.ElectionMs = 100, 1000
 }
 

@@ -20,7 +20,8 @@ import (
 	"github.com/ringmaster-agent/ringmaster/cluster/storetest"
 )
 
-// All tests of the suite share one cluster, which is emptied for each. Some run on the leader, some not.
+// All tests of the suite share one cluster, which is emptied for each. Some run on the leader, some
+// not.
 func TestConformanceOfAQuorum(t *testing.T) {
 	q := formQuorum(t)
 	tests := 0
@@ -120,7 +121,8 @@ func TestWithoutAMajorityNothingIsWrittenAndNothingIsLost(t *testing.T) {
 	alive(t, sess)
 
 	require.NoError(t, q.start(t.Context(), "b"))
-	// The session goes on, with its key; nothing that was written is lost, and the watch has not missed anything.
+	// The session goes on, with its key; nothing that was written is lost, and the watch has not
+	// missed anything.
 	require.Eventually(t, func() bool { return sess.LastRenewed().After(outage) }, patience, 10*time.Millisecond)
 	put(t, q.stores["b"], "after")
 	require.Equal(t, before.Entries, q.list(t, "a").Entries[1:])

@@ -37,7 +37,8 @@ type Store struct {
 	timeout time.Duration
 	logger  *zap.Logger
 
-	// ctx ends with Close. usable is its child and also ends, with a cause, when an embedded server has failed.
+	// ctx ends with Close. usable is its child and also ends, with a cause, when an embedded server
+	// has failed.
 	ctx      context.Context
 	cancel   context.CancelCauseFunc
 	usable   context.Context

@@ -282,7 +282,8 @@ func (s *Store) roomForValue(req cluster.PutRequest) error {
 	return s.upkeep.roomFor(len(req.Value))
 }
 
-// Database describes the file of an embedded server; ok is false if the store is elsewhere. Any goroutine may call it.
+// Database describes the file of an embedded server; ok is false if the store is elsewhere. Any
+// goroutine may call it.
 func (s *Store) Database() (d Database, ok bool) {
 	if s.upkeep == nil {
 		return d, false

@@ -29,7 +29,8 @@ type clashState struct {
 	confirmed time.Time // when both sides last answered; zero: never
 }
 
-// clashes are the conflicts of names. A suspicion costs nothing; it counts once both sides have answered.
+// clashes are the conflicts of names. A suspicion costs nothing; it counts once both sides have
+// answered.
 type clashes struct {
 	self string
 

@@ -55,7 +55,8 @@ func (c *contact) question(node string) uint64 {
 	return c.nonce
 }
 
-// answered counts an answer of a node, unless it is to no question of ours to it. It returns when that was sent.
+// answered counts an answer of a node, unless it is to no question of ours to it. It returns when
+// that was sent.
 func (c *contact) answered(nonce uint64, node string) (sent time.Time, ok bool) {
 	q, asked := c.open[nonce]
 	if !asked || q.node != node {

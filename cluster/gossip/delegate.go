@@ -6,7 +6,8 @@ import (
 	"github.com/hashicorp/memberlist"
 )
 
-// delegate receives memberlist's callbacks. None of them blocks or calls memberlist: most come under its lock.
+// delegate receives memberlist's callbacks. None of them blocks or calls memberlist: most come
+// under its lock.
 type delegate struct{ g *Gossip }
 
 var (

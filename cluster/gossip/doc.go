@@ -57,5 +57,6 @@
 // returns when memberlist's goroutines have ended too. There is no global state, except that
 // memberlist counts in go-metrics' global sink, which discards unless the program sets another one.
 //
-// Tests run real nodes on loopback, and clusters under virtual time over the network in memory of package gossiptest.
+// Tests run real nodes on loopback, and clusters under virtual time over the network in memory of
+// package gossiptest.
 package gossip

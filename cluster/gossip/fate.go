@@ -20,7 +20,8 @@ type fated struct {
 	// packets and streams are what has arrived.
 	packets chan *memberlist.Packet
 	streams chan net.Conn
-	// ended: nothing is passed on any more. silent: nothing arrives any more. pumped: pump has returned.
+	// ended: nothing is passed on any more. silent: nothing arrives any more. pumped: pump has
+	// returned.
 	ended, silent, pumped chan struct{}
 }
 

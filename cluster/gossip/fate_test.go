@@ -36,7 +36,8 @@ func TestPacketsAndStreamsMeetTheirFate(t *testing.T) {
 	require.Equal(t, "b", a.table.nameAt(b.Address()))
 }
 
-// talkative is a transport whose Shutdown first has to get rid of what has arrived, as memberlist's does.
+// talkative is a transport whose Shutdown first has to get rid of what has arrived, as memberlist's
+// does.
 type talkative struct {
 	memberlist.NodeAwareTransport
 	packets chan *memberlist.Packet

@@ -187,7 +187,8 @@ func (g *Gossip) SetStatus(s Status) {
 	}
 }
 
-// announce changes what this node says of itself, for memberlist to fetch. It returns whether that made a difference.
+// announce changes what this node says of itself, for memberlist to fetch. It returns whether that
+// made a difference.
 func (g *Gossip) announce(change func(*announcement)) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()

@@ -36,7 +36,8 @@ func start(t *testing.T, name string, change ...func(*Options)) node {
 	return node{g, log}
 }
 
-// cluster starts n nodes, named n0, n1, …, that know each other's addresses, as they would from the store.
+// cluster starts n nodes, named n0, n1, …, that know each other's addresses, as they would from the
+// store.
 func cluster(t *testing.T, n int) []node {
 	var nodes []node
 	peers := map[string]string{}

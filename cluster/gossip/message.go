@@ -11,11 +11,13 @@ const messageVersion = 1
 type messageKind string
 
 const (
-	// ask wants to know whether the receiver holds the sender alive. Lost: no evidence, the next one follows.
+	// ask wants to know whether the receiver holds the sender alive. Lost: no evidence, the next
+	// one follows.
 	ask messageKind = "ask"
 	// answer says so. To a node that is not held alive there is none.
 	answer messageKind = "answer"
-	// clash tells both sides of a conflict of names where the other one is. Lost: repeated every few seconds.
+	// clash tells both sides of a conflict of names where the other one is. Lost: repeated every
+	// few seconds.
 	clash messageKind = "clash"
 )
 

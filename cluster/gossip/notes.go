@@ -80,7 +80,8 @@ func (n *notes) flush() {
 	}
 }
 
-// otherKey says that a peer's key and ours differ: once a minute for each host, since each connection has another port.
+// otherKey says that a peer's key and ours differ: once a minute for each host, since each
+// connection has another port.
 func (n *notes) otherKey(address, reason string) {
 	host, _, err := net.SplitHostPort(address)
 	if err != nil {

@@ -134,7 +134,8 @@ func (t *table) next(after string, least, rounds int) []Peer {
 	return turn
 }
 
-// assure says where to answer a question of a node, if that is held alive, and notes that it was answered.
+// assure says where to answer a question of a node, if that is held alive, and notes that it was
+// answered.
 func (t *table) assure(node string) (Peer, bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

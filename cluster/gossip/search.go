@@ -15,7 +15,8 @@ const (
 	// maxJoins is how many peers are talked to at the same time. A host that swallows packets takes
 	// one of them for dialTimeout.
 	maxJoins = 8
-	// blockedAfter is how long the store may list peers of whom none is seen before that is worth a warning.
+	// blockedAfter is how long the store may list peers of whom none is seen before that is worth a
+	// warning.
 	blockedAfter = 10 * time.Second
 )
 
@@ -29,7 +30,8 @@ type target struct {
 	failed  bool // has been logged
 }
 
-// search finds the peers that are named but not seen. It belongs to the loop; it performs nothing itself.
+// search finds the peers that are named but not seen. It belongs to the loop; it performs nothing
+// itself.
 type search struct {
 	targets map[string]*target
 	running int

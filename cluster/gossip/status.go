@@ -8,8 +8,8 @@ import (
 	"github.com/hashicorp/memberlist"
 )
 
-// Status is what a node says of itself. The zero value, which is also that of a peer whose words can't be
-// understood, claims nothing: no session, no store, not fenced.
+// Status is what a node says of itself. The zero value, which is also that of a peer whose words
+// can't be understood, claims nothing: no session, no store, not fenced.
 type Status struct {
 	Session      string // of the node in the store; empty: none. At most 256 bytes
 	ReachesStore bool   // the node could talk to the store lately

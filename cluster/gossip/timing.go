@@ -6,7 +6,8 @@ import (
 	"github.com/hashicorp/memberlist"
 )
 
-// Timing sets how fast nodes notice each other. The zero value means the defaults, which the package doc explains.
+// Timing sets how fast nodes notice each other. The zero value means the defaults, which the
+// package doc explains.
 type Timing struct {
 	ProbeInterval time.Duration // between two probes, and between two rounds of questions. 0: 500 ms
 	ProbeTimeout  time.Duration // for a direct answer; less than half of ProbeInterval. 0: 2/5 of ProbeInterval

@@ -89,8 +89,8 @@ func (c *Client) Delete(ctx context.Context, key string, cond cluster.Condition)
 	return rev, nil
 }
 
-// Close implements cluster.Store. The server and its other clients go on; sessions of this client end when their TTL is
-// over, as if its process had died.
+// Close implements cluster.Store. The server and its other clients go on; sessions of this client
+// end when their TTL is over, as if its process had died.
 func (c *Client) Close() error {
 	c.mu.Lock()
 	if c.closed {

@@ -42,8 +42,9 @@ func (c *Client) FailNext(op Op, err error) {
 	c.faults.next[op] = append(c.faults.next[op], err)
 }
 
-// SetUnreachable cuts the client off from its server, or connects it again. While it is cut off all calls return
-// ErrUnreachable, watches deliver nothing and sessions are not renewed, so they expire on the server.
+// SetUnreachable cuts the client off from its server, or connects it again. While it is cut off all
+// calls return ErrUnreachable, watches deliver nothing and sessions are not renewed, so they expire
+// on the server.
 func (c *Client) SetUnreachable(yes bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

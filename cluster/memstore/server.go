@@ -11,8 +11,9 @@ import (
 	"github.com/ringmaster-agent/ringmaster/cluster"
 )
 
-// maxHistory is how many changes a Server remembers for its watches before it compacts the older half by itself: a
-// watch that falls further behind is told to list again. It bounds what a reader that never reads can cost.
+// maxHistory is how many changes a Server remembers for its watches before it compacts the older
+// half by itself: a watch that falls further behind is told to list again. It bounds what a reader
+// that never reads can cost.
 const maxHistory = 1 << 16
 
 // Server holds the keys. Use NewServer.
@@ -23,8 +24,9 @@ type Server struct {
 	revision int64
 	entries  map[string]cluster.Entry
 	sorted   []string // the keys of entries
-	// history holds the changes after revision compacted, oldest first; forgotten counts those dropped from its front. A
-	// change is history[i], and its place forgotten+i stays the same for ever.
+	// history holds the changes after revision compacted, oldest first; forgotten counts those
+	// dropped from its front. A change is history[i], and its place forgotten+i stays the same for
+	// ever.
 	history   []cluster.Event
 	forgotten int
 	compacted int64
@@ -50,8 +52,8 @@ func NewServer(clock Clock) *Server {
 	}
 }
 
-// Compact forgets all history up to and including revision, as etcd's compaction does: a watch that still needs some of
-// it gets EventRelist. Keys are not touched.
+// Compact forgets all history up to and including revision, as etcd's compaction does: a watch that
+// still needs some of it gets EventRelist. Keys are not touched.
 func (s *Server) Compact(revision int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -7,8 +7,8 @@ import (
 	"github.com/ringmaster-agent/ringmaster/cluster"
 )
 
-// watch is a cursor into the server's history: it holds no events of its own, so a slow reader costs nothing but the
-// history, which is bounded.
+// watch is a cursor into the server's history: it holds no events of its own, so a slow reader
+// costs nothing but the history, which is bounded.
 type watch struct {
 	server *Server
 	prefix string
@@ -33,7 +33,8 @@ func (s *Server) newWatch(prefix string, after int64) *watch {
 	}
 }
 
-// read returns the next event; or, if there is none yet, a channel that is closed when it is worth asking again.
+// read returns the next event; or, if there is none yet, a channel that is closed when it is worth
+// asking again.
 func (w *watch) read() (ev cluster.Event, ok bool, changed <-chan struct{}) {
 	s := w.server
 	s.mu.Lock()
@@ -52,8 +53,8 @@ func (w *watch) read() (ev cluster.Event, ok bool, changed <-chan struct{}) {
 	return cluster.Event{}, false, s.changed
 }
 
-// Watch implements cluster.Store. While the client is cut off from its server nothing is delivered; afterwards the
-// watch goes on where it was.
+// Watch implements cluster.Store. While the client is cut off from its server nothing is delivered;
+// afterwards the watch goes on where it was.
 func (c *Client) Watch(ctx context.Context, prefix string, after int64) <-chan cluster.Event {
 	out := make(chan cluster.Event)
 	c.mu.Lock()

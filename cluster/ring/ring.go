@@ -15,7 +15,8 @@ type Member struct {
 	Name string
 	// Zone is where the node would fail together with others; members without one share the zone "".
 	Zone string
-	// Tokens are where the parts of the key space begin that the member owns. One without tokens owns nothing.
+	// Tokens are where the parts of the key space begin that the member owns. One without tokens
+	// owns nothing.
 	Tokens []uint32
 }
 
@@ -29,7 +30,8 @@ type Options struct {
 type Ring struct {
 	zoneAware bool
 	members   []Member // sorted by name, their tokens sorted
-	// tokens are those of all members, sorted and distinct; holders[i] is the index of the member that holds tokens[i].
+	// tokens are those of all members, sorted and distinct; holders[i] is the index of the member
+	// that holds tokens[i].
 	tokens  []uint32
 	holders []int32
 	// holding is the number of members that hold a token, zones that of their zones.

@@ -38,7 +38,8 @@ func (w twin) owner(key uint32) (Member, uint32, bool) {
 	return best, at, found
 }
 
-// owners asks for the owner of every place going up from the key's, so that it shares no idea with the ring.
+// owners asks for the owner of every place going up from the key's, so that it shares no idea with
+// the ring.
 func (w twin) owners(key uint32, n int) []string {
 	_, start, ok := w.owner(key)
 	if !ok {
@@ -206,7 +207,8 @@ func TestWhenAMemberGoesOtherAnswersStayAndItsOwnHardlyChange(t *testing.T) {
 	require.Greater(t, tried, seeds/4)
 }
 
-// unique says whether no token has two holders; where one has, a member can come to a token when another goes.
+// unique says whether no token has two holders; where one has, a member can come to a token when
+// another goes.
 func unique(members []Member) bool {
 	holder := map[uint32]string{}
 	for _, m := range members {

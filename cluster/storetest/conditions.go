@@ -137,7 +137,8 @@ var conditionTests = []test{
 	}},
 }
 
-// race runs n attempts at once and returns how many succeeded; the others must have met ErrConflict or ErrNotFound.
+// race runs n attempts at once and returns how many succeeded; the others must have met ErrConflict
+// or ErrNotFound.
 func (s *suite) race(n int, attempt func(i int) error) int {
 	s.Helper()
 	var winners atomic.Int32

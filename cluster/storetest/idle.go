@@ -17,7 +17,8 @@ var idleTests = []test{
 			before := sess.LastRenewed()
 			idle, err := store.SessionIdle(s.ctx, sess.ID())
 			require.NoError(s, err)
-			// It can't have been idle for longer than since the newest renewal that had been confirmed before the question.
+			// It can't have been idle for longer than since the newest renewal that had been
+			// confirmed before the question.
 			require.LessOrEqual(s, idle, time.Since(before))
 			return before.Sub(opened) > 2*time.Second
 		}, "it is renewed")

@@ -77,7 +77,8 @@ var listTests = []test{
 		}
 	}},
 	{"a listing is one moment", func(s *suite) {
-		// The writer always creates the next key before it deletes the last, so every moment has one or two.
+		// The writer always creates the next key before it deletes the last, so every moment has
+		// one or two.
 		s.put("0", "v")
 		stop := make(chan struct{})
 		var wg sync.WaitGroup

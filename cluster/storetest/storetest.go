@@ -19,8 +19,8 @@ type Compacter interface {
 	Compact(t *testing.T, revision int64)
 }
 
-// Rewinder is a store whose server can lose its keys and start again at revision 1 or a little above, as if it had been
-// emptied or restored.
+// Rewinder is a store whose server can lose its keys and start again at revision 1 or a little
+// above, as if it had been emptied or restored.
 type Rewinder interface {
 	Rewind(t *testing.T)
 }

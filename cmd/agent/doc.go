@@ -1,4 +1,5 @@
-// Command agent runs Prometheus scrape configs, each on its own, with its own log and its own remote write.
+// Command agent runs Prometheus scrape configs, each on its own, with its own log and its own
+// remote write.
 //
 // It owns the process: flags, environment, signals and the exit code. Everything else is
 // cmd/internal/daemon's. It exits with 0 after an orderly end, with 1 when something failed, and

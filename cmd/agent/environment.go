@@ -6,7 +6,8 @@ import (
 	"strings"
 )
 
-// environment is what the process was started with. The agent's own file may refer to it also after it was sealed.
+// environment is what the process was started with. The agent's own file may refer to it also after
+// it was sealed.
 type environment map[string]string
 
 func currentEnvironment() environment {

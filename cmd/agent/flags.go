@@ -17,7 +17,8 @@ import (
 	"github.com/ringmaster-agent/ringmaster/web"
 )
 
-// flags is the command line. The syntax is that of the standard flag package: one dash or two, -x=y or -x y.
+// flags is the command line. The syntax is that of the standard flag package: one dash or two, -x=y
+// or -x y.
 type flags struct {
 	configFile      string
 	expandEnv       bool
@@ -40,7 +41,8 @@ type flags struct {
 
 	// overrides are keys of the main file that flags of Grafana Agent set.
 	overrides []config.Override
-	// ignored are flags of Grafana Agent that mean nothing here, each with why, in the order they were given.
+	// ignored are flags of Grafana Agent that mean nothing here, each with why, in the order they
+	// were given.
 	ignored []string
 	// shown is the whole command line, what was not given with its default.
 	shown []web.Setting
@@ -75,7 +77,8 @@ func featureNames() string {
 	return strings.Join(names, ", ")
 }
 
-// agentFeatures are features of Grafana Agent that are accepted without effect, each with what became of it.
+// agentFeatures are features of Grafana Agent that are accepted without effect, each with what
+// became of it.
 var agentFeatures = map[string]string{
 	"integrations-next": "this agent embeds no exporters",
 	"dynamic-config":    "the config is one file of YAML",
@@ -83,7 +86,8 @@ var agentFeatures = map[string]string{
 	"agent-management":  "configs are managed through the API or agentctl",
 }
 
-// parseFlags reads a command line without the program's name. flag.ErrHelp means that help was asked for and printed.
+// parseFlags reads a command line without the program's name. flag.ErrHelp means that help was
+// asked for and printed.
 func parseFlags(args []string, out io.Writer) (flags, error) {
 	var parsed flags
 	args, err := parsed.legacy(args)

@@ -122,7 +122,8 @@ func serve(f flags, agent *config.Agent, logs io.Writer) (exitCode int) {
 	// A second signal ends the process at once.
 	context.AfterFunc(ctx, stop)
 
-	// Those that come during a reload are one. They are taken until the end, or one during a shutdown would cut it short.
+	// Those that come during a reload are one. They are taken until the end, or one during a
+	// shutdown would cut it short.
 	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, syscall.SIGHUP)
 	defer signal.Stop(hangups)

@@ -6,7 +6,8 @@ import (
 	"go.uber.org/goleak"
 )
 
-// Some of Prometheus' discoveries, and a library that they use, leave goroutines behind that hear of no end.
+// Some of Prometheus' discoveries, and a library that they use, leave goroutines behind that hear
+// of no end.
 func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m,
 		goleak.IgnoreAnyFunction("github.com/prometheus/prometheus/discovery/consul.(*Discovery).initialize"),

@@ -60,7 +60,8 @@ func memoryLimit() int64 {
 	return 0
 }
 
-// containerMemory is the bound that a control group of either version puts on this process' memory; 0: none.
+// containerMemory is the bound that a control group of either version puts on this process' memory;
+// 0: none.
 func containerMemory(readFile func(string) ([]byte, error)) int64 {
 	for _, file := range []string{"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"} {
 		text, err := readFile(file)

@@ -18,8 +18,8 @@ type mapping struct {
 	changed     int // KB that are no longer what the file has
 }
 
-// releaseProgram drops the pages of the program's file from this process. They stay in the page cache. Mappings that
-// may be written, or that were changed as by a dynamic linker, are left alone.
+// releaseProgram drops the pages of the program's file from this process. They stay in the page
+// cache. Mappings that may be written, or that were changed as by a dynamic linker, are left alone.
 func releaseProgram() error {
 	mappings, err := programMappings()
 	if err != nil {

@@ -29,7 +29,8 @@ func main() {
 	os.Exit(code)
 }
 
-// isTerminal says whether a person looks at a file. The null device is no terminal, though it is a character device too.
+// isTerminal says whether a person looks at a file. The null device is no terminal, though it is a
+// character device too.
 func isTerminal(f *os.File) bool { return term.IsTerminal(int(f.Fd())) }
 
 // release is the version that a release sets by -ldflags -X.

@@ -8,7 +8,8 @@ import (
 	"text/tabwriter"
 )
 
-// screen shows a table that is brought up to date in place on a terminal, and one line after the other elsewhere.
+// screen shows a table that is brought up to date in place on a terminal, and one line after the
+// other elsewhere.
 type screen struct {
 	out      io.Writer
 	terminal bool

@@ -8,7 +8,8 @@ import (
 	"github.com/ringmaster-agent/ringmaster/cmd/internal/toy"
 )
 
-// patience is how long after it is due a tick is judged: one that can't be taken is made up for within its interval.
+// patience is how long after it is due a tick is judged: one that can't be taken is made up for
+// within its interval.
 const patience = interval + 500*time.Millisecond
 
 // ticks accounts for every tick of every target, as the targets themselves see them.
@@ -33,7 +34,8 @@ type deed struct {
 }
 
 const (
-	// effectAfter is how long after a deed its effect is told at the earliest: a kill is made up for by then.
+	// effectAfter is how long after a deed its effect is told at the earliest: a kill is made up
+	// for by then.
 	effectAfter = 12 * time.Second
 	// effectBy is when it is told whatever is the case.
 	effectBy = time.Minute

@@ -97,7 +97,8 @@ func (w *world) ticks(i int, now time.Time) (missed, doubled int) {
 // reportSeries are the samples that every scrape has beside the target's own: up and what follows it.
 const reportSeries = 5
 
-// closing is the account when everything has ended: what the targets gave, against what the receiver has.
+// closing is the account when everything has ended: what the targets gave, against what the
+// receiver has.
 func (w *world) closing() string {
 	given := 0
 	for _, t := range w.targets {

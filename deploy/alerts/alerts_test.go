@@ -70,7 +70,8 @@ func TestEachAlertFiresWhenItHasTo(t *testing.T) {
 	}
 }
 
-// fires reports whether an expression was true at every evaluation during the rule's for, up to an instant.
+// fires reports whether an expression was true at every evaluation during the rule's for, up to an
+// instant.
 func fires(t *testing.T, engine *promql.Engine, series storage.Queryable, rule rulefmt.Rule, at time.Time) bool {
 	t.Helper()
 	for since := at.Add(-time.Duration(rule.For)); !since.After(at); since = since.Add(step) {

@@ -12,7 +12,8 @@ import (
 	"sync"
 )
 
-// Ports below those that systems give to outgoing connections, by default from 32768 (Linux) and 49152 (others).
+// Ports below those that systems give to outgoing connections, by default from 32768 (Linux) and
+// 49152 (others).
 const (
 	lowest  = 15000
 	highest = 32000

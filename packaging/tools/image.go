@@ -22,7 +22,8 @@ import (
 // nonroot is the user in the image, as in distroless images.
 const nonroot = 65532
 
-// image makes an OCI layout with one image for each architecture: what packaging/Containerfile describes.
+// image makes an OCI layout with one image for each architecture: what packaging/Containerfile
+// describes.
 func image(args []string) error {
 	var dist, version, commit, out, root, architectures, certificates string
 	if err := flagsOf("image", args, func(f *flag.FlagSet) {

@@ -3,8 +3,9 @@
 //
 // A request is one transaction: if one sample of it is not newer than the newest of its series, or
 // belongs to a series that the test calls poison, nothing of it is stored and the answer is 400.
-// (Prometheus takes the newest sample of a series again if it is equal; this one only with Forgives,
-// so that a test sees each repetition.) What was stored is remembered, so that a test can ask for every sample by name and time.
+// (Prometheus takes the newest sample of a series again if it is equal; this one only with
+// Forgives, so that a test sees each repetition.) What was stored is remembered, so that a test can
+// ask for every sample by name and time.
 //
 // It understands protocols 1.0 and 2.0 with Prometheus' own types, is safe for concurrent use, and
 // is never linked into a binary.
@@ -55,8 +56,8 @@ type Receiver struct {
 	Before func(r *Request) int
 	// Poison reports whether a series is refused for good.
 	Poison func(ls labels.Labels) bool
-	// After is called when a request was stored, before it is answered; what is not 0 is the answer. It may panic with
-	// http.ErrAbortHandler to lose the answer.
+	// After is called when a request was stored, before it is answered; what is not 0 is the
+	// answer. It may panic with http.ErrAbortHandler to lose the answer.
 	After func(r *Request) int
 	// Partial makes requests of protocol 2.0 what they are to Prometheus: what is acceptable of one
 	// is stored, whatever the rest is, and a series without samples is not acceptable.
@@ -233,7 +234,8 @@ func (r *Receiver) Set(change func(r *Receiver)) {
 	change(r)
 }
 
-// Requests is the number of requests, Refused the number of those that were refused because of what was in them.
+// Requests is the number of requests, Refused the number of those that were refused because of what
+// was in them.
 func (r *Receiver) Requests() int { return r.read(func() int { return r.requests }) }
 
 // Refused is explained at Requests.

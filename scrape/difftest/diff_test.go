@@ -53,7 +53,8 @@ func (s scenario) moves() bool {
 	return slices.ContainsFunc(s.steps, func(step step) bool { return step.move })
 }
 
-// losesMarkers reports whether the loops may write markers at other times, and count other series as new.
+// losesMarkers reports whether the loops may write markers at other times, and count other series
+// as new.
 func (s scenario) losesMarkers() bool { return s.keepsCache || s.moves() }
 
 // diffMarkers compares how many markers each series has, and which are open at the end.

@@ -8,7 +8,8 @@ import (
 	"testing"
 )
 
-// FuzzResponses changes what comes over the connection, headers included, after a good scrape and before another one.
+// FuzzResponses changes what comes over the connection, headers included, after a good scrape and
+// before another one.
 func FuzzResponses(f *testing.F) {
 	config := parse(f, job("extra_scrape_metrics: true", "body_size_limit: 2KB"))
 	for _, a := range misbehaviours() {

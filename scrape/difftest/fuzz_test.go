@@ -182,7 +182,8 @@ func withoutMarkerFaults(content []byte) []byte {
 	return bytes.ReplaceAll(content, []byte("marker"), []byte("taken!"))
 }
 
-// sendable leaves out of a content type what no header may hold. What else one may hold is net/http's business.
+// sendable leaves out of a content type what no header may hold. What else one may hold is
+// net/http's business.
 func sendable(kind string) string {
 	kept := strings.Map(func(r rune) rune {
 		if r < ' ' || r > '~' {

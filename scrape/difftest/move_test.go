@@ -5,7 +5,8 @@ import (
 	"testing"
 )
 
-// moving lets so many intervals pass that series end which a successor keeps for a target that may be found yet.
+// moving lets so many intervals pass that series end which a successor keeps for a target that may
+// be found yet.
 func moving(steps ...step) []step { return slices.Concat(steps, make([]step, 8)) }
 
 // Prometheus' side is one manager that goes on, ours are scrapers of which each hands over to the next.

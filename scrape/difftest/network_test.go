@@ -47,7 +47,8 @@ func (a answer) bytes() []byte {
 	return b.Bytes()
 }
 
-// network is the targets of a scenario, reached over pipes. The same address can have another answer in each interval.
+// network is the targets of a scenario, reached over pipes. The same address can have another
+// answer in each interval.
 type network struct {
 	mu       sync.Mutex
 	answers  map[string]answer // by host:port; "" is every other

@@ -40,7 +40,8 @@ type step struct {
 type scenario struct {
 	features features
 	steps    []step
-	// jobRemoved says that a job is removed. Prometheus leaves the series of a removed job open, this project ends them.
+	// jobRemoved says that a job is removed. Prometheus leaves the series of a removed job open,
+	// this project ends them.
 	jobRemoved bool
 	// keepsCache says that a job changes so that Prometheus forgets what it knew of its targets,
 	// which this project does not do: series that are gone end in the next scrape instead of some
@@ -126,7 +127,8 @@ func (s scenario) run(t *testing.T, makeLoop makeLoop, plant func(*record)) *tra
 	t.Helper()
 	for _, phase := range phases {
 		if s.usesZstandard() {
-			// Prometheus keeps decoders, which have channels, in a global pool: those of another bubble can't be used.
+			// Prometheus keeps decoders, which have channels, in a global pool: those of another
+			// bubble can't be used.
 			runtime.GC()
 			runtime.GC()
 		}
@@ -151,7 +153,8 @@ func (s scenario) usesZstandard() bool {
 	return false
 }
 
-// runAt runs the scenario in the current bubble. Intervals begin at phase after each multiple of their length.
+// runAt runs the scenario in the current bubble. Intervals begin at phase after each multiple of
+// their length.
 func (s scenario) runAt(t *testing.T, phase time.Duration, makeLoop makeLoop, plant func(*record)) *trace {
 	net := newNetwork()
 	clock := &clock{network: net}

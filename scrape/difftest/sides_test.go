@@ -51,7 +51,8 @@ type stockLoop struct {
 	config  *promconfig.Config
 }
 
-// makeStock makes Prometheus' loop. The name of the host is given to it, since looking it up would leave the bubble.
+// makeStock makes Prometheus' loop. The name of the host is given to it, since looking it up would
+// leave the bubble.
 func makeStock(t testing.TB, f features, a storage.AppendableV2, n *network) loop {
 	options := &promscrape.Options{
 		AppendMetadata:           true,

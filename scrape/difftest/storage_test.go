@@ -34,7 +34,8 @@ var faults = map[string]error{
 	"partial":  &storage.AppendPartialError{ExemplarErrors: []error{errStorage}},
 }
 
-// clock turns timestamps that are a scrape's into the number of the interval, whatever the scrape's place in it.
+// clock turns timestamps that are a scrape's into the number of the interval, whatever the scrape's
+// place in it.
 type clock struct {
 	network *network
 
@@ -147,7 +148,8 @@ func newMem(c *clock) *mem {
 		forgotten: map[storage.SeriesRef]*memory{}, nextRef: 1, markersOf: map[string]int{}}
 }
 
-// forget makes all references invalid and gives series new ones, as a storage that has dropped idle series does.
+// forget makes all references invalid and gives series new ones, as a storage that has dropped idle
+// series does.
 func (m *mem) forget() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -158,7 +160,8 @@ func (m *mem) forget() {
 	}
 }
 
-// violations are those of the contract, including strings that were changed after they had been appended.
+// violations are those of the contract, including strings that were changed after they had been
+// appended.
 func (m *mem) violations() []string {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -57,7 +57,8 @@ var featureSets = map[string]features{
 	"all features":     {synthesis: true, parseStartTimestamps: true, typeAndUnitLabels: true, openMetrics2: true, zstd: true},
 }
 
-// lives are what a target goes through with one body: scraped twice, less of it, nothing, a failure, all of it again.
+// lives are what a target goes through with one body: scraped twice, less of it, nothing, a
+// failure, all of it again.
 func lives(config string, b body) []step {
 	whole, less := b.answer(), b.without().answer()
 	packed := whole

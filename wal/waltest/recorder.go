@@ -50,7 +50,8 @@ type Recorder struct {
 	Samples    []Sample
 	Exemplars  []Exemplar
 	MetadataOf map[string]metadata.Metadata // by series
-	// Defined are the series that the last record or replay defined, for tests that need to know where definitions are.
+	// Defined are the series that the last record or replay defined, for tests that need to know
+	// where definitions are.
 	Defined []string
 	// Faults says what was wrong: an undefined reference, or one with two meanings.
 	Faults []string

@@ -19,7 +19,8 @@ type Share struct {
 	Part float64
 }
 
-// Ring draws the members' shares as a ring. Its legend is the table beside it: colours alone tell nothing.
+// Ring draws the members' shares as a ring. Its legend is the table beside it: colours alone tell
+// nothing.
 func Ring(shares []Share) template.HTML {
 	const radius, width = 80.0, 34.0
 	circumference := 2 * math.Pi * radius
@@ -105,7 +106,8 @@ func Timeline(marks []Mark, now time.Time) template.HTML {
 	return template.HTML(b.String()) //nolint:gosec // escaped above
 }
 
-// Plot draws one series of values, oldest first, at equal distances, with its newest value in words. NaN is a gap.
+// Plot draws one series of values, oldest first, at equal distances, with its newest value in
+// words. NaN is a gap.
 func Plot(label, newest string, values []float64) template.HTML {
 	const width, height = 260.0, 56.0
 	most := 0.0

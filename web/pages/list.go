@@ -27,7 +27,8 @@ type List struct {
 	Later bool
 	// Action and ActionLink are what else a person may want to do here. Empty: nothing.
 	Action, ActionLink string
-	// Sort is by what it is sorted, with a minus in front for the opposite order; empty: as it is without.
+	// Sort is by what it is sorted, with a minus in front for the opposite order; empty: as it is
+	// without.
 	Sort string
 }
 

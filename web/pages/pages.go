@@ -113,7 +113,8 @@ func New(now func() time.Time) *Pages {
 	return p
 }
 
-// Asset returns the file of this name. Names change with the content, so that browsers may keep files for ever.
+// Asset returns the file of this name. Names change with the content, so that browsers may keep
+// files for ever.
 func (p *Pages) Asset(name string) (Asset, bool) {
 	a, ok := p.assets[name]
 	return a, ok

@@ -12,7 +12,8 @@ import (
 // processLook is how often Process looks at the rules.
 const processLook = 250 * time.Millisecond
 
-// Process does what the rules of the point process say until ctx is over. Exit is called to end the process.
+// Process does what the rules of the point process say until ctx is over. Exit is called to end the
+// process.
 func Process(ctx context.Context, rules *fault.Registry, exit func()) {
 	if rules == nil {
 		<-ctx.Done()

@@ -12,7 +12,8 @@ import (
 	"github.com/ringmaster-agent/ringmaster/cluster"
 )
 
-// Store returns the store with the faults of the points store.*. It can tell how long a session is idle if s can.
+// Store returns the store with the faults of the points store.*. It can tell how long a session is
+// idle if s can.
 func Store(s cluster.Store, rules *fault.Registry) cluster.Store {
 	if rules == nil || s == nil {
 		return s
@@ -45,7 +46,8 @@ type store struct {
 	read map[string]cluster.Listing
 }
 
-// before does what comes before a call. No can: every action of the point. Done: the call is not to be made, and err is its outcome.
+// before does what comes before a call. No can: every action of the point. Done: the call is not to
+// be made, and err is its outcome.
 func (s *store) before(ctx context.Context, p fault.Point, key string, can ...fault.Action) (v fault.Verdict, done bool, err error) {
 	v = s.rules.Decide(fault.Event{Point: p, Message: key, Actions: can})
 	switch v.Action {
@@ -241,7 +243,8 @@ type session struct {
 	once  sync.Once
 }
 
-// LastRenewed implements cluster.Session. Whoever has a session asks that often, which is when it is lost.
+// LastRenewed implements cluster.Session. Whoever has a session asks that often, which is when it
+// is lost.
 func (s *session) LastRenewed() time.Time {
 	if s.store.rules.Watches(fault.StoreSession) {
 		if v := s.store.rules.Decide(fault.Event{Point: fault.StoreSession, Message: "renew", Actions: []fault.Action{fault.Lose}}); v.Action == fault.Lose {

@@ -15,7 +15,8 @@ import (
 
 const patience = 20 * time.Second
 
-// binary is a real Consul, on which every rule is tried that needs nothing but Consul's API; see task consul.
+// binary is a real Consul, on which every rule is tried that needs nothing but Consul's API; see
+// task consul.
 var binary = flag.String("consul", "", "path of a Consul binary") //nolint:forbidigo // of the test binary
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

@@ -13,10 +13,12 @@ import (
 
 // Options are where the server differs from a Consul with its default settings.
 type Options struct {
-	// MinTTL is the shortest TTL of a session. 0 is Consul's own default, 10 s (setting session_ttl_min).
+	// MinTTL is the shortest TTL of a session. 0 is Consul's own default, 10 s (setting
+	// session_ttl_min).
 	MinTTL time.Duration
-	// Policies are what tokens may do. nil: ACLs are off, everybody may do everything. A request without a token has the
-	// policy of "", by default none; a token that is not in the map is refused.
+	// Policies are what tokens may do. nil: ACLs are off, everybody may do everything. A request
+	// without a token has the policy of "", by default none; a token that is not in the map is
+	// refused.
 	Policies map[string]Policy
 }
 
@@ -162,7 +164,8 @@ func (s *Server) route(w http.ResponseWriter, r *http.Request, p Policy) error {
 	}
 }
 
-// httpError is an answer other than 200. An error of another type is a 500, as in Consul (agent/http.go, wrap).
+// httpError is an answer other than 200. An error of another type is a 500, as in Consul
+// (agent/http.go, wrap).
 type httpError struct {
 	status int
 	reason string

@@ -14,7 +14,8 @@ import (
 // (agent/txn_endpoint.go); before, it was 64.
 const maxTxnOps = 128
 
-// transact answers PUT /v1/txn: all operations or none; 409 with the errors if any was refused (Txn API).
+// transact answers PUT /v1/txn: all operations or none; 409 with the errors if any was refused (Txn
+// API).
 func (s *Server) transact(w http.ResponseWriter, r *http.Request, p Policy) error {
 	ops, err := decodeTxn(r)
 	if err != nil {
@@ -66,7 +67,8 @@ func decodeTxn(r *http.Request) ([]*api.KVTxnOp, error) {
 	return ops, nil
 }
 
-// precheck is what is looked at before Raft is asked: keys, ACLs and lock delays (consul/txn_endpoint.go, preCheck).
+// precheck is what is looked at before Raft is asked: keys, ACLs and lock delays
+// (consul/txn_endpoint.go, preCheck).
 func (s *Server) precheck(ops []*api.KVTxnOp, p Policy) (errs api.TxnErrors) {
 	s.state.mu.Lock()
 	defer s.state.mu.Unlock()
@@ -96,8 +98,8 @@ func (s *Server) precheck(ops []*api.KVTxnOp, p Policy) (errs api.TxnErrors) {
 	return errs
 }
 
-// transact runs all operations, also after one was refused, and tells every error (state/txn.go, txnDispatch). A
-// transaction that only reads takes no index.
+// transact runs all operations, also after one was refused, and tells every error (state/txn.go,
+// txnDispatch). A transaction that only reads takes no index.
 func (s *state) transact(ops []*api.KVTxnOp) api.TxnResponse {
 	t := &tx{state: s}
 	if slices.ContainsFunc(ops, isWrite) {
@@ -130,8 +132,8 @@ func isWrite(op *api.KVTxnOp) bool {
 	}
 }
 
-// do runs one operation. Reads show the value; writes and checks show the entry without it; deletions show nothing
-// (state/txn.go, txnKVS).
+// do runs one operation. Reads show the value; writes and checks show the entry without it;
+// deletions show nothing (state/txn.go, txnKVS).
 func (t *tx) do(op *api.KVTxnOp) ([]*api.KVPair, error) {
 	switch op.Verb {
 	case api.KVGet, api.KVGetOrEmpty, api.KVGetTree:

@@ -1,4 +1,5 @@
-// Package gossiptest is a network in memory for tests of gossip, in real or in virtual time (testing/synctest).
+// Package gossiptest is a network in memory for tests of gossip, in real or in virtual time
+// (testing/synctest).
 //
 // A Network hands out transports, each with an address of its own. Packets take the network's
 // latency, and are lost on the way to who is cut off, is down, or has a full queue, as with UDP:
@@ -38,7 +39,8 @@ type Network struct {
 	links      map[*link]bool
 }
 
-// NewNetwork returns a network on which all is well. The seed decides which packets are lost once Lose says how many.
+// NewNetwork returns a network on which all is well. The seed decides which packets are lost once
+// Lose says how many.
 func NewNetwork(seed uint64) *Network {
 	return &Network{
 		random: rand.New(rand.NewPCG(seed, 0)), side: map[string]int{}, transports: map[string]*Transport{}, links: map[*link]bool{},

@@ -5,7 +5,8 @@ import (
 	"time"
 )
 
-// familySize is how many series a metric family has. Real exporters have a few big families and many small ones.
+// familySize is how many series a metric family has. Real exporters have a few big families and
+// many small ones.
 const familySize = 25
 
 // appendBody appends what target i exposes at an instant: a third of the values stand still, a

@@ -26,7 +26,8 @@ type field struct {
 	gzips  sync.Pool // *gzip.Writer
 }
 
-// serveField is the whole life of a field process: it says where its sink is, and ends when its standard input does.
+// serveField is the whole life of a field process: it says where its sink is, and ends when its
+// standard input does.
 func serveField(name string, first, count int, out io.Writer) error {
 	s, err := shapeByName(name)
 	if err != nil {

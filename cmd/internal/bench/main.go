@@ -101,7 +101,8 @@ type programs struct {
 	clean    func()
 }
 
-// build builds the chosen peers. A peer that can't be built is left out, and the reason printed; Ringmaster has to be.
+// build builds the chosen peers. A peer that can't be built is left out, and the reason printed;
+// Ringmaster has to be.
 func build(ctx context.Context, directory string, names []string) (*programs, error) {
 	b := &programs{programs: map[string]string{}, clean: func() {}}
 	if directory == "" {

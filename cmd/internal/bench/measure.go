@@ -167,7 +167,8 @@ func startFields(s shape) (sink string, stop func(), err error) {
 	return sink, stop, nil
 }
 
-// awaitTargets returns when each target's first sample has come, and how many samples have come until then.
+// awaitTargets returns when each target's first sample has come, and how many samples have come
+// until then.
 func awaitTargets(ctx context.Context, sink string, s shape, agent *process) (samples uint64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
@@ -270,7 +271,8 @@ type process struct {
 	err     error // once exited
 }
 
-// startProcess starts a command. Its output goes to a file, unless that is "" or the command has one already.
+// startProcess starts a command. Its output goes to a file, unless that is "" or the command has
+// one already.
 func startProcess(command *exec.Cmd, log string) (*process, error) {
 	p := &process{command: command, log: log, exited: make(chan struct{})}
 	if log != "" {
@@ -324,7 +326,8 @@ func (p *process) cpu() (time.Duration, error) {
 	if err != nil {
 		return 0, err
 	}
-	// The name, in parentheses, may have spaces. User and system time are fields 14 and 15, in hundredths of a second.
+	// The name, in parentheses, may have spaces. User and system time are fields 14 and 15, in
+	// hundredths of a second.
 	rest := strings.Fields(string(content[strings.LastIndexByte(string(content), ')')+1:]))
 	user, err1 := strconv.Atoi(rest[11])
 	system, err2 := strconv.Atoi(rest[12])

@@ -36,7 +36,8 @@ var peers = []peer{
 	{Name: vmagent, build: buildVMAgent, command: vmagentCommand, data: "data"},
 }
 
-// built is a peer's program, which is built if there is none yet. Ringmaster always is: it is what changes.
+// built is a peer's program, which is built if there is none yet. Ringmaster always is: it is what
+// changes.
 func (p peer) built(ctx context.Context, directory string) (string, error) {
 	program := filepath.Join(directory, p.Name)
 	if _, err := os.Stat(program); err == nil && p.Name != ringmaster {

@@ -19,7 +19,8 @@ type shape struct {
 	Alone bool
 }
 
-// shapes are those of real users: few big exporters, one giant, many small ones, many tenants, many rollouts.
+// shapes are those of real users: few big exporters, one giant, many small ones, many tenants, many
+// rollouts.
 var shapes = []shape{
 	{Name: "fat", Targets: 20, Series: 5000, Interval: 2 * time.Second, Configs: 1},
 	{Name: "huge", Targets: 1, Series: 100_000, Interval: 10 * time.Second, Configs: 1},

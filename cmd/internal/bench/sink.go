@@ -139,7 +139,8 @@ func (s *sink) takeLag(sample []byte, now time.Time) error {
 	})
 }
 
-// fields calls visit with each field of a protobuf message: its content, if it has a length, or its number.
+// fields calls visit with each field of a protobuf message: its content, if it has a length, or its
+// number.
 func fields(message []byte, visit func(field int, content []byte, number uint64) error) error {
 	for len(message) > 0 {
 		tag, n := binary.Uvarint(message)

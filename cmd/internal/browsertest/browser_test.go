@@ -81,7 +81,8 @@ func processesOf(profile string) (pids []int) {
 	return pids
 }
 
-// tab is a page in the browser, with no cookies, history or cache of others, and with all that the browser says of it.
+// tab is a page in the browser, with no cookies, history or cache of others, and with all that the
+// browser says of it.
 type tab struct {
 	t   *testing.T
 	ctx context.Context

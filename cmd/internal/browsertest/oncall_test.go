@@ -17,7 +17,8 @@ const quarantinePatience = 6 * time.Minute
 // maxClicks is how far from the overview an answer may be.
 const maxClicks = 3
 
-// onCall does what a person does who was woken up: from the overview of any node to the answer, in a few clicks.
+// onCall does what a person does who was woken up: from the overview of any node to the answer, in
+// a few clicks.
 func (s *site) onCall(t *testing.T) {
 	for _, step := range []struct {
 		name string

@@ -8,7 +8,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// What is wanted of the time between two scrapes of a target that has moved: how much it may differ from the interval.
+// What is wanted of the time between two scrapes of a target that has moved: how much it may differ
+// from the interval.
 const medianDeviation, maxDeviation = 50 * time.Millisecond, 200 * time.Millisecond
 
 const noTrace = "0 missed, 0 doubled ticks; deviation of the time between two scrapes of a moved target < 50 ms at the median, < 200 ms at the maximum"

@@ -8,7 +8,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// proxy is a network between a node and the store that can be cut: then nothing passes any more, and nobody is told.
+// proxy is a network between a node and the store that can be cut: then nothing passes any more,
+// and nobody is told.
 type proxy struct {
 	listener net.Listener
 	target   string

@@ -45,7 +45,8 @@ func (c *clusterUnderTest) lostTheirNode(r *row, lost []string, node string, sin
 	return longest
 }
 
-// wantsSoon is for a fault after which others have to scrape within a time. Few configs on a busy machine don't tell.
+// wantsSoon is for a fault after which others have to scrape within a time. Few configs on a busy
+// machine don't tell.
 func (r *row) wantsSoon(longest time.Duration) {
 	if *full {
 		r.wants(longest <= takeover, "scraped again after %s", sec(longest))
@@ -73,7 +74,8 @@ func TestAStalledNodeTakesNothingThatOthersHave(t *testing.T) {
 	})
 }
 
-// missedSince is how many ticks were missed at the targets since an instant, of those that had their chance.
+// missedSince is how many ticks were missed at the targets since an instant, of those that had
+// their chance.
 func (c *clusterUnderTest) missedSince(from time.Time) (missed int) {
 	return c.missedIn(from, time.Now().Add(-c.interval-2*time.Second))
 }
@@ -201,7 +203,8 @@ func (c *clusterUnderTest) notScrapedSince(since time.Time) (configs []string) {
 	return configs
 }
 
-// scrapedAgain is how long it took from a stop of their node until the last of some configs was scraped after its gap.
+// scrapedAgain is how long it took from a stop of their node until the last of some configs was
+// scraped after its gap.
 func (c *clusterUnderTest) scrapedAgain(configs []string, since time.Time) (longest time.Duration, never int) {
 	for _, name := range configs {
 		arrivals := c.targets.Arrivals(name)

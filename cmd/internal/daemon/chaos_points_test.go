@@ -30,7 +30,8 @@ type shown struct {
 	effects []string
 }
 
-// shownPoints has a row for each point. TestTidyEveryPointOfFaultsIsShownOnAWholeAgent looks for it here.
+// shownPoints has a row for each point. TestTidyEveryPointOfFaultsIsShownOnAWholeAgent looks for it
+// here.
 var shownPoints = map[fault.Point]shown{
 	"actor.receive":        {every: `{"actors": "instance"}`, effects: []string{`fault hit.*actor.receive-stall`, `actor panicked.*actor.receive-panic`}},
 	"actor.send":           {every: `{"actors": "instance"}`, effects: []string{`fault hit.*actor.send-drop`}},

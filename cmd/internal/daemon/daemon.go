@@ -74,7 +74,8 @@ type Options struct {
 	Chaos bool
 	Exit  func()
 
-	// sharedStore is for tests: a store that several agents share, in place of the config's. It is closed in the end.
+	// sharedStore is for tests: a store that several agents share, in place of the config's. It is
+	// closed in the end.
 	sharedStore cluster.Store
 }
 
@@ -99,7 +100,8 @@ type daemon struct {
 	listener   net.Listener
 	front      *front
 	tree       *tree
-	// reachable is the address by which other nodes reach this one; the zero value if it is not known, or there are none.
+	// reachable is the address by which other nodes reach this one; the zero value if it is not
+	// known, or there are none.
 	reachable netip.Addr
 	// secured says that the API is served over TLS.
 	secured   bool

@@ -11,7 +11,8 @@ import (
 	"github.com/ringmaster-agent/ringmaster/config"
 )
 
-// startTimeout bounds the start of the embedded store, which takes well under a second on a disk that works.
+// startTimeout bounds the start of the embedded store, which takes well under a second on a disk
+// that works.
 const startTimeout = time.Minute
 
 // startEmbedded starts the etcd server in this process. A single one is up in a moment; one of

@@ -25,7 +25,8 @@ const (
 	identityDial = time.Second
 )
 
-// identity is a name that this directory's node has chosen for itself, since another node has its host's name.
+// identity is a name that this directory's node has chosen for itself, since another node has its
+// host's name.
 type identity struct {
 	Host string `json:"host"`
 	Node string `json:"node"`

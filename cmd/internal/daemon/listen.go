@@ -77,7 +77,8 @@ func checkWebConfig(file string, server config.Server) (secured bool, err error)
 	return secured || content.TLS.IsEnabled(), nil
 }
 
-// checkAdvertised refuses a listener that only this host can reach while others are told to reach it elsewhere.
+// checkAdvertised refuses a listener that only this host can reach while others are told to reach
+// it elsewhere.
 func checkAdvertised(listener net.Addr, lifecycler config.Lifecycler) error {
 	tcp, ok := listener.(*net.TCPAddr)
 	if !ok || !tcp.IP.IsLoopback() || lifecycler.Address == "" {

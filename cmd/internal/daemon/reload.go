@@ -23,7 +23,8 @@ func (d *daemon) reloadOnRequest(ctx context.Context) error {
 	}
 }
 
-// reload puts the config file in force as it is now. On an error, which speaks for itself, nothing has changed.
+// reload puts the config file in force as it is now. On an error, which speaks for itself, nothing
+// has changed.
 func (d *daemon) reload(context.Context) error {
 	if d.Reload == nil {
 		return errors.New("the agent runs without a config file")

@@ -35,7 +35,8 @@ func tellTale(t *testing.T, status int) string {
 	return strings.TrimPrefix(server.URL, "http://")
 }
 
-// secretive is a config that fails in every way, with a secret of its own in every place that can have one.
+// secretive is a config that fails in every way, with a secret of its own in every place that can
+// have one.
 const secretive = `
 remote_flush_deadline: 1s
 scrape_configs:

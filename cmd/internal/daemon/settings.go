@@ -51,7 +51,8 @@ func (s *settings) uploads() web.UploadLimits {
 	return web.UploadLimits{PerSecond: uint64(service.UploadsPerSecond), BytesPerSecond: uint64(service.UploadBytesPerSecond)}
 }
 
-// parse is what the supervisor asks about every document: the local configs were validated with the main file.
+// parse is what the supervisor asks about every document: the local configs were validated with the
+// main file.
 func (s *settings) parse(document messages.Document) (*config.Instance, error) {
 	if !document.Local {
 		return config.ParseInstance(document.Name, string(document.Text), s.optionsOf(document.Name))

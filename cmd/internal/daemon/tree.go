@@ -67,7 +67,8 @@ func watch(system *actor.ActorSystem, pid *actor.PID) <-chan struct{} {
 	return ended
 }
 
-// wait returns when the tree has ended: an error if nobody asked for it, or if it was asked and does not end.
+// wait returns when the tree has ended: an error if nobody asked for it, or if it was asked and
+// does not end.
 func (t *tree) wait() error {
 	select {
 	case <-t.ended:

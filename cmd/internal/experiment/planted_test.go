@@ -11,7 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The planted bug: a unit is claimed although another node has the claim, so before that one has released it.
+// The planted bug: a unit is claimed although another node has the claim, so before that one has
+// released it.
 const (
 	plantedIn  = "actors/reshard/decide.go"
 	plantedOld = "\tcase !v.Cluster.anothers(claim):\n"

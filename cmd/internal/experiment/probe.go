@@ -60,7 +60,8 @@ func (p *Probe) Config(name string) string {
 		name, toy.TargetsPath, name, probeInterval, p.address, "http://"+p.address+probeWrite)
 }
 
-// Ready reports whether the probe knows when each of its targets is scraped, and samples of each have arrived.
+// Ready reports whether the probe knows when each of its targets is scraped, and samples of each
+// have arrived.
 func (p *Probe) Ready() bool {
 	p.Ticks()
 	p.mu.Lock()

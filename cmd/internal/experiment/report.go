@@ -21,7 +21,8 @@ type Report struct {
 	// Missed and Doubled are ticks; meaningless if they are Unknown.
 	Missed  int `json:"missed"`
 	Doubled int `json:"doubled"`
-	// Violations are what of the hypothesis does not hold, Unknown what could not be looked at, as clauses.
+	// Violations are what of the hypothesis does not hold, Unknown what could not be looked at, as
+	// clauses.
 	Violations   []string      `json:"violations"`
 	Unknown      []string      `json:"unknown,omitempty"`
 	Observations []Observation `json:"observations"`

@@ -26,7 +26,8 @@ type Lab interface {
 	// Inject puts a rule in force on all nodes; Clear ends all of them on all nodes.
 	Inject(ctx context.Context, r fault.Rule) error
 	Clear(ctx context.Context) error
-	// Command does something to a node, and returns how, for the report. An error if that can't be done here.
+	// Command does something to a node, and returns how, for the report. An error if that can't be
+	// done here.
 	Command(ctx context.Context, verb, node string) (how string, err error)
 	// Observe says how the cluster is.
 	Observe(ctx context.Context) (Observation, error)

@@ -89,7 +89,8 @@ func renamed(fields []zapcore.Field) []zapcore.Field {
 	return fields
 }
 
-// logfmtCore writes zap's entries through the standard library's logfmt handler, which knows how to quote.
+// logfmtCore writes zap's entries through the standard library's logfmt handler, which knows how to
+// quote.
 type logfmtCore struct {
 	zapcore.LevelEnabler
 	handler slog.Handler

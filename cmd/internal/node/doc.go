@@ -6,5 +6,6 @@
 // agent writes there, so a Node that is started again finds what it left. Its standard input is a
 // pipe that ends with the process that started it, however that ends.
 //
-// A Node belongs to one goroutine at a time, except that Running, Ready, Get and Put may be called by any.
+// A Node belongs to one goroutine at a time, except that Running, Ready, Get and Put may be called
+// by any.
 package node

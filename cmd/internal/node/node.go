@@ -37,7 +37,8 @@ type process struct {
 	err     error // once exited
 }
 
-// New prepares a node whose command is given without the agent's flags. The directory is made; what is in it is kept.
+// New prepares a node whose command is given without the agent's flags. The directory is made; what
+// is in it is kept.
 func New(s Settings, directory, address string, command ...string) (*Node, error) {
 	if err := os.MkdirAll(directory, 0o700); err != nil {
 		return nil, fmt.Errorf("make directory of node %s: %w", s.Name, err)

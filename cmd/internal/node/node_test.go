@@ -34,7 +34,8 @@ func TestSettingsAreAValidAgentFile(t *testing.T) {
 	}
 }
 
-// pretend is a node whose program is a shell that does something else; the agent's flags are its arguments.
+// pretend is a node whose program is a shell that does something else; the agent's flags are its
+// arguments.
 func pretend(t *testing.T, script string) *Node {
 	t.Helper()
 	n, err := New(Settings{Name: "a"}, filepath.Join(t.TempDir(), "a"), "127.0.0.1:0", "/bin/sh", "-c", script)

@@ -131,7 +131,8 @@ type reader struct {
 	replace   *strings.Replacer // what the pages name and the reader has elsewhere
 }
 
-// newReader finds the programs in a directory "bin", as wrappers that know the address of the reader's agent.
+// newReader finds the programs in a directory "bin", as wrappers that know the address of the
+// reader's agent.
 func newReader(t *testing.T, address string, replacements ...string) *reader {
 	t.Helper()
 	for _, needed := range []string{"bash", "curl", "jq"} {
@@ -163,7 +164,8 @@ func (r *reader) wrapper(name, script string) {
 	require.NoError(r.t, os.WriteFile(filepath.Join(r.directory, "bin", name), []byte("#!/usr/bin/env bash\n"+script), 0o700))
 }
 
-// run returns how a script exits and what it prints: on standard output, or else on standard error. Programs that it started in the background end with it.
+// run returns how a script exits and what it prints: on standard output, or else on standard error.
+// Programs that it started in the background end with it.
 func (r *reader) run(script string) (code int, printed string) {
 	r.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 3*patience)
@@ -257,7 +259,8 @@ func TestDocsBlocksOfShellDoWhatTheySay(t *testing.T) {
 	}
 }
 
-// company is three agents that keep their configs themselves, a target and a receiver, and a reader beside them.
+// company is three agents that keep their configs themselves, a target and a receiver, and a reader
+// beside them.
 type company struct {
 	*reader
 	agents           []*agent

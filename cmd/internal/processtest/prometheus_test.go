@@ -125,7 +125,8 @@ func TestAPrometheusReceivesWhatTheReadmePromises(t *testing.T) {
 	a.stop()
 }
 
-// proofOfQuickStart is the query at the end of the README's quick start, and the answer that is printed there.
+// proofOfQuickStart is the query at the end of the README's quick start, and the answer that is
+// printed there.
 func proofOfQuickStart(t *testing.T) (query, answer string) {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(repositoryRoot(), "README.md"))

@@ -90,7 +90,8 @@ func TestALongOutageOfTheReceiverLosesNothing(t *testing.T) {
 	a := startAgent(t, t.TempDir())
 	receiver.Fail(http.StatusServiceUnavailable)
 	a.put("one", toyConfig("100ms", serve(t, target), serve(t, receiver)))
-	// 60 scrapes of 2,000 series are fifteen times what the queue may hold in memory (4 lanes of 2,000).
+	// 60 scrapes of 2,000 series are fifteen times what the queue may hold in memory (4 lanes of
+	// 2,000).
 	eventually(t, func() bool { return target.Scrapes() >= 60 }, "no scrapes")
 	require.Zero(t, receiver.Totals().Samples)
 	receiver.Fail(0)

@@ -64,7 +64,8 @@ func (a *agent) push(instance string, all []receivertest.Series) {
 	require.Equal(a.t, http.StatusNoContent, response.StatusCode, string(text))
 }
 
-// read asks for everything that Prometheus stores of the metrics whose names match, by its remote read API.
+// read asks for everything that Prometheus stores of the metrics whose names match, by its remote
+// read API.
 func (p *promServer) read(t *testing.T, names string) map[string][]receivertest.Sample {
 	now := time.Now()
 	req := prompb.ReadRequest{Queries: []*prompb.Query{{
@@ -197,7 +198,8 @@ func TestARealPrometheusStoresEveryKindOfSampleValueByValue(t *testing.T) {
 	require.Equal(t, metadata.Metadata{Type: model.MetricTypeHistogram, Help: "How long customers wait."}, described["shop_request_duration_seconds"])
 }
 
-// requireStored compares what Prometheus has of one of the kinds. It stores a start time as a sample of nothing.
+// requireStored compares what Prometheus has of one of the kinds. It stores a start time as a
+// sample of nothing.
 func requireStored(t *testing.T, sent receivertest.Series, stored []receivertest.Sample, newProtocol bool, kind int) {
 	t.Helper()
 	want := sent.Samples[0]

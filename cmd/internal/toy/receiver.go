@@ -27,7 +27,8 @@ type Series struct {
 
 // Receiver takes remote write 1.0 and keeps what it was given. The zero value is ready to use.
 type Receiver struct {
-	// Forget limits memory: only the newest samples of each series are kept. Totals are not affected. 0 keeps all.
+	// Forget limits memory: only the newest samples of each series are kept. Totals are not
+	// affected. 0 keeps all.
 	Forget int
 
 	mu         sync.Mutex
@@ -149,8 +150,8 @@ func includes(all, some labels.Labels) bool {
 	return !missing
 }
 
-// Gaps returns the numbers that are missing between the first and the last scrape in a series of ScrapesMetric, and
-// those that appear more than once. Staleness markers are passed over.
+// Gaps returns the numbers that are missing between the first and the last scrape in a series of
+// ScrapesMetric, and those that appear more than once. Staleness markers are passed over.
 func Gaps(s Series) (missing, doubled []uint64) {
 	var last uint64
 	for _, sample := range s.Samples {

@@ -11,7 +11,8 @@ import (
 // ScrapesMetric is the counter by which a Target numbers its scrapes.
 const ScrapesMetric = "toy_scrapes_total"
 
-// Target answers a scrape with a small shop's metrics in the text format. The zero value is ready to use.
+// Target answers a scrape with a small shop's metrics in the text format. The zero value is ready
+// to use.
 type Target struct {
 	// Series is the number of additional gauges, to make the target as big as wanted.
 	Series int

@@ -41,7 +41,8 @@ type Missing struct {
 	Error string `json:"error"`
 }
 
-// Walk asks for all pages of a listing, in the order of the agent. It returns the nodes whose part is missing.
+// Walk asks for all pages of a listing, in the order of the agent. It returns the nodes whose part
+// is missing.
 func (c *Client) Walk(ctx context.Context, path string, query url.Values) (items []json.RawMessage, missing []Missing, err error) {
 	asked := url.Values{"limit": {strconv.Itoa(pageSize)}}
 	for name, values := range query {

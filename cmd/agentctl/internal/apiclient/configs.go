@@ -16,7 +16,8 @@ import (
 
 // Errors callers decide on.
 var (
-	// ErrUnreadable says that the agent does not show configs (it runs without -config.enable-read-api).
+	// ErrUnreadable says that the agent does not show configs (it runs without
+	// -config.enable-read-api).
 	ErrUnreadable = errors.New("the agent does not show configs (-config.enable-read-api)")
 	// ErrChanged says that a condition did not hold: someone else changed the config meanwhile.
 	ErrChanged = errors.New("changed by someone else since it was listed; run again")
@@ -58,7 +59,8 @@ type Refusal struct {
 	Status int
 	// Text is what the agent says.
 	Text string
-	// Problems are what is wrong with an uploaded config, one by one; empty if the agent does not tell them apart.
+	// Problems are what is wrong with an uploaded config, one by one; empty if the agent does not
+	// tell them apart.
 	Problems []Problem
 }
 
@@ -78,8 +80,8 @@ func (c *Client) List(ctx context.Context) (Listing, error) {
 		return Listing{}, fmt.Errorf("list configs: %w", err)
 	}
 	var data struct {
-		// Configs is a pointer because a listing without it is no listing: to take it for an empty one would mean to
-		// believe that everything was deleted.
+		// Configs is a pointer because a listing without it is no listing: to take it for an empty
+		// one would mean to believe that everything was deleted.
 		Configs   *[]string
 		Digests   map[string]string
 		Revisions map[string]int64
@@ -150,7 +152,8 @@ func (c *Client) Put(ctx context.Context, name, text string, cond Condition) err
 	return a.decode(nil)
 }
 
-// holds tells whether the agent has exactly this text: then an attempt whose answer was lost was applied.
+// holds tells whether the agent has exactly this text: then an attempt whose answer was lost was
+// applied.
 func (c *Client) holds(ctx context.Context, name, text string) bool {
 	l, err := c.List(ctx)
 	if err != nil {
@@ -170,7 +173,8 @@ func (c *Client) Remove(ctx context.Context, name string) error {
 	return err
 }
 
-// Delete removes one config; that it is gone already is a success. ErrChanged if it is no longer at revision (0: any).
+// Delete removes one config; that it is gone already is a success. ErrChanged if it is no longer at
+// revision (0: any).
 func (c *Client) Delete(ctx context.Context, name string, revision int64) error {
 	header := http.Header{}
 	if revision != 0 {
@@ -194,7 +198,8 @@ func escape(name string) string {
 	return url.PathEscape(name)
 }
 
-// gone tells a config that is not there from an API that is not there: only the former speaks in the envelope.
+// gone tells a config that is not there from an API that is not there: only the former speaks in
+// the envelope.
 func (a answer) gone() bool {
 	return a.status == http.StatusNotFound && json.Valid(a.body) && !strings.Contains(string(a.body), "scraping service is off")
 }

@@ -7,5 +7,6 @@
 // Every call may be repeated by a retry. Conditions keep that safe: a Put whose first attempt was
 // applied and whose answer got lost is recognised by the digest the server then reports.
 //
-// A Client may be used by any number of goroutines and starts none itself. Tests run against web over httptest.
+// A Client may be used by any number of goroutines and starts none itself. Tests run against web
+// over httptest.
 package apiclient

@@ -22,28 +22,32 @@ import (
 	"github.com/ringmaster-agent/ringmaster/redact"
 )
 
-// maxAnswerBytes caps what is read of one answer: a listing of 100,000 configs with digests takes about 30 MB.
+// maxAnswerBytes caps what is read of one answer: a listing of 100,000 configs with digests takes
+// about 30 MB.
 const maxAnswerBytes = 64 << 20
 
 // Options say where the agent is and how to reach it.
 type Options struct {
 	// Address is host:port, or the agent's base URL; a path in it is kept, for agents behind a proxy.
 	Address string
-	// User and PasswordFile are for basic authentication, BearerTokenFile for a token. The files are read at each request.
+	// User and PasswordFile are for basic authentication, BearerTokenFile for a token. The files
+	// are read at each request.
 	User, PasswordFile, BearerTokenFile string
-	// TLSCAFile, TLSCertFile, TLSKeyFile and TLSServerName are for https; empty: the system's CAs, no client certificate.
+	// TLSCAFile, TLSCertFile, TLSKeyFile and TLSServerName are for https; empty: the system's CAs,
+	// no client certificate.
 	TLSCAFile, TLSCertFile, TLSKeyFile, TLSServerName string
 	TLSInsecureSkipVerify                             bool
 	// Timeout bounds one attempt; 0 is 30 s, which leaves the agent the time it grants its store.
 	Timeout time.Duration
 	// Retries is how often a failed attempt is repeated.
 	Retries int
-	// Wait is how long a Client waits, from its making on, for an agent that is starting: nothing listens yet, or what
-	// listens says so. It ends with the first answer.
+	// Wait is how long a Client waits, from its making on, for an agent that is starting: nothing
+	// listens yet, or what listens says so. It ends with the first answer.
 	Wait time.Duration
 	// OnWait hears once that it waits. Nil: nobody does.
 	OnWait func(address string)
-	// Backoff is the wait before the attempt-th retry, from 1. Nil: jittered, doubling from 250 ms to 10 s.
+	// Backoff is the wait before the attempt-th retry, from 1. Nil: jittered, doubling from 250 ms
+	// to 10 s.
 	Backoff func(attempt int) time.Duration
 }
 

@@ -110,7 +110,8 @@ var (
 	prometheusKeys = []string{"global", "rule_files", "alerting", "remote_read", "storage", "runtime", "otlp", "scrape_config_files"}
 )
 
-// kindOf goes by the keys at the top. What it can't tell is a main file, whose errors say what is wrong.
+// kindOf goes by the keys at the top. What it can't tell is a main file, whose errors say what is
+// wrong.
 func kindOf(text []byte) fileKind {
 	var top map[string]yaml.Node
 	if err := yaml.Unmarshal(text, &top); err != nil {
@@ -133,7 +134,8 @@ func kindOf(text []byte) fileKind {
 	return mainFile
 }
 
-// checkInstance validates an instance config. The file's name without its extension is the config's name.
+// checkInstance validates an instance config. The file's name without its extension is the config's
+// name.
 func checkInstance(p Process, output, file, text string) error {
 	name := strings.TrimSuffix(filepath.Base(file), filepath.Ext(file))
 	_, err := config.ParseInstance(name, text, config.InstanceOptions{Origin: file, AllowFiles: true, AllowAmbient: true, ForeignDiscoveries: true})

@@ -33,7 +33,8 @@ type Process struct {
 	Version   string
 }
 
-// Main runs one command and returns the process's exit code: 0 done, 1 failed, 2 usage, 3 a comparison found differences.
+// Main runs one command and returns the process's exit code: 0 done, 1 failed, 2 usage, 3 a
+// comparison found differences.
 func Main(ctx context.Context, p Process) int {
 	p.Out, p.Err = visibly(p.Out), visibly(p.Err)
 	// Whatever cobra refuses before a command's own code runs is a mistake in the command line.

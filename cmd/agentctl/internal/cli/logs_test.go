@@ -14,7 +14,8 @@ import (
 	"github.com/ringmaster-agent/ringmaster/wal"
 )
 
-// writeLog writes three samples of up for each of two targets, and one of another metric, and leaves the log open.
+// writeLog writes three samples of up for each of two targets, and one of another metric, and
+// leaves the log open.
 func writeLog(t *testing.T, dir string) *wal.Log {
 	t.Helper()
 	require.NoError(t, os.MkdirAll(filepath.Dir(dir), 0o700))

@@ -270,7 +270,8 @@ func TestEveryCommandHasAnExampleThatWorks(t *testing.T) {
 	}
 }
 
-// arguments reads a command line as a shell does, as far as examples need it, with the agent's address in place of any.
+// arguments reads a command line as a shell does, as far as examples need it, with the agent's
+// address in place of any.
 func arguments(line, address string) (args []string) {
 	var word strings.Builder
 	quoted, has := false, false

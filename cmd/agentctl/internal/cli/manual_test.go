@@ -17,7 +17,8 @@ import (
 
 var update = flag.Bool("update", false, "write the man page and the completions of packaging anew")
 
-// TestTheManPageAndTheCompletionsFollowTheCommands compares what the packages install with the commands that there are.
+// TestTheManPageAndTheCompletionsFollowTheCommands compares what the packages install with the
+// commands that there are.
 func TestTheManPageAndTheCompletionsFollowTheCommands(t *testing.T) {
 	root := newRoot(Process{Out: &bytes.Buffer{}, Err: &bytes.Buffer{}, Version: "v"})
 	root.InitDefaultCompletionCmd()

@@ -8,8 +8,8 @@ import (
 	"github.com/prometheus/prometheus/model/labels"
 )
 
-// parseSelector reads a selector of series as PromQL has it: name{label="value", other=~"regex"}. PromQL's own parser
-// would add a megabyte to agentctl.
+// parseSelector reads a selector of series as PromQL has it: name{label="value", other=~"regex"}.
+// PromQL's own parser would add a megabyte to agentctl.
 func parseSelector(text string) (matchers []*labels.Matcher, err error) {
 	name, rest, braces := strings.Cut(strings.TrimSpace(text), "{")
 	name = strings.TrimSpace(name)

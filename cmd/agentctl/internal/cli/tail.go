@@ -23,7 +23,8 @@ type event struct {
 	Text string    `json:"text"`
 }
 
-// UnmarshalJSON implements json.Unmarshaler: which unit and which node it is about becomes part of the text.
+// UnmarshalJSON implements json.Unmarshaler: which unit and which node it is about becomes part of
+// the text.
 func (e *event) UnmarshalJSON(data []byte) error {
 	var told struct {
 		At               time.Time
@@ -92,7 +93,8 @@ func (s configState) facts() map[string]string {
 	return facts
 }
 
-// rememberedFor is how long tail knows an event that no agent tells any more: a node may miss looks and tell it again.
+// rememberedFor is how long tail knows an event that no agent tells any more: a node may miss looks
+// and tell it again.
 const rememberedFor = time.Hour
 
 // toldEvents are the events that agents have told, with the time of the last look that had them.

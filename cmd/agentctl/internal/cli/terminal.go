@@ -24,7 +24,8 @@ const (
 	clearLine    = "\r\x1b[K"
 )
 
-// colours says whether tables are coloured: a person looks, and did not say NO_COLOR (https://no-color.org).
+// colours says whether tables are coloured: a person looks, and did not say NO_COLOR
+// (https://no-color.org).
 func (p Process) colours() bool {
 	return p.OutTerminal && !p.dumb() && p.env("NO_COLOR") == ""
 }
@@ -89,8 +90,9 @@ func addWatchFlag(f *pflag.FlagSet, every *time.Duration) {
 	f.Lookup("watch").NoOptDefVal = defaultWatch.String()
 }
 
-// watching shows something once, or again and again until ctx is over. What fails later than the first time is shown
-// in its place, because it may be over the next time. A node that does not answer ends it at no time.
+// watching shows something once, or again and again until ctx is over. What fails later than the
+// first time is shown in its place, because it may be over the next time. A node that does not
+// answer ends it at no time.
 func watching(ctx context.Context, p Process, every time.Duration, show func(ctx context.Context, p Process) error) error {
 	if every < 0 {
 		return usageError{fmt.Errorf("--watch=%s: want a duration greater than 0", every)}
@@ -138,7 +140,8 @@ const (
 	barWidth = 30
 )
 
-// bar shows on a terminal how far long work is. It clears itself from the line before anything else is written.
+// bar shows on a terminal how far long work is. It clears itself from the line before anything else
+// is written.
 type bar struct {
 	to    io.Writer
 	now   func() time.Time

@@ -18,8 +18,8 @@ func (u usageError) Unwrap() error { return u.error }
 // maxTypos is how many letters may be wrong in a name that is suggested for it.
 const maxTypos = 2
 
-// checkUsage makes a command, and all below it, say in one line what is wrong with its arguments and flags. What the
-// arguments are is said by cobra.Command.Use.
+// checkUsage makes a command, and all below it, say in one line what is wrong with its arguments
+// and flags. What the arguments are is said by cobra.Command.Use.
 func checkUsage(cmd *cobra.Command) {
 	cmd.SetFlagErrorFunc(explainFlag)
 	if cmd.HasSubCommands() {
@@ -45,7 +45,8 @@ func knownCommand(cmd *cobra.Command, args []string) error {
 	return usageError{errors.New(text)}
 }
 
-// knownArguments refuses arguments that are missing or too many, by the name that they have in cobra.Command.Use.
+// knownArguments refuses arguments that are missing or too many, by the name that they have in
+// cobra.Command.Use.
 func knownArguments(cmd *cobra.Command, args []string) error {
 	var names []string
 	required := 0
@@ -89,7 +90,8 @@ func explainFlag(cmd *cobra.Command, err error) error {
 	return usageError{err}
 }
 
-// typos is how many letters have to be added, removed, replaced or swapped with the next to make b of a.
+// typos is how many letters have to be added, removed, replaced or swapped with the next to make b
+// of a.
 func typos(a, b string) int {
 	before, row := []int(nil), make([]int, len(b)+1)
 	for j := range row {

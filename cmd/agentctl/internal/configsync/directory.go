@@ -56,7 +56,8 @@ func ReadDirectory(dir string) ([]File, error) {
 	return files, nil
 }
 
-// readAll reads and validates the files without an error, on all processors: 10,000 take seconds of one.
+// readAll reads and validates the files without an error, on all processors: 10,000 take seconds of
+// one.
 func readAll(files []File) {
 	var group errgroup.Group
 	group.SetLimit(runtime.GOMAXPROCS(0))
@@ -92,8 +93,9 @@ func read(path string) (string, error) {
 	return string(text), err
 }
 
-// validate finds early, and with the file's name and line, what the agent would refuse. What depends on the agent's own
-// settings is left to it: whether files may be read, and how a timeout compares with the global interval.
+// validate finds early, and with the file's name and line, what the agent would refuse. What
+// depends on the agent's own settings is left to it: whether files may be read, and how a timeout
+// compares with the global interval.
 func validate(f File) error {
 	if err := config.ValidateName(f.Name); err != nil {
 		return err

@@ -141,7 +141,8 @@ func (r *run) apply() error {
 	return nil
 }
 
-// uploadAll uploads several files at a time, since each waits for a disk, and tells what came of them in their order.
+// uploadAll uploads several files at a time, since each waits for a disk, and tells what came of
+// them in their order.
 func (r *run) uploadAll(all []Upload, done string, names *[]string) {
 	answers := make([]chan error, len(all))
 	var group sync.WaitGroup

@@ -27,7 +27,8 @@ type Result struct {
 // Config is one instance config.
 type Config struct{ Name, Text string }
 
-// Convert reads a prometheus.yml or an agent.yaml and tells which it is by its blocks. file is for messages.
+// Convert reads a prometheus.yml or an agent.yaml and tells which it is by its blocks. file is for
+// messages.
 func Convert(file string, text []byte) (*Result, error) {
 	var doc yaml.Node
 	if err := yaml.Unmarshal(text, &doc); err != nil {
@@ -175,7 +176,8 @@ func render(head string, n *yaml.Node) (string, error) {
 	return head + b.String(), nil
 }
 
-// configName makes a file's name, which is a config's name as well, of a job's, different from those that there are.
+// configName makes a file's name, which is a config's name as well, of a job's, different from
+// those that there are.
 func (c *conversion) configName(job string) string {
 	name := strings.Trim(strings.Map(func(r rune) rune {
 		switch {

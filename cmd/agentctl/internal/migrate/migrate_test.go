@@ -16,7 +16,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// TestFilesOfOthersBecomeOurs compares with testdata/NAME.golden: the notes, the main file, and each config.
+// TestFilesOfOthersBecomeOurs compares with testdata/NAME.golden: the notes, the main file, and
+// each config.
 func TestFilesOfOthersBecomeOurs(t *testing.T) {
 	for _, name := range []string{"prometheus", "agent"} {
 		text, err := os.ReadFile(filepath.Join("testdata", name+".yml"))
