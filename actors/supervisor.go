@@ -112,6 +112,7 @@ func (s *supervisor) route(c actor.Context, message any) {
 		s.reconcileSoon(c)
 	case showMetrics:
 		s.reconciling.showing = false
+		s.audit(s.now())
 		s.metrics.show(s.picture())
 	case tick:
 		s.makeGood(c)

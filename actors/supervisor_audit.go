@@ -10,9 +10,25 @@ import (
 	"github.com/ringmaster-agent/ringmaster/messages"
 )
 
-// audit holds what was decided so far, each time about what had changed, against a decision about
+// auditGap is the least time between two audits in a storm of decisions. What was missed stays missed
+// until something else happens, and the gauges are shown after the last decision of a storm, which
+// is when it is audited.
+const auditGap = 100 * time.Millisecond
+
+// audit lets the runtime know what was not decided and should have been, if it wants to.
+func (s *supervisor) audit(now time.Time) {
+	if s.Runtime.Audit == nil || s.agenda.all || !s.reconciling.unaudited {
+		return
+	}
+	s.reconciling.audited, s.reconciling.unaudited = now, false
+	if missed := missedBy(now, reshard.Decide(s.view(now, nil)), &s.agenda, s.reconciling.holds); missed != "" {
+		s.Runtime.Audit(missed)
+	}
+}
+
+// missedBy holds what was decided so far, each time about what had changed, against a decision about
 // everything, and says what was missed.
-func audit(now time.Time, plan reshard.Plan, agenda *agenda, holds map[messages.Unit]string) string {
+func missedBy(now time.Time, plan reshard.Plan, agenda *agenda, holds map[messages.Unit]string) string {
 	missed := func(u messages.Unit) bool {
 		due, wakes := agenda.wakes[u]
 		return !agenda.units[u] && (!wakes || due.After(now))

@@ -35,6 +35,9 @@ type reconciling struct {
 	holds map[messages.Unit]string
 	// showing: the gauges will be brought up to date.
 	showing bool
+	// audited is when decisions were audited last. unaudited: there was one since.
+	audited   time.Time
+	unaudited bool
 }
 
 // reconcile decides about what is on the agenda, and performs. A decision that panics is a bug, but
@@ -66,10 +69,9 @@ func (s *supervisor) reconcile(c actor.Context) {
 	took := s.now().Sub(began)
 	s.metrics.reshardDuration.WithLabelValues(strconv.FormatBool(err == nil)).Observe(took.Seconds())
 	s.reconciling.notBefore = s.now().Add(gapAfter(took))
-	if now := s.now(); s.Runtime.Audit != nil && !s.agenda.all {
-		if missed := audit(now, reshard.Decide(s.view(now, nil)), &s.agenda, s.reconciling.holds); missed != "" {
-			s.Runtime.Audit(missed)
-		}
+	s.reconciling.unaudited = true
+	if now := s.now(); now.Sub(s.reconciling.audited) >= auditGap {
+		s.audit(now)
 	}
 	s.showMetricsSoon(c)
 	s.departure.endIfStopped(c)

@@ -48,7 +48,8 @@ func Together(now time.Time, peers []Peer) int {
 // them. It sets the view's Others, Contact, Reaching, Away, Unseen and AwaySince.
 func (v *View) Survey(peers []Peer) {
 	v.Others, v.Contact, v.Reaching, v.Away, v.Unseen, v.AwaySince = len(peers), time.Time{}, 0, 0, 0, time.Time{}
-	answered := make([]time.Time, 0, len(peers))
+	var few [8]time.Time
+	answered := few[:0]
 	known := true
 	for _, p := range peers {
 		if p.Alive && !p.Foreign {

@@ -13,6 +13,8 @@ import (
 // empty.
 type Roll struct {
 	names map[string]entry
+	// counting are those that count, sorted; nil: they are to be found again.
+	counting []string
 }
 
 // entry is one of them.
@@ -30,15 +32,23 @@ func (r *Roll) Follow(now time.Time, self string, records map[string]messages.Me
 	if r.names == nil {
 		r.names = map[string]entry{}
 	}
+	present := 0
 	for node, m := range records {
 		if node == self {
 			continue
 		}
+		present++
 		before, known := r.names[node]
 		if !known {
 			before.since = now
 		}
-		r.names[node] = entry{leaving: m.Problem == "" && m.State == messages.Leaving || m.Problem != "" && before.leaving, since: before.since}
+		leaving := m.Problem == "" && m.State == messages.Leaving || m.Problem != "" && before.leaving
+		if !known || leaving != before.leaving || !before.goneSince.IsZero() {
+			r.names[node], r.counting = entry{leaving: leaving, since: before.since}, nil
+		}
+	}
+	if len(r.names) == present {
+		return
 	}
 	for node, e := range r.names {
 		if _, there := records[node]; there {
@@ -50,6 +60,7 @@ func (r *Roll) Follow(now time.Time, self string, records map[string]messages.Me
 		}
 		if e.leaving || now.Sub(e.goneSince) >= keep {
 			delete(r.names, node)
+			r.counting = nil
 		}
 	}
 }
@@ -61,14 +72,22 @@ func (r *Roll) Newcomer(node string, now time.Time, ago time.Duration) bool {
 }
 
 // Others are the names of the other nodes that count, sorted, with those among also that are not
-// known. Follow has to come right before it, since time alone drops those who were lost.
+// known. Follow has to come right before it, since time alone drops those who were lost. The caller
+// does not change them.
 func (r *Roll) Others(also ...string) []string {
-	names := make([]string, 0, len(r.names)+len(also))
-	for name, e := range r.names {
-		if !e.leaving {
-			names = append(names, name)
+	if r.counting == nil {
+		r.counting = make([]string, 0, len(r.names))
+		for name, e := range r.names {
+			if !e.leaving {
+				r.counting = append(r.counting, name)
+			}
 		}
+		slices.Sort(r.counting)
 	}
+	if len(also) == 0 {
+		return r.counting
+	}
+	names := append(make([]string, 0, len(r.counting)+len(also)), r.counting...)
 	for _, name := range also {
 		if _, known := r.names[name]; !known {
 			names = append(names, name)

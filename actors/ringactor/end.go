@@ -48,10 +48,15 @@ type forgotten struct {
 func (p *peerHealth) evidence(m messages.Member) fencing.Evidence {
 	_, canTell := p.Sessions.(cluster.IdleSessions)
 	peer, known := p.seen[m.Node]
+	if !known {
+		peer = &heard{}
+	}
 	others := p.survey()
 	return fencing.Evidence{
-		Now: p.now(), TTL: p.SessionTTL, Dead: known && !peer.Alive, Fenced: known && peer.Status.Fenced && peer.Status.Session == m.Session,
-		Assured: peer.Assured, Answered: p.answered[m.Node], Together: fencing.Together(p.now(), others), Members: len(others) + 1,
+		Now: p.now(), TTL: p.SessionTTL, Dead: known && !peer.Alive,
+		Fenced:  known && peer.Status.Fenced && peer.Status.Session == m.Session,
+		Assured: peer.Assured, Answered: peer.answered,
+		Together: fencing.Together(p.now(), others), Members: len(others) + 1,
 		Renewed: p.own.renewed(p.clocks), AwakeSince: p.clocks.awakeSince, CanTell: canTell, Idle: -1,
 	}
 }
@@ -68,6 +73,9 @@ func (p *peerHealth) end(c actor.Context, m messages.Member, e fencing.Evidence)
 
 // endCondemned ends the sessions whose end has failed.
 func (p *peerHealth) endCondemned(c actor.Context) {
+	if len(p.ending) == 0 {
+		return
+	}
 	now := p.now()
 	for _, session := range slices.Sorted(maps.Keys(p.ending)) {
 		switch e := p.ending[session]; {

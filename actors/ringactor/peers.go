@@ -37,30 +37,40 @@ type peerHealth struct {
 	conflict string
 	// ending is the sessions of others that are being looked at or ended.
 	ending map[string]*ending
+	// surveyed is the room for the newest survey.
+	surveyed []fencing.Peer
 }
 
-// hearing is what gossip says of them.
+// hearing is what gossip says of them. It is looked at four times a second, so nothing of it is made
+// anew.
 type hearing struct {
-	// seen are all of gossip's peers, as of the newest look.
-	seen map[string]Peer
-	// heard is when each of them was last seen alive.
-	heard map[string]time.Time
-	// back is when those of them that were dead came back.
-	back map[string]time.Time
-	// answered is when each of them was asked the question that it answered last, whether that
-	// counts or not.
-	answered map[string]time.Time
-	// proven is by which session each of them was last heard that is the one in its record.
-	proven map[string]string
+	// seen are all of gossip's peers, as of the newest look, and names their names, sorted.
+	seen  map[string]*heard
+	names []string
+	// looks is how many looks there were.
+	looks uint64
+	// addresses are where the gossip of the other members is.
+	addresses map[string]string
+}
+
+// heard is what gossip says of a peer.
+type heard struct {
+	Peer
+	// lastAlive is when it was last seen alive; zero if never.
+	lastAlive time.Time
+	// back is when it came back after it was dead; zero if it was not.
+	back time.Time
+	// answered is when it was asked the question that it answered last, whether that counts or not.
+	answered time.Time
+	// proven is by which session it was last heard that is the one in its record.
+	proven string
+	// look is the number of the newest look that found it.
+	look uint64
 }
 
 func newPeerHealth(b *base, o *own, m *members, k *clocks) *peerHealth {
 	return &peerHealth{
-		base: b, own: o, members: m, clocks: k,
-		hearing: hearing{
-			seen: map[string]Peer{}, heard: map[string]time.Time{}, back: map[string]time.Time{}, answered: map[string]time.Time{},
-			proven: map[string]string{},
-		},
+		base: b, own: o, members: m, clocks: k, hearing: hearing{seen: map[string]*heard{}},
 		sessions: map[string]string{}, ending: map[string]*ending{},
 	}
 }
@@ -70,35 +80,17 @@ func (p *peerHealth) look(c actor.Context) {
 	if p.Gossip == nil {
 		return
 	}
-	addresses := make(map[string]string, len(p.registry.Members()))
-	for node, m := range p.registry.Members() {
-		if node != p.Node && m.Gossip != "" {
-			addresses[node] = m.Gossip
-		}
-	}
-	p.Gossip.SetPeers(addresses)
-	seen := map[string]Peer{}
-	clear(p.answered)
+	p.nameMembers()
+	p.looks++
+	p.names = p.names[:0]
 	for _, peer := range p.Gossip.Peers() {
-		p.answered[peer.Node] = peer.Answered
-		if before, known := p.seen[peer.Node]; known && !before.Alive && peer.Alive {
-			p.back[peer.Node] = p.now()
-		}
-		if back := p.back[peer.Node]; peer.Answered.Before(p.clocks.trustFrom) || !back.IsZero() && peer.Answered.Before(back.Add(reassured)) {
-			peer.Answered = time.Time{}
-		}
-		seen[peer.Node] = peer
-		if m, registered := p.registry.Members()[peer.Node]; registered && m.Session != "" && peer.Status.Session == m.Session {
-			p.proven[peer.Node] = m.Session
-		}
-		if peer.Alive {
-			p.heard[peer.Node] = p.now()
-		}
+		p.hear(peer)
+		p.names = append(p.names, peer.Node)
 	}
-	p.seen = seen
-	maps.DeleteFunc(p.back, func(node string, _ time.Time) bool { _, known := seen[node]; return !known })
-	maps.DeleteFunc(p.proven, func(node string, _ string) bool { _, known := seen[node]; return !known })
-	maps.DeleteFunc(p.heard, func(node string, _ time.Time) bool { _, known := seen[node]; return !known })
+	slices.Sort(p.names)
+	if len(p.seen) > len(p.names) {
+		maps.DeleteFunc(p.seen, func(_ string, h *heard) bool { return h.look != p.looks })
+	}
 	if conflict := p.Gossip.Conflict(); conflict != p.conflict {
 		p.conflict = conflict
 		if conflict != "" {
@@ -108,13 +100,61 @@ func (p *peerHealth) look(c actor.Context) {
 	}
 }
 
+// nameMembers tells gossip where the other members are.
+func (p *peerHealth) nameMembers() {
+	n, same := 0, p.addresses != nil
+	for node, m := range p.registry.Members() {
+		if node != p.Node && m.Gossip != "" {
+			n++
+			same = same && p.addresses[node] == m.Gossip
+		}
+	}
+	if !same || n != len(p.addresses) {
+		p.addresses = make(map[string]string, n) // gossip may hold on to the one before
+		for node, m := range p.registry.Members() {
+			if node != p.Node && m.Gossip != "" {
+				p.addresses[node] = m.Gossip
+			}
+		}
+	}
+	p.Gossip.SetPeers(p.addresses)
+}
+
+// hear takes in what gossip says of one peer.
+func (p *peerHealth) hear(peer Peer) {
+	h, known := p.seen[peer.Node]
+	if !known {
+		h = &heard{}
+		p.seen[peer.Node] = h
+	}
+	if known && !h.Alive && peer.Alive {
+		h.back = p.now()
+	}
+	h.Peer, h.answered, h.look = peer, peer.Answered, p.looks
+	justBack := !h.back.IsZero() && peer.Answered.Before(h.back.Add(reassured))
+	if justBack || peer.Answered.Before(p.clocks.trustFrom) {
+		h.Answered = time.Time{}
+	}
+	says := peer.Status.Session
+	if says != "" && says != h.proven && says == p.registry.Members()[peer.Node].Session {
+		h.proven = says
+	}
+	if peer.Alive {
+		h.lastAlive = p.now()
+	}
+}
+
 // others are the names of the other members as of before a fault, with those that the store does
 // not list and gossip has seen alive since it last answered: they may have registered, which this
 // node could not hear.
 func (p *peerHealth) others() []string {
 	var also []string
-	for node, heard := range p.heard {
-		if _, registered := p.registry.Members()[node]; !registered && (p.seen[node].Alive || heard.After(p.own.belief.Renewed)) {
+	for node, h := range p.seen {
+		if h.lastAlive.IsZero() {
+			continue
+		}
+		_, registered := p.registry.Members()[node]
+		if !registered && (h.Alive || h.lastAlive.After(p.own.belief.Renewed)) {
 			also = append(also, node)
 		}
 	}
@@ -123,25 +163,35 @@ func (p *peerHealth) others() []string {
 
 // alive reports whether gossip sees the node alive.
 func (p *peerHealth) alive(node string) bool {
-	peer := p.seen[node]
-	return node == p.Node || peer.Alive && !peer.Status.Fenced
+	peer, seen := p.seen[node]
+	return node == p.Node || seen && peer.Alive && !peer.Status.Fenced
 }
 
 // survived reports whether all peers that reach the store have the sessions that they had when it
 // answered this node last. Now says that it does.
 func (p *peerHealth) survived(now bool) bool {
 	if now {
-		clear(p.sessions)
+		p.keepSessions()
+		return true
 	}
 	for _, peer := range p.seen {
-		switch {
-		case now:
-			p.sessions[peer.Node] = peer.Status.Session
-		case peer.Alive && peer.Status.ReachesStore && p.sessions[peer.Node] != peer.Status.Session:
+		if peer.Alive && peer.Status.ReachesStore && p.sessions[peer.Node] != peer.Status.Session {
 			return false
 		}
 	}
 	return true
+}
+
+// keepSessions notes the sessions that the peers have now.
+func (p *peerHealth) keepSessions() {
+	for node, peer := range p.seen {
+		if before, known := p.sessions[node]; !known || before != peer.Status.Session {
+			p.sessions[node] = peer.Status.Session
+		}
+	}
+	if len(p.sessions) > len(p.seen) {
+		maps.DeleteFunc(p.sessions, func(node, _ string) bool { return p.seen[node] == nil })
+	}
 }
 
 // sayStatus says in gossip how this node is.
@@ -175,21 +225,27 @@ func (p *peerHealth) sayStatus(c actor.Context, fenced bool) {
 // member in a newer session, of which this node has not heard.
 func (p *peerHealth) foreign(node string) bool {
 	m, registered := p.registry.Members()[node]
-	return registered && m.Session != "" && p.proven[node] != m.Session
+	if !registered || m.Session == "" {
+		return false
+	}
+	h, seen := p.seen[node]
+	return !seen || h.proven != m.Session
 }
 
-// survey is what gossip shows of all others, those that it does not see among them.
+// survey is what gossip shows of all others, those that it does not see among them. It is good until
+// the next one.
 func (p *peerHealth) survey() []fencing.Peer {
-	others := p.others()
-	peers := make([]fencing.Peer, len(others))
-	for i, node := range others {
-		seen := p.seen[node]
-		peers[i] = fencing.Peer{
-			Alive: seen.Alive, Answered: seen.Answered, ReachesStore: seen.Status.ReachesStore, AwaySince: seen.Status.AwaySince,
-			Foreign: p.foreign(node), Newcomer: p.members.roll.Newcomer(node, p.now(), p.SessionTTL),
+	p.surveyed = p.surveyed[:0]
+	now := p.now()
+	for _, node := range p.others() {
+		peer := fencing.Peer{Foreign: p.foreign(node), Newcomer: p.members.roll.Newcomer(node, now, p.SessionTTL)}
+		if h, seen := p.seen[node]; seen {
+			peer.Alive, peer.Answered = h.Alive, h.Answered
+			peer.ReachesStore, peer.AwaySince = h.Status.ReachesStore, h.Status.AwaySince
 		}
+		p.surveyed = append(p.surveyed, peer)
 	}
-	return peers
+	return p.surveyed
 }
 
 // check ends the sessions of peers that are dead, or that have given them up.
@@ -198,7 +254,7 @@ func (p *peerHealth) check(c actor.Context) {
 		return
 	}
 	p.endCondemned(c)
-	for _, node := range slices.Sorted(maps.Keys(p.seen)) {
+	for _, node := range p.names {
 		m, registered := p.registry.Members()[node]
 		if peer := p.seen[node]; !registered || m.Session == "" || p.ending[m.Session] != nil || peer.Alive && !peer.Status.Fenced {
 			continue

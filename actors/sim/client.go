@@ -110,7 +110,16 @@ func (c client) Get(ctx context.Context, key string) (e cluster.Entry, err error
 }
 
 // List implements cluster.Store.
-func (c client) List(ctx context.Context, prefix string) (l cluster.Listing, err error) {
+func (c client) List(ctx context.Context, prefix string) (cluster.Listing, error) {
+	l, err := c.listed(ctx, prefix)
+	if err != nil {
+		return cluster.Listing{}, err
+	}
+	return l.Listing, nil
+}
+
+// listed asks for a listing.
+func (c client) listed(ctx context.Context, prefix string) (l *listing, err error) {
 	c.node.unlisted = c.node.unlisted || prefix != configsPrefix
 	defer func() { c.node.unlisted = c.node.unlisted && (err != nil || prefix == configsPrefix) }()
 	err = c.call(ctx, "list", len(prefix), func() error {
@@ -232,6 +241,15 @@ func (c configs) Watch(ctx context.Context, after int64) iter.Seq[cluster.Config
 type registry struct {
 	*cluster.Registry
 	client client
+}
+
+// List implements actors.Registry.
+func (r registry) List(ctx context.Context) (messages.RegistryListed, error) {
+	l, err := r.client.listed(ctx, registryPrefix)
+	if err != nil {
+		return messages.RegistryListed{}, fmt.Errorf("list members and claims: %w", err)
+	}
+	return l.read(ctx)
 }
 
 // Watch implements actors.Registry.

@@ -308,8 +308,7 @@ func (s *storm) churn() {
 // calm ends every fault.
 func (s *storm) calm() {
 	s.say("", "no more faults")
-	s.queue = slices.DeleteFunc(s.queue, func(e *event) bool { return e.fault })
-	s.requeue()
+	s.queue.remove(func(e *event) bool { return e.fault })
 	if s.store.down {
 		s.store.start()
 	}

@@ -25,18 +25,18 @@ func (n *node) sleptThrough(d time.Duration) {
 	n.world.say(n.name, "wakes up after %v", d)
 	w := n.world
 	n.slept += d
-	for _, e := range w.queue {
-		if e.node == n {
-			e.at += d
+	for _, q := range w.queue {
+		if q.event.node == n {
+			q.event.at += d
 		}
 	}
-	w.requeue()
+	w.queue.rearrange()
 	missed := n.missed
 	n.missed, n.stalled = nil, false
 	for _, e := range missed {
 		if e.f != nil {
 			e.at += d
-			w.push(e)
+			w.queue.push(e)
 		}
 	}
 }

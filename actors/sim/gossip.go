@@ -1,8 +1,6 @@
 package sim
 
 import (
-	"cmp"
-	"maps"
 	"slices"
 	"time"
 
@@ -22,7 +20,9 @@ type gossip struct {
 	status  actors.PeerStatus
 	targets map[string]string
 	peers   map[string]*peer
+	names   []string      // of the peers, sorted
 	last    time.Duration // the last round
+	told    []actors.Peer // the room for what Peers returns
 }
 
 // peer is another node as this one sees it.
@@ -49,7 +49,7 @@ func (g *gossip) SetStatus(s actors.PeerStatus) {
 	if g.node.world.options.Scale {
 		return
 	}
-	for _, name := range slices.Sorted(maps.Keys(g.peers)) {
+	for _, name := range g.names {
 		g.send(name, 300*time.Millisecond, func(*gossip) {})
 	}
 }
@@ -59,12 +59,12 @@ func (g *gossip) SetPeers(targets map[string]string) { g.targets = targets }
 
 // Peers implements actors.Gossip.
 func (g *gossip) Peers() []actors.Peer {
-	out := make([]actors.Peer, 0, len(g.peers))
-	for name, p := range g.peers {
-		out = append(out, actors.Peer{Node: name, Alive: p.alive, Assured: p.assured, Answered: p.answered, Status: p.status})
+	g.told = g.told[:0]
+	for _, name := range g.names {
+		p := g.peers[name]
+		g.told = append(g.told, actors.Peer{Node: name, Alive: p.alive, Assured: p.assured, Answered: p.answered, Status: p.status})
 	}
-	slices.SortFunc(out, func(a, b actors.Peer) int { return cmp.Compare(a.Node, b.Node) })
-	return out
+	return g.told
 }
 
 // Conflict implements actors.Gossip.
@@ -94,7 +94,7 @@ func (g *gossip) round() {
 		g.lookAround()
 		return
 	}
-	for _, name := range slices.Sorted(maps.Keys(g.peers)) {
+	for _, name := range g.names {
 		p := g.peers[name]
 		g.askOthers(name, p)
 		if p.alive && w.now-p.heard > deadAfter+w.upTo(time.Second) {
@@ -151,7 +151,7 @@ func (g *gossip) bury(name string) {
 	w := g.node.world
 	g.peers[name].alive = false
 	w.say(g.node.name, "gossip: %s is dead", name)
-	for _, other := range slices.Sorted(maps.Keys(g.peers)) {
+	for _, other := range g.names {
 		if other == name {
 			continue
 		}
@@ -169,6 +169,8 @@ func (g *gossip) peer(name string) *peer {
 	if !ok {
 		p = &peer{heard: g.node.world.now}
 		g.peers[name] = p
+		at, _ := slices.BinarySearch(g.names, name)
+		g.names = slices.Insert(g.names, at, name)
 	}
 	return p
 }

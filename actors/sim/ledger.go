@@ -167,8 +167,8 @@ const restoredFor = 30 * time.Second
 
 // checkClaim asks whether there is a claim of the node that scrapes, if it can know.
 func (w *World) checkClaim(p *pipeline) {
-	n, r := p.node, w.ledger.of(p.unit)
-	e := w.store.entries[claimsPrefix+p.unit.Key()]
+	n, r := p.node, p.record
+	e := w.store.entries[p.claim]
 	l := w.store.sessions[n.session]
 	since := max(r.free, n.cutAt, w.ledger.nothing, w.ledger.meddled)
 	switch {
@@ -183,7 +183,7 @@ func (w *World) checkClaim(p *pipeline) {
 // commit is called when a scrape is committed.
 func (w *World) commit(p *pipeline) {
 	w.checkClaim(p)
-	r := w.ledger.of(p.unit)
+	r := p.record
 	if before, ok := r.taken[p.next]; ok && !p.node.goesOnAlone() && !before.alone && !w.meddled() {
 		w.fail("%s commits tick %d of %v, and %s has", p.node.name, p.next, p.unit, before.by)
 	}
@@ -203,8 +203,7 @@ func (w *World) meddled() bool {
 
 // stops is called when an instance that scrapes is told to end: there has to be a reason in the world.
 func (w *World) stops(p *pipeline, reason messages.StopReason) {
-	r, since := w.ledger.of(p.unit), p.opened-lateBy
-	ofConfig := w.ledger.at(p.unit.Config)
+	r, ofConfig, since := p.record, p.ofConfig, p.opened-lateBy
 	lost := w.ledger.nothing > 0 && w.ledger.nothing >= since
 	good := false
 	switch reason {

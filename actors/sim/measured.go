@@ -46,7 +46,7 @@ func (s *storm) measure(f fault) {
 	if few && s.allowed > nothing {
 		s.allow(unmeasured) // without one of the nodes there is none for some replicas
 	}
-	for s.failure == "" && slices.ContainsFunc(s.queue, func(e *event) bool { return e.fault }) {
+	for s.failure == "" && slices.ContainsFunc(s.queue, func(q queued) bool { return q.event.fault }) {
 		s.Run(time.Second)
 	}
 	if f.unscraped == midMove && s.ledger.limbo {

@@ -78,8 +78,9 @@ func memberMutants() []mutant {
 			old: "g == nil || current.void.Load() || current.ended()", new: "g == nil || current.ended()"},
 		{name: "a claim of another session allows to scrape", file: permits, old: `current != nil && session != "" && current.id == session &&`, new: "current != nil &&"},
 		{name: "a node never says that it is fenced", file: peers, old: "Fenced: fenced}", new: "Fenced: fenced && p.ctx == nil}"},
-		{name: "peers count in the order of their names", file: peers, old: "for i, node := range others {\n\t\tseen := p.seen[node]",
-			new: "for i, node := range others {\n\t\tif node > p.Node {\n\t\t\tcontinue\n\t\t}\n\t\tseen := p.seen[node]"},
+		{name: "peers count in the order of their names", file: peers, old: "for _, node := range p.others() {\n",
+			new: "for _, node := range p.others() {\n\t\tif node > p.Node {\n" +
+				"\t\t\tp.surveyed = append(p.surveyed, fencing.Peer{})\n\t\t\tcontinue\n\t\t}\n"},
 		{name: "a node that was taken for dead goes on", file: session, old: "case r.own.lost(r.Node, r.registry) && !r.own.belief.Doubted.IsZero():", new: "case r.ctx == nil:",
 			equivalent: "A node whose renewals are doubted writes its record again, on condition that it is as it was. That fails if the record was taken away, and " +
 				"the node gives its session up for that."},

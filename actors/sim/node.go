@@ -296,7 +296,7 @@ func (n *node) Resume() {
 		if e.f != nil {
 			// The very event, since its owner may yet cancel it.
 			e.at = n.world.now + time.Duration(i)*time.Microsecond
-			n.world.push(e)
+			n.world.queue.push(e)
 		}
 	}
 }

@@ -24,12 +24,15 @@ const (
 
 // pipeline is one unit's data path: a schedule of ticks. It implements actors.Pipeline.
 type pipeline struct {
-	node   *node
-	spec   actors.PipelineSpec
-	unit   messages.Unit
-	opened time.Duration
-	busy   string
-	closed bool
+	node *node
+	spec actors.PipelineSpec
+	unit messages.Unit
+	// record and ofConfig are the ledger's of the unit and of its config, claim is the key of the unit's claim.
+	record, ofConfig *record
+	claim            string
+	opened           time.Duration
+	busy             string
+	closed           bool
 	// broken: it has reported a failure, or a call of it failed.
 	broken bool
 
@@ -61,6 +64,7 @@ func (n *node) open(ctx context.Context, spec actors.PipelineSpec) (actors.Pipel
 		return nil, errors.New("no disk")
 	}
 	p := &pipeline{node: n, spec: spec, unit: spec.Unit, opened: w.now, sessions: n.lost, interval: time.Duration(spec.Config.ScrapeConfigs[0].ScrapeInterval)}
+	p.record, p.ofConfig, p.claim = w.ledger.of(p.unit), w.ledger.at(p.unit.Config), claimsPrefix+p.unit.Key()
 	p.config = spec.Config
 	p.offset = time.Duration(ring.Key(p.unit.Config)) % p.interval // of a target, not of a slice: they take turns
 	if other := n.pipelines[p.unit]; other != nil {

@@ -22,7 +22,7 @@ var (
 )
 
 func TestMain(m *testing.M) {
-	debug.SetGCPercent(400) // worlds are short-lived: collecting them often only costs time
+	debug.SetGCPercent(2000) // worlds are short-lived: collecting them often only costs time
 	goleak.VerifyTestMain(m)
 }
 

@@ -33,7 +33,7 @@ type server struct {
 	last      int // the number of the newest session there has been
 	watches   []*watch
 	// listed is the newest listing of each prefix.
-	listed map[string]cluster.Listing
+	listed map[string]*listing
 	// stamps is when users have written which revision.
 	stamps map[int64]time.Duration
 	// down: it answers nobody, since then. lost counts how often it lost its data.
@@ -53,6 +53,13 @@ type server struct {
 	writes, requests, sent, received int
 }
 
+// listing is a listing of the store. What the registry makes of it is kept, since it is the same for
+// all nodes: nobody changes a message.
+type listing struct {
+	cluster.Listing
+	registry *messages.RegistryListed
+}
+
 // change is one change of a key, decoded once for all who watch.
 type change struct {
 	cluster.Event
@@ -67,7 +74,7 @@ type lease struct {
 }
 
 func newServer(w *World) *server {
-	return &server{world: w, revision: 1, entries: map[string]cluster.Entry{}, sessions: map[string]*lease{}, listed: map[string]cluster.Listing{}, stamps: map[int64]time.Duration{}}
+	return &server{world: w, revision: 1, entries: map[string]cluster.Entry{}, sessions: map[string]*lease{}, listed: map[string]*listing{}, stamps: map[int64]time.Duration{}}
 }
 
 func (s *server) get(key string) (cluster.Entry, error) {
@@ -78,11 +85,11 @@ func (s *server) get(key string) (cluster.Entry, error) {
 	return e, nil
 }
 
-func (s *server) list(prefix string) cluster.Listing {
+func (s *server) list(prefix string) *listing {
 	if known, ok := s.listed[prefix]; ok && known.Revision == s.revision {
 		return known
 	}
-	l := cluster.Listing{Revision: s.revision, Era: s.era}
+	l := &listing{Listing: cluster.Listing{Revision: s.revision, Era: s.era}}
 	for _, key := range slices.Sorted(maps.Keys(s.entries)) {
 		if strings.HasPrefix(key, prefix) {
 			l.Entries = append(l.Entries, s.entries[key])
@@ -317,15 +324,25 @@ func (s *server) end(id string) {
 	s.notify()
 }
 
-// decoder is a store of one entry, for the registry's own decoder to read it from.
+// decoder is a store of what is listed, for the registry's own decoder to read it from.
 type decoder struct {
 	cluster.Store
-	entry cluster.Entry
+	listed cluster.Listing
 }
 
 // List implements cluster.Store.
-func (d decoder) List(context.Context, string) (cluster.Listing, error) {
-	return cluster.Listing{Entries: []cluster.Entry{d.entry}}, nil
+func (d decoder) List(context.Context, string) (cluster.Listing, error) { return d.listed, nil }
+
+// read is what the registry makes of a listing.
+func (l *listing) read(ctx context.Context) (messages.RegistryListed, error) {
+	if l.registry == nil {
+		read, err := cluster.NewRegistry(decoder{listed: l.Listing}, registryPrefix).List(ctx)
+		if err != nil {
+			return read, fmt.Errorf("read what is listed: %w", err)
+		}
+		l.registry = &read
+	}
+	return *l.registry, nil
 }
 
 // decoded is what the registry makes of a change; nil if it is none of its business.
@@ -333,7 +350,7 @@ func decoded(e cluster.Event) messages.RegistryEvent {
 	folder, name, _ := strings.Cut(strings.TrimPrefix(e.Entry.Key, registryPrefix), "/")
 	unit, _ := messages.ParseUnit(name)
 	if e.Kind == cluster.EventPut {
-		l, err := cluster.NewRegistry(decoder{entry: e.Entry}, registryPrefix).List(context.Background())
+		l, err := cluster.NewRegistry(decoder{listed: cluster.Listing{Entries: []cluster.Entry{e.Entry}}}, registryPrefix).List(context.Background())
 		for m := range l.Members.All() {
 			return messages.MemberPut{Member: m}
 		}

@@ -60,7 +60,7 @@ func (w *World) stored(r *record, e cluster.Entry) {
 // this tick. A number of slices that has just changed is not yet known everywhere if nodes are cut
 // off, restart, or have another time.
 func (w *World) cover(p *pipeline) {
-	r := w.ledger.at(p.unit.Config)
+	r := p.ofConfig
 	covered := r.covered[p.unit.Replica]
 	if covered == nil {
 		covered = map[int64]targets{}

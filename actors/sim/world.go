@@ -1,7 +1,6 @@
 package sim
 
 import (
-	"container/heap"
 	"fmt"
 	"io"
 	"log/slog"
@@ -47,6 +46,8 @@ type World struct {
 	now     time.Duration
 	queue   queue
 	last    uint64 // the number of the newest event
+	// unused are events that were made and are not needed yet: one at a time they cost more.
+	unused []event
 
 	store *server
 	// hosts are where nodes run, by name; they survive their processes. nodes are all processes
@@ -131,46 +132,19 @@ func NewWorld(system System, o Options) *World {
 	return w
 }
 
-// event is something that happens at a time, on a node or, if that is nil, outside of all nodes.
-type event struct {
-	at    time.Duration
-	order uint64
-	node  *node
-	f     func()
-	// fault: it begins or ends a fault, so it does not happen any more when there are no more faults.
-	fault bool
-}
-
-// queue is a heap of events by time. Those of one time are in random order.
-type queue []*event
-
-func (q queue) Len() int { return len(q) }
-func (q queue) Less(i, j int) bool {
-	return q[i].at < q[j].at || q[i].at == q[j].at && q[i].order < q[j].order
-}
-func (q queue) Swap(i, j int) { q[i], q[j] = q[j], q[i] }
-func (q *queue) Push(x any)   { *q = append(*q, x.(*event)) }
-func (q *queue) Pop() any {
-	old := *q
-	last := old[len(old)-1]
-	old[len(old)-1] = nil
-	*q = old[:len(old)-1]
-	return last
-}
-
 // after has f happen on the node once d has passed, unless the node crashes before. A nil f is a
 // cancelled event.
 func (w *World) after(n *node, d time.Duration, f func()) *event {
 	w.last++
-	e := &event{at: w.now + max(d, 0), order: uint64(w.rnd.Uint32())<<32 | w.last&(1<<32-1), node: n, f: f}
-	w.push(e)
+	if len(w.unused) == 0 {
+		w.unused = make([]event, 128)
+	}
+	e := &w.unused[0]
+	w.unused = w.unused[1:]
+	*e = event{at: w.now + max(d, 0), order: uint64(w.rnd.Uint32())<<32 | w.last&(1<<32-1), node: n, f: f}
+	w.queue.push(e)
 	return e
 }
-
-// requeue puts the queue in order again.
-func (w *World) requeue() { heap.Init(&w.queue) }
-
-func (w *World) push(e *event) { heap.Push(&w.queue, e) }
 
 // upTo draws a duration from 0 up to d.
 func (w *World) upTo(d time.Duration) time.Duration {
@@ -187,7 +161,7 @@ func (w *World) chance(p float64) bool { return p > 0 && w.rnd.Float64() < p }
 func (w *World) Run(d time.Duration) {
 	until := w.now + d
 	for len(w.queue) > 0 && w.queue[0].at <= until && w.failure == "" {
-		w.step(heap.Pop(&w.queue).(*event))
+		w.step(w.queue.pop())
 	}
 	w.now = until
 }
@@ -207,7 +181,9 @@ func (w *World) step(e *event) {
 	if w.options.Computed != nil {
 		w.began = w.options.Computed()
 	}
-	e.f()
+	f := e.f
+	e.f = nil // it is made together with others, and nobody is to keep what it refers to because of them
+	f()
 	if n != nil {
 		n.wakeReady()
 	}
