@@ -61,6 +61,8 @@ metrics.scraping_service.limits.series: 200000
 metrics.scraping_service.limits.label_bytes: 128MiB
 metrics.scraping_service.limits.body_bytes_in_flight: 128MiB
 metrics.scraping_service.limits.discovery_bytes: 16MiB
+metrics.scraping_service.limits.discovered_bytes: 64MiB
+metrics.scraping_service.limits.discovered_targets: 50000
 metrics.scraping_service.limits.cpu: 0.25
 metrics.scraping_service.limits.overrides: [{configs: 'team-a-*', series: 500000}]
 configs.name: node

@@ -16,7 +16,7 @@ import (
 // Limits are what one uploaded config may cost. The zero value of a field is no limit. What can be
 // counted in the text is refused on upload and again at the start, with the figure and the limit;
 // the rest is held at each scrape, which fails as under the job's own limits, so that only that
-// target is down. The last six are about all targets of an instance together; see scrape.Budget.
+// target is down. The last eight are about all targets of an instance together; see scrape.Budget.
 type Limits struct {
 	// MinInterval is the shortest interval of scrapes and of asking a discovery.
 	MinInterval time.Duration `yaml:"min_interval"`
@@ -47,6 +47,10 @@ type Limits struct {
 	BodyBytesInFlight units.Base2Bytes `yaml:"body_bytes_in_flight"`
 	// DiscoveryBytes is the size of one answer to a service discovery.
 	DiscoveryBytes units.Base2Bytes `yaml:"discovery_bytes"`
+	// DiscoveredBytes is the size of the labels of all targets that its discoveries find, and
+	// DiscoveredTargets the number of these targets, both before relabelling.
+	DiscoveredBytes   units.Base2Bytes `yaml:"discovered_bytes"`
+	DiscoveredTargets uint             `yaml:"discovered_targets"`
 	// CPU is how many processors may unpack, parse and relabel for it, on average over a minute.
 	CPU float64 `yaml:"cpu"`
 }
@@ -83,6 +87,8 @@ func defaultLimits() Limits {
 		LabelBytes:        512 * units.MiB,
 		BodyBytesInFlight: 512 * units.MiB,
 		DiscoveryBytes:    64 * units.MiB,
+		DiscoveredBytes:   256 * units.MiB,
+		DiscoveredTargets: 200_000,
 		CPU:               0.5,
 	}
 }

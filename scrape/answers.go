@@ -18,7 +18,7 @@ const deepestClient = 8
 // instance's budget allows. Discoveries make their clients themselves, of their configuration
 // alone, so that there is no other way to them than to look for them. payer says whose budget that
 // is, at each request; nil: nobody's. It returns how many clients it has found.
-func boundAnswers(d discovery.Discoverer, mechanism string, payer func() *meter) (found int) {
+func boundAnswers(d discovery.Discoverer, payer func() *meter) (found int) {
 	seen := map[*http.Client]bool{}
 	visitClients(reflect.ValueOf(d), deepestClient, map[visit]bool{}, func(c *http.Client) {
 		if !seen[c] && c != http.DefaultClient {
@@ -27,7 +27,7 @@ func boundAnswers(d discovery.Discoverer, mechanism string, payer func() *meter)
 			if next == nil {
 				next = http.DefaultTransport
 			}
-			c.Transport = &boundTransport{next: next, payer: payer, streams: mechanism == "kubernetes"}
+			c.Transport = &boundTransport{next: next, payer: payer}
 		}
 	})
 	return len(seen)
@@ -78,15 +78,14 @@ func visitClients(v reflect.Value, depth int, visited map[visit]bool, found func
 
 // boundTransport refuses answers that are too long.
 type boundTransport struct {
-	next    http.RoundTripper
-	payer   func() *meter
-	streams bool // an answer to a request to watch has no end
+	next  http.RoundTripper
+	payer func() *meter
 }
 
 // RoundTrip implements http.RoundTripper.
 func (t *boundTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	m := t.payer()
-	if m == nil || t.streams && r.URL.Query().Get("watch") != "" {
+	if m == nil {
 		return t.next.RoundTrip(r)
 	}
 	if over := m.cpu(time.Now()); over != nil {

@@ -24,6 +24,11 @@ type Budget struct {
 	BodyBytes int64
 	// DiscoveryBytes is how long one answer to a service discovery may be.
 	DiscoveryBytes int64
+	// DiscoveredBytes is how large the labels of all targets may be that the discoveries of one
+	// origin have found, before relabelling, and DiscoveredTargets how many targets these may be. An
+	// update of a discovery that exceeds it is refused as a whole, and what was found before stays.
+	DiscoveredBytes   int64
+	DiscoveredTargets uint
 	// CPU is how many processors the instance may use to unpack, parse and relabel, on average over
 	// a minute. No scrape begins while the instance is above; one that has begun fails if it would
 	// take another minute's worth.
@@ -38,14 +43,18 @@ const (
 	overLabels    = "label_bytes"
 	overBodies    = "body_bytes_in_flight"
 	overDiscovery = "discovery_bytes"
-	overCPU       = "cpu"
+
+	overDiscoveredBytes   = "discovered_bytes"
+	overDiscoveredTargets = "discovered_targets"
+
+	overCPU = "cpu"
 
 	overProcess    = "process_body_bytes"
 	overMemory     = "process_memory"
 	overProcessors = "process_cpu"
 )
 
-var budgetReasons = []string{overSamples, overSeries, overLabels, overBodies, overDiscovery, overCPU, overProcess, overMemory, overProcessors}
+var budgetReasons = []string{overSamples, overSeries, overLabels, overBodies, overDiscovery, overDiscoveredBytes, overDiscoveredTargets, overCPU, overProcess, overMemory, overProcessors}
 
 // rateWindow is over which time samples per second are averaged.
 const rateWindow = time.Minute

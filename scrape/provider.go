@@ -3,6 +3,7 @@ package scrape
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"maps"
 	"reflect"
 	"slices"
@@ -16,19 +17,23 @@ import (
 // provider is one discoverer. Jobs with equal discovery configs share it, and so do the scrapers of
 // one origin.
 type provider struct {
-	shared *providers
-	origin string
-	config discovery.Config
-	job    string // the first that wanted it: what it calls itself in logs and metrics
+	shared  *providers
+	origin  string
+	config  discovery.Config
+	job     string // the first that wanted it: what it calls itself in logs and metrics
+	log     *slog.Logger
+	metrics discovery.DiscovererMetrics
 
 	// Guarded by shared.mu.
 	users  map[*discoveries]struct{}
 	start  discovery.Discoverer // nil once it is running
 	cancel context.CancelFunc   // nil until then
+	held   discovered           // what it has found, as far as it counts against the budget
 
-	mu     sync.Mutex
-	groups map[string]*targetgroup.Group // by source; one that is said again as it was stays the same
-	ready  bool                          // has reported at least once
+	mu      sync.Mutex
+	current *groupSet // what is scraped
+	fresh   *groupSet // what is found since a new start that followed a refusal; nil: there was none
+	ready   bool      // has reported at least once
 }
 
 // providers are the discoverers of a process that have an origin. Each lives as long as somebody
@@ -48,17 +53,13 @@ func (s *providers) join(d *discoveries, origin, job string, config discovery.Co
 		return p, nil
 	}
 	name := config.Name()
-	discoverer, err := config.NewDiscoverer(discovery.DiscovererOptions{
-		Logger:  d.log.With("discovery", name, "config", job),
-		Metrics: d.metrics.mechanisms.MechanismMetrics[name],
-		SetName: job,
-	})
+	p := &provider{shared: s, origin: origin, config: config, job: job, log: d.log.With("discovery", name, "config", job),
+		metrics: d.metrics.mechanisms.MechanismMetrics[name], users: map[*discoveries]struct{}{d: {}}, current: newGroupSet()}
+	discoverer, err := p.create()
 	if err != nil {
 		return nil, fmt.Errorf("create %s discovery of job %q: %w", name, job, err)
 	}
-	p := &provider{shared: s, origin: origin, config: config, job: job, start: discoverer,
-		users: map[*discoveries]struct{}{d: {}}, groups: map[string]*targetgroup.Group{}}
-	boundAnswers(discoverer, name, p.payer)
+	p.start = discoverer
 	d.metrics.useRefresh(name, job)
 	if origin != "" {
 		s.mu.Lock()
@@ -66,6 +67,16 @@ func (s *providers) join(d *discoveries, origin, job string, config discovery.Co
 		s.byOrigin[origin] = append(s.byOrigin[origin], p)
 	}
 	return p, nil
+}
+
+// create makes the discoverer, and bounds what it reads where its client can be found.
+func (p *provider) create() (discovery.Discoverer, error) {
+	d, err := p.config.NewDiscoverer(discovery.DiscovererOptions{Logger: p.log, Metrics: p.metrics, SetName: p.job})
+	if err != nil {
+		return nil, err
+	}
+	boundAnswers(d, p.payer)
+	return d, nil
 }
 
 // known joins a provider that is there already. Two that were made at the same time are both good.
@@ -134,28 +145,9 @@ func (p *provider) run() {
 	p.cancel = cancel
 	discoverer := p.start
 	p.start = nil
-	updates := make(chan []*targetgroup.Group)
 	go func() {
 		defer p.recoverPanic()
-		discoverer.Run(ctx, updates)
-	}()
-	go func() {
-		defer p.recoverPanic()
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case groups, ok := <-updates:
-				if !ok {
-					return
-				}
-				if f := p.shared.intercept; f != nil {
-					f(ctx, p.config.Name(), func(empty bool) { p.update(emptied(groups, empty)) })
-				} else {
-					p.update(groups)
-				}
-			}
-		}
+		p.follow(ctx, discoverer)
 	}()
 }
 
@@ -172,35 +164,6 @@ func (p *provider) recoverPanic() {
 	p.shared.mu.Unlock()
 	for _, d := range users {
 		d.onPanic(err)
-	}
-}
-
-// update takes what the discoverer says: each group replaces the one with the same source, an empty
-// one removes it.
-func (p *provider) update(groups []*targetgroup.Group) {
-	p.mu.Lock()
-	changed := !p.ready
-	for _, group := range groups {
-		if group == nil { // some discoverers do that
-			continue
-		}
-		switch before, known := p.groups[group.Source]; {
-		case len(group.Targets) > 0 && (!known || !sameGroup(before, group)):
-			p.groups[group.Source] = group
-			changed = true
-		case len(group.Targets) == 0 && known:
-			delete(p.groups, group.Source)
-			changed = true
-		}
-	}
-	p.ready = true
-	p.mu.Unlock()
-
-	p.shared.mu.Lock()
-	users := slices.Collect(maps.Keys(p.users))
-	p.shared.mu.Unlock()
-	for _, d := range users {
-		d.heard(p, changed)
 	}
 }
 
@@ -227,7 +190,7 @@ func sameGroup(a, b *targetgroup.Group) bool {
 func (p *provider) found(groups []*targetgroup.Group) []*targetgroup.Group {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return slices.AppendSeq(groups, maps.Values(p.groups))
+	return slices.AppendSeq(groups, maps.Values(p.current.groups))
 }
 
 // hasReported reports whether the discoverer has said anything.

@@ -261,12 +261,14 @@ func (f *Factory) scrapeOptions(p *Pipeline) scrape.Options {
 func budgetOf(c *config.Instance) scrape.Budget {
 	l := c.Limits()
 	return scrape.Budget{
-		SamplesPerSecond: l.SamplesPerSecond,
-		Series:           l.Series,
-		LabelBytes:       int64(l.LabelBytes),
-		BodyBytes:        int64(l.BodyBytesInFlight),
-		DiscoveryBytes:   int64(l.DiscoveryBytes),
-		CPU:              l.CPU,
+		SamplesPerSecond:  l.SamplesPerSecond,
+		Series:            l.Series,
+		LabelBytes:        int64(l.LabelBytes),
+		BodyBytes:         int64(l.BodyBytesInFlight),
+		DiscoveryBytes:    int64(l.DiscoveryBytes),
+		DiscoveredBytes:   int64(l.DiscoveredBytes),
+		DiscoveredTargets: l.DiscoveredTargets,
+		CPU:               l.CPU,
 	}
 }
 

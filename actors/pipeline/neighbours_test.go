@@ -47,6 +47,7 @@ var allowed = config.Limits{
 	MinInterval: time.Second, Values: 100_000, StaticTargets: 1000, RegexInstructions: 100_000, TargetsPerJob: 1000,
 	SamplesPerScrape: 10_000, BodySize: 32 << 20, Labels: 64, LabelNameLength: 256, LabelValueLength: 16 << 10, WALSize: 64 << 20,
 	SamplesPerSecond: 500, Series: 5000, LabelBytes: 2 << 20, BodyBytesInFlight: 24 << 20, DiscoveryBytes: 1 << 20,
+	DiscoveredBytes: 1 << 20, DiscoveredTargets: 2000,
 	CPU: 0.005,
 }
 
