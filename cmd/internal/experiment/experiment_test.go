@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"flag"
+	"fmt"
 	"net"
 	"net/http"
 	"os"
@@ -197,7 +198,59 @@ func TestTheExperimentsHold(t *testing.T) {
 			require.NoError(t, err)
 			t.Log(report.Sentence())
 			require.True(t, report.Holds(), report.Sentence())
+			if name == "rolling-restart" {
+				require.NotEmpty(t, report.Moves, "every node leaves its units to others")
+			}
 		})
+	}
+	if *only == "" || *only == "probe" {
+		t.Run("a probe of agentctl decides", func(t *testing.T) { lab.probe(t) })
+	}
+}
+
+// refusal has the agents reach no target of some configs for five seconds.
+const refusal = `
+title: No scrapes
+hypothesis: {missed: 15, doubled: 0, balance: true, within: 30s}
+duration: 7s
+method: [{at: 1s, rule: {point: scrape.request, action: refuse, units: "%s", duration: 5s}}]
+`
+
+// probe plays an experiment twice by agentctl, whose probe counts: once the probe's own targets are
+// not reached, and once others are not. A node takes neither for a missed tick.
+func (l *lab) probe(t *testing.T) {
+	directory := t.TempDir()
+	program, file, report := filepath.Join(directory, "agentctl"), filepath.Join(directory, "e.yaml"), filepath.Join(directory, "r.html")
+	build := exec.Command("go", "build", "-tags", "light", "-o", program, "./cmd/agentctl")
+	build.Dir = filepath.Join("..", "..", "..")
+	out, err := build.CombinedOutput()
+	require.NoError(t, err, string(out))
+	for units, want := range map[string]struct {
+		holds    bool
+		sentence string
+	}{
+		"ringmaster-probe-*": {false, "No scrapes: the hypothesis does not hold: "},
+		"toy-*":              {true, "No scrapes: the hypothesis holds; "},
+	} {
+		text := fmt.Sprintf(refusal, units)
+		e, err := Parse(file, []byte(text))
+		require.NoError(t, err)
+		l.awaitWell(t, e)
+		require.NoError(t, os.WriteFile(file, []byte(text), 0o600))
+		out, err := exec.CommandContext(t.Context(), program, "chaos", "run", file, "-a", l.Nodes[0].URL(),
+			"--probe", "127.0.0.1:0", "--probe-configs", "6", "--report", report).CombinedOutput()
+		require.Equal(t, want.holds, err == nil, string(out))
+		require.Contains(t, string(out), want.sentence)
+		page, err := os.ReadFile(report)
+		require.NoError(t, err)
+		require.Contains(t, string(page), want.sentence)
+		if !want.holds {
+			require.Regexp(t, `hold: \d+ ticks were missed, at most 15 may be\.`, string(out), "and nothing else is wrong")
+		}
+		configs, err := l.Nodes[0].Get(t.Context(), "/agent/api/v1/configs")
+		require.NoError(t, err)
+		require.Contains(t, configs, "toy-00")
+		require.NotContains(t, configs, "ringmaster-probe-", "they are deleted in the end")
 	}
 }
 

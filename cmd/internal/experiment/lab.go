@@ -93,15 +93,21 @@ func (a API) observe(ctx context.Context) (Observation, error) {
 	answered := false
 	for _, base := range a.Bases(ctx) {
 		var answer []byte
-		if answer, err = a.Do(ctx, base, http.MethodGet, "/agent/api/v1/cluster", ""); err != nil {
+		if answer, err = a.Do(ctx, base, http.MethodGet, "/agent/api/v1/cluster?limit=1000", ""); err != nil {
 			continue
 		}
-		var cluster struct{ Data struct{ Unowned int } }
+		var cluster struct {
+			Data struct {
+				Unowned int
+				Moves   []Move
+			}
+		}
 		if err := json.Unmarshal(answer, &cluster); err != nil {
 			return o, fmt.Errorf("read the cluster: %w", err)
 		}
 		answered = true
 		o.Unowned = max(o.Unowned, cluster.Data.Unowned) // by the node that sees most
+		o.moves = append(o.moves, cluster.Data.Moves...) // a node knows only those since it has started
 	}
 	if !answered {
 		return o, err

@@ -51,6 +51,8 @@ type Observation struct {
 	// each config the receiver has; nil: nobody counts.
 	sent     map[sender]int
 	received map[string]int
+	// moves are the last moves of units that nodes remember, in any order, also several times.
+	moves []Move
 	// Hits is how often faults have hit so far, by point and action.
 	Hits map[string]int `json:",omitempty"`
 	// Problem says why the cluster could not be looked at.
@@ -94,6 +96,7 @@ type runner struct {
 	// undo are the commands that make good what was done to nodes, by node.
 	undo map[string][]string
 	account
+	moves
 }
 
 func (r *runner) since() time.Duration { return time.Since(r.report.Began) }
@@ -106,6 +109,7 @@ func (r *runner) look(ctx context.Context) Observation {
 	}
 	o.At = r.since()
 	r.compare(&o)
+	r.report.Moves = append(r.report.Moves, r.news(o)...)
 	r.report.Observations = append(r.report.Observations, o)
 	return o
 }
