@@ -429,11 +429,15 @@ func (k *units) refused(record reshard.Record, session string) bool {
 }
 
 // heardOf takes in a claim. A handover has no use any more when it is in the store, or others have
-// scraped since.
+// scraped since: neither for who scrapes next nor for an instance of this node that waits, since a
+// store that is restored from a backup may bring back the claim of before.
 func (k *units) heardOf(claim messages.Claim, self string) {
 	u, ok := k.all[claim.Unit]
 	if ok && claim.Revision > u.handoverOf && (claim.Released || claim.Node != self) {
 		u.handover, u.handoverOf = "", 0
+		if u.epoch == 0 {
+			u.resume = ""
+		}
 	}
 }
 

@@ -168,13 +168,14 @@ func amongPeers(v View, stale time.Duration) Verdict {
 // that they reach it have not. When the store goes away for all, no two nodes notice it at the same
 // time, and for a moment each sees others that seem to reach it. A node that gives its session up
 // then has nothing to scrape by until the store is back. So it takes longer if a peer has lost the
-// store too.
+// store too. Nor does it come back for all at once, and who joins then may be the first to reach it:
+// until others have reached it for grace, this node waits for it to answer here too.
 func (v View) cutOff(stale time.Duration) bool {
 	wait := hearsay
 	if v.Away > 0 {
 		wait = Fresh
 	}
-	return stale >= v.TTL/2+wait
+	return stale >= v.TTL/2+wait && v.Now.Sub(v.ReachingSince) >= grace
 }
 
 // inContact reports whether peers' answers are evidence: those of more than half of the members are

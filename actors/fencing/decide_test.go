@@ -61,6 +61,12 @@ func TestVerdicts(t *testing.T) {
 		"who hears too few, of whom one reaches the store, waits": {func(v *View) {
 			v.Renewed, v.Reaching, v.Unseen, v.Others = ago(3*time.Second), 1, 2, 3
 		}, 0, false},
+		"who has lapsed does not give its session up yet when the store comes back for another one first": {func(v *View) {
+			v.Contact, v.Reaching, v.ReachingSince, v.Lapsed = ago(0), 1, ago(3*time.Second), true
+		}, 0, false},
+		"but does when the store does not come back for it": {func(v *View) {
+			v.Contact, v.Reaching, v.ReachingSince, v.Lapsed = ago(0), 1, ago(4*time.Second), true
+		}, 0, true},
 		"and is cut off when half of the session's time is over": {func(v *View) {
 			v.Renewed, v.Reaching, v.Unseen, v.Others = ago(6*time.Second), 1, 2, 3
 		}, 0, true},

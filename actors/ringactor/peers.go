@@ -174,8 +174,9 @@ func (p *peerHealth) survived(now bool) bool {
 		p.keepSessions()
 		return true
 	}
-	for _, peer := range p.seen {
-		if peer.Alive && peer.Status.ReachesStore && p.sessions[peer.Node] != peer.Status.Session {
+	for node, peer := range p.seen {
+		another := p.sessions[node] != peer.Status.Session || p.registeredAnew(node)
+		if peer.Alive && p.reaches(node) && another {
 			return false
 		}
 	}
@@ -232,6 +233,19 @@ func (p *peerHealth) foreign(node string) bool {
 	return !seen || h.proven != m.Session
 }
 
+// registeredAnew reports whether the store has a record of a peer with another session than that by
+// which gossip knows it. Whoever wrote that reaches the store, though gossip does not say so yet.
+func (p *peerHealth) registeredAnew(node string) bool {
+	h, seen := p.seen[node]
+	return seen && h.proven != "" && p.foreign(node)
+}
+
+// reaches reports whether the store answers a peer, as far as it says so or the store shows it.
+func (p *peerHealth) reaches(node string) bool {
+	h, seen := p.seen[node]
+	return seen && h.Status.ReachesStore || p.registeredAnew(node)
+}
+
 // survey is what gossip shows of all others, those that it does not see among them. It is good until
 // the next one.
 func (p *peerHealth) survey() []fencing.Peer {
@@ -241,7 +255,7 @@ func (p *peerHealth) survey() []fencing.Peer {
 		peer := fencing.Peer{Foreign: p.foreign(node), Newcomer: p.members.roll.Newcomer(node, now, p.SessionTTL)}
 		if h, seen := p.seen[node]; seen {
 			peer.Alive, peer.Answered = h.Alive, h.Answered
-			peer.ReachesStore, peer.AwaySince = h.Status.ReachesStore, h.Status.AwaySince
+			peer.ReachesStore, peer.AwaySince = p.reaches(node), h.Status.AwaySince
 		}
 		p.surveyed = append(p.surveyed, peer)
 	}

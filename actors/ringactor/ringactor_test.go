@@ -68,6 +68,12 @@ func (g *fakeGossip) Peers() []ringactor.Peer {
 
 func inWorld(t *testing.T, play func(*world)) {
 	t.Helper()
+	inWorldWith(t, func(*ringactor.Options) {}, play)
+}
+
+// inWorldWith plays with other options than usual.
+func inWorldWith(t *testing.T, change func(*ringactor.Options), play func(*world)) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		server := memstore.NewServer(nil)
 		w := &world{T: t, admin: server.Connect(), store: server.Connect(), gossip: &fakeGossip{sessions: map[string]string{}}, system: silentSystem()}
@@ -86,6 +92,7 @@ func inWorld(t *testing.T, play func(*world)) {
 			Sender: async.Sender{Root: w.system.Root, Runtime: runtime}, Jitter: func() float64 { return 0 }, Logger: zap.NewNop(),
 			Supervisor: supervisor, Permits: w.permits, SessionsOpened: counter(), SessionsEnded: counter(),
 		}
+		change(&options)
 		w.pid = w.system.Root.Spawn(actor.PropsFromProducer(func() actor.Actor { return ringactor.New(options) }))
 		defer func() {
 			w.system.Root.Stop(w.pid)
@@ -209,6 +216,41 @@ func TestASuspendedMachineMayNotScrapeBeforeItHasLookedAround(t *testing.T) {
 		require.False(t, w.permits.Permitted(), "what it knew is eight seconds older than it seems")
 		w.pass(2 * time.Second)
 		require.True(t, w.permits.Permitted(), "the store has renewed the session")
+	})
+}
+
+// The store comes back after an outage, and the first to reach it is a node that was restarted
+// meanwhile. Its record says so before gossip does.
+func TestWhoeverReachesTheStoreFirstAfterAnOutageCostsNobodyTheSession(t *testing.T) {
+	stop := func(o *ringactor.Options) { o.StopWhenIsolated = true }
+	inWorldWith(t, stop, func(w *world) {
+		w.join("b", "b.1", cluster.Condition{Absent: true})
+		said := w.gossip.sessions["b"]
+		b := ringactor.Peer{Node: "b", Alive: true, Status: ringactor.PeerStatus{ReachesStore: true}}
+		w.gossip.peers = []ringactor.Peer{b}
+		w.pass(4 * time.Second)
+		before := w.member("a").Session
+
+		w.store.SetUnreachable(true)
+		b.Status = ringactor.PeerStatus{AwaySince: time.Now()}
+		w.gossip.peers = []ringactor.Peer{b}
+		w.pass(6 * time.Second)
+		require.True(t, w.permits.Permitted(), "nobody reaches the store")
+
+		w.join("b", "b.2", cluster.Condition{})
+		w.gossip.sessions["b"] = said
+		w.pass(time.Second)
+		require.False(t, w.permits.Permitted(), "this node's session may have run out, too")
+		w.gossip.sessions["b"] = w.member("b").Session
+		b.Status = ringactor.PeerStatus{ReachesStore: true}
+		w.gossip.peers = []ringactor.Peer{b}
+		w.pass(time.Second)
+		require.False(t, w.gossip.status.Fenced, "the store may be about to answer here, too")
+
+		w.store.SetUnreachable(false)
+		w.pass(2 * time.Second)
+		require.True(t, w.permits.Permitted())
+		require.Equal(t, before, w.member("a").Session)
 	})
 }
 
