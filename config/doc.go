@@ -18,7 +18,8 @@
 // cannot be checked without the value is not blamed for it. Error texts never repeat a secret.
 //
 // Everything returned is immutable and may be shared between goroutines; an Instance shares its
-// Global with others. The package starts no goroutines and keeps no state.
+// Global with others. The package starts no goroutines, and keeps no state but what it has derived
+// from Go types.
 //
 // Tests: tables of error texts and a golden file of a config in which everything is wrong; a
 // comparison with what Prometheus' own loader makes of the same text; reflection over the linked

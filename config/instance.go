@@ -131,14 +131,15 @@ func (f *instanceFile) UnmarshalYAML(unmarshal func(any) error) error {
 // ParseInstance validates one instance document. A name that is not empty wins over the text's. The
 // error, if any, is Errors.
 func ParseInstance(name, text string, opts InstanceOptions) (*Instance, error) {
-	return parseInstance(name, text, opts, (*document).decode)
+	i, _, err := parseInstance(name, text, opts, (*document).decode)
+	return i, err
 }
 
 // OutlineInstance is for a node that does not run the config: it validates the document as
 // ParseInstance does, with the same errors, but compiles none of its regular expressions and
 // returns only an outline.
 func OutlineInstance(name, text string, opts InstanceOptions) (*Instance, error) {
-	i, err := parseInstance(name, text, opts, (*document).decodeUncompiled)
+	i, _, err := parseInstance(name, text, opts, (*document).decodeUncompiled)
 	if err != nil {
 		return nil, err
 	}
@@ -150,7 +151,8 @@ func (i *Instance) Outline() *Instance {
 	return &Instance{Name: i.Name, Slices: i.Slices, Earlier: i.Earlier, digest: i.digest}
 }
 
-func parseInstance(name, text string, opts InstanceOptions, decode func(d *document, n *yaml.Node, out any) bool) (*Instance, error) {
+// parseInstance returns the document, too, for those who want to know more of it.
+func parseInstance(name, text string, opts InstanceOptions, decode func(d *document, n *yaml.Node, out any) bool) (*Instance, *document, error) {
 	origin := opts.Origin
 	if origin == "" {
 		origin = fmt.Sprintf("config %q", name)
@@ -163,7 +165,7 @@ func parseInstance(name, text string, opts InstanceOptions, decode func(d *docum
 		if len(d.errs) == 0 {
 			d.failLine(1, "the config is empty", "it needs scrape_configs")
 		}
-		return nil, d.result()
+		return nil, d, d.result()
 	}
 	d.lenient = opts.ForeignDiscoveries
 	t := reflect.TypeFor[instanceFile]()
@@ -171,12 +173,12 @@ func parseInstance(name, text string, opts InstanceOptions, decode func(d *docum
 	opts.Limits.check(d, d.root, t)
 	if d.overBudget {
 		d.nameInstance("", name)
-		return nil, d.result()
+		return nil, d, d.result()
 	}
 	var f instanceFile
 	if !decode(d, d.root, &f) {
 		d.nameInstance("", name)
-		return nil, d.result()
+		return nil, d, d.result()
 	}
 	if name != "" {
 		f.Name = name
@@ -185,7 +187,7 @@ func parseInstance(name, text string, opts InstanceOptions, decode func(d *docum
 	i := d.instanceOf(d.root, f, opts.Global)
 	if len(d.errs) > 0 {
 		d.nameInstance("", f.Name)
-		return nil, d.result()
+		return nil, d, d.result()
 	}
 	i.Ambient, i.WALMaxSize = opts.AllowAmbient, int64(opts.Limits.WALSize)
 	for _, job := range i.ScrapeConfigs {
@@ -193,7 +195,7 @@ func parseInstance(name, text string, opts InstanceOptions, decode func(d *docum
 	}
 	i.limits, i.Unchecked = opts.Limits, d.unchecked
 	i.seal(text)
-	return i, nil
+	return i, d, nil
 }
 
 // instanceOf validates a decoded instance. What it returns is of use only if no errors were recorded.

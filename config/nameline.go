@@ -17,6 +17,23 @@ func NameLine(origin, name, text string) (line string, at int, err error) {
 	if d.root == nil || d.root.Kind != yaml.MappingNode {
 		return "", 0, nil // ParseInstance refuses it
 	}
+	return d.nameLine(name, text)
+}
+
+// ParseUpload is ParseInstance and, if the text is valid, NameLine, for less than the two cost.
+func ParseUpload(name, text string, opts InstanceOptions) (i *Instance, line string, at int, err error) {
+	i, d, err := parseInstance(name, text, opts, (*document).decode)
+	if err != nil {
+		return nil, "", 0, err
+	}
+	if line, at, err = d.nameLine(name, text); err != nil {
+		return nil, "", 0, err
+	}
+	return i, line, at, nil
+}
+
+// nameLine is NameLine for a document without errors that was made from the text.
+func (d *document) nameLine(name, text string) (line string, at int, err error) {
 	if written := child(d.root, "name"); written != nil {
 		switch {
 		case isNull(written):
@@ -30,12 +47,20 @@ func NameLine(origin, name, text string) (line string, at int, err error) {
 		}
 		return "", 0, nil
 	}
-	line, at, ok := nameLineFor(d.parsed.Content[0], name, text)
-	if !ok || !saysName(d.root, name, text[:at]+line+text[at:]) {
+	root := d.parsed.Content[0]
+	line, at, ok := nameLineFor(root, name, text)
+	if !ok || !beginsPlainly(root, text) && !saysName(name, text, text[:at]+line+text[at:]) {
 		d.fail(d.root, "the name can't be inserted into a text of this form", fmt.Sprintf("write name: %s yourself", strconv.Quote(name)))
 		return "", 0, d.result()
 	}
 	return line, at, nil
+}
+
+// beginsPlainly reports whether the first byte of a text is that of the first key of a block, as in
+// nearly all configs: a line above it is one more key, which needs no proof.
+func beginsPlainly(root *yaml.Node, text string) bool {
+	letter := text != "" && (text[0] >= 'a' && text[0] <= 'z' || text[0] >= 'A' && text[0] <= 'Z')
+	return letter && root.Style&yaml.FlowStyle == 0 && root.Content[0].Line == 1 && root.Content[0].Column == 1
 }
 
 // nameLineFor makes the line for a mapping in block or flow style.
@@ -73,10 +98,10 @@ func offset(text string, line, column int) (at int, ok bool) {
 	return 0, false
 }
 
-// saysName reports whether a text has everything that root has, and the name besides.
-func saysName(root *yaml.Node, name, text string) bool {
-	d := parseDocument("", text, nil, 0)
-	if d.root == nil || d.root.Kind != yaml.MappingNode {
+// saysName reports whether a text has everything that another has, and the name besides.
+func saysName(name, without, text string) bool {
+	before, d := parseDocument("", without, nil, 0), parseDocument("", text, nil, 0)
+	if before.root == nil || d.root == nil || d.root.Kind != yaml.MappingNode {
 		return false
 	}
 	said := ""
@@ -89,5 +114,5 @@ func saysName(root *yaml.Node, name, text string) bool {
 		}
 		rest.Content = append(rest.Content, key, value)
 	}
-	return said == name && canonical(&rest) == canonical(root)
+	return said == name && canonical(&rest) == canonical(before.root)
 }

@@ -102,11 +102,8 @@ func validate(f File) error {
 	}
 	lenient := *config.DefaultGlobal()
 	lenient.Prometheus.ScrapeInterval = model.Duration(math.MaxInt64)
-	_, err := config.ParseInstance(f.Name, f.Text, config.InstanceOptions{
+	_, _, _, err := config.ParseUpload(f.Name, f.Text, config.InstanceOptions{
 		Global: &lenient, AllowFiles: true, AllowAmbient: true, ForeignDiscoveries: true, Origin: f.Path,
 	})
-	if err == nil {
-		_, _, err = config.NameLine(f.Path, f.Name, f.Text)
-	}
 	return err
 }
