@@ -183,10 +183,16 @@ func (l *Log) SetRetention(r Retention) { l.keep.Store(&r) }
 const probeName = ".writable"
 
 // prepareDirectory creates the directory and finds out now, not at the first scrape, if it can't be
-// written to. A full disk is no reason to refuse: what is in the log can still be sent.
+// written to: one that it has created can. A full disk is no reason to refuse: what is in the log can
+// still be sent.
 func (l *Log) prepareDirectory() error {
+	_, err := l.fs.ReadDir(l.dir)
+	fresh := errors.Is(err, fs.ErrNotExist)
 	if err := l.fs.MkdirAll(l.dir); err != nil {
 		return explainReadOnly(err)
+	}
+	if fresh {
+		return nil
 	}
 	probe := filepath.Join(l.dir, probeName)
 	f, err := l.fs.OpenFile(probe, os.O_CREATE|os.O_WRONLY)

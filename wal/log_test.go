@@ -138,11 +138,26 @@ func TestAReadOnlyDirectoryIsRefusedWithAnExplanation(t *testing.T) {
 		}
 		return waltest.Fault{}
 	})
-	dir := logDir(t)
+	dir := t.TempDir()
 	_, err := wal.Open(dir, wal.Options{FS: fs})
 	require.ErrorIs(t, err, syscall.EROFS)
 	require.ErrorContains(t, err, dir)
 	require.ErrorContains(t, err, "must be writable")
+}
+
+func TestADirectoryThatOpenHasMadeIsNotTried(t *testing.T) {
+	fs := new(waltest.FS)
+	made := 0
+	fs.Hook(func(c waltest.Call) waltest.Fault {
+		if c.Op == waltest.OpCreate {
+			made++
+		}
+		return waltest.Fault{}
+	})
+	l := openLog(t, logDir(t), wal.Options{FS: fs})
+	require.Zero(t, made, "a file costs a start more than all the rest of it")
+	commitFloats(t, l, 1, 1)
+	require.NotZero(t, made)
 }
 
 func TestAClosedLogSaysSo(t *testing.T) {
