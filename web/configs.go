@@ -176,12 +176,12 @@ func (f *failure) answer(w http.ResponseWriter) { failAPI(w, f.status, f.problem
 func (s *Server) checkConfig(name, text string) (document cluster.Document, failed *failure) {
 	opts := s.opts.InstanceOptions(name)
 	opts.Origin = name
-	if _, err := config.ParseInstance(name, text, opts); err != nil {
-		return document, &failure{configProblem(err), http.StatusBadRequest}
-	}
-	line, at, err := config.NameLine(opts.Origin, name, text)
+	instance, line, at, err := config.ParseUpload(name, text, opts)
 	if err != nil {
 		return document, &failure{configProblem(err), http.StatusBadRequest}
+	}
+	if s.opts.Checked != nil {
+		s.opts.Checked(instance, opts)
 	}
 	return cluster.Document{Text: text, Insert: line, At: at}, nil
 }
@@ -190,7 +190,9 @@ func (s *Server) checkConfig(name, text string) (document cluster.Document, fail
 func (s *Server) storeConfig(r *http.Request, name string, document cluster.Document, cond cluster.Condition) (res cluster.PutResult, failed *failure) {
 	ctx, cancel := s.storeContext(r)
 	defer cancel()
-	s.keepReplaced(ctx, name)
+	if !cond.Absent { // else it replaces nothing
+		s.keepReplaced(ctx, name)
+	}
 	res, err := s.opts.Configs.PutDocument(ctx, name, document, cond)
 	var tooLarge *cluster.TooLargeError
 	if errors.As(err, &tooLarge) {

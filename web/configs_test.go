@@ -26,6 +26,21 @@ const (
 	oneOf   = "/agent/api/v1/config/"
 )
 
+func TestAnUploadThatReplacesNothingReadsNothing(t *testing.T) {
+	store := newFakeConfigs(map[string]string{"a": aConfig})
+	var checked []string
+	s := web.New(web.Options{Configs: store, Checked: func(i *config.Instance, by config.InstanceOptions) {
+		require.Equal(t, i.Name, by.Origin)
+		checked = append(checked, i.Name+" "+i.Text)
+	}})
+	require.Equal(t, 201, call(t, s, "PUT", oneOf+"new", aConfig, "If-None-Match", "*").StatusCode)
+	require.Zero(t, store.reads, "of a sync, each config would be read in vain")
+	require.Equal(t, 200, call(t, s, "PUT", oneOf+"a", aConfig+"\n").StatusCode)
+	require.Equal(t, 1, store.reads)
+	require.Equal(t, 400, call(t, s, "PUT", oneOf+"bad", "{[").StatusCode)
+	require.Equal(t, []string{"new " + aConfig, "a " + aConfig + "\n"}, checked)
+}
+
 // Every status of the configs API that doesn't need a sick store. The store holds a (revision 1)
 // and a/b (2).
 func TestStatusOfConfigsAPI(t *testing.T) {

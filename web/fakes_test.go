@@ -47,6 +47,7 @@ type fakeConfigs struct {
 	fault     error // answered to everything
 	hang      bool  // wait for the context's end
 	panicky   bool
+	reads     int // of one config
 }
 
 func newFakeConfigs(texts map[string]string) *fakeConfigs {
@@ -81,6 +82,7 @@ func (f *fakeConfigs) trouble(ctx context.Context) error {
 func (f *fakeConfigs) Get(ctx context.Context, name string) (cluster.StoredConfig, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.reads++
 	if err := f.trouble(ctx); err != nil {
 		return cluster.StoredConfig{}, err
 	}

@@ -59,6 +59,9 @@ type Options struct {
 	// that a reload of the agent's config takes effect. The server sets the name and the origin
 	// itself. Nil: the defaults, no file reading.
 	InstanceOptions func(name string) config.InstanceOptions
+	// Checked is called with each upload that is valid, before it is stored, and with the options
+	// by which it was validated, so that nobody has to do so again. Nil: nobody wants to know.
+	Checked func(instance *config.Instance, by config.InstanceOptions)
 	// Uploads are what one client may upload; asked each time. Nil: no limit.
 	Uploads func() UploadLimits
 	// ReadAPI allows the contents of configs to be read back (GET of one config, /-/config), with

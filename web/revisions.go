@@ -1,8 +1,8 @@
 package web
 
 import (
+	"container/list"
 	"context"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -27,7 +27,8 @@ const (
 // into the store by other means, or before this process began, is not among them.
 type revisions struct {
 	mu    sync.Mutex
-	kept  []keptRevision // oldest first
+	kept  list.List                  // of keptRevision, oldest first
+	named map[string][]*list.Element // of each config, oldest first
 	bytes int
 }
 
@@ -41,40 +42,39 @@ type keptRevision struct {
 func (k *revisions) keep(one keptRevision) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	of, first := 0, -1
-	for i, other := range k.kept {
-		if other.name != one.name {
-			continue
-		}
-		if other.revision == one.revision {
+	for _, e := range k.named[one.name] {
+		if e.Value.(keptRevision).revision == one.revision {
 			return
 		}
-		if of++; first < 0 {
-			first = i
-		}
 	}
-	if of >= revisionsOfConfig {
-		k.drop(first)
+	if len(k.named[one.name]) >= revisionsOfConfig {
+		k.drop(one.name)
 	}
-	k.kept, k.bytes = append(k.kept, one), k.bytes+len(one.text)
-	for k.bytes > revisionBytes && len(k.kept) > 0 {
-		k.drop(0)
+	if k.named == nil {
+		k.named = map[string][]*list.Element{}
+	}
+	k.named[one.name] = append(k.named[one.name], k.kept.PushBack(one))
+	k.bytes += len(one.text)
+	for k.bytes > revisionBytes && k.kept.Len() > 0 {
+		k.drop(k.kept.Front().Value.(keptRevision).name)
 	}
 }
 
-// drop needs mu.
-func (k *revisions) drop(i int) {
-	k.bytes -= len(k.kept[i].text)
-	k.kept = slices.Delete(k.kept, i, i+1)
+// drop forgets the oldest text of a config. It needs mu.
+func (k *revisions) drop(name string) {
+	oldest := k.named[name][0]
+	k.bytes -= len(oldest.Value.(keptRevision).text)
+	k.kept.Remove(oldest)
+	if k.named[name] = k.named[name][1:]; len(k.named[name]) == 0 {
+		delete(k.named, name)
+	}
 }
 
 func (k *revisions) of(name string) (kept []keptRevision) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	for _, one := range k.kept {
-		if one.name == name {
-			kept = append(kept, one)
-		}
+	for _, e := range k.named[name] {
+		kept = append(kept, e.Value.(keptRevision))
 	}
 	return kept
 }
@@ -82,10 +82,8 @@ func (k *revisions) of(name string) (kept []keptRevision) {
 func (k *revisions) forget(name string) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	for i := len(k.kept) - 1; i >= 0; i-- {
-		if k.kept[i].name == name {
-			k.drop(i)
-		}
+	for len(k.named[name]) > 0 {
+		k.drop(name)
 	}
 }
 

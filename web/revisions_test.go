@@ -14,7 +14,7 @@ func TestTheTextsThatANodeKeepsAreBounded(t *testing.T) {
 	for i := range 40 {
 		k.keep(keptRevision{name: fmt.Sprint(i), text: large, revision: int64(i)})
 	}
-	require.Len(t, k.kept, 16, "16 MiB together")
+	require.Equal(t, 16, k.kept.Len(), "16 MiB together")
 	require.Equal(t, 16<<20, k.bytes)
 	require.Empty(t, k.of("23"), "the oldest goes first")
 	require.Len(t, k.of("24"), 1)
@@ -30,7 +30,8 @@ func TestTheTextsThatANodeKeepsAreBounded(t *testing.T) {
 		k.forget(fmt.Sprint(i))
 	}
 	require.Zero(t, k.bytes)
-	require.Empty(t, k.kept)
+	require.Zero(t, k.kept.Len())
+	require.Empty(t, k.named)
 }
 
 func TestADifferenceIsBounded(t *testing.T) {

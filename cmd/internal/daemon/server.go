@@ -13,6 +13,7 @@ func (d *daemon) webOptions() web.Options {
 		LogLevels:   d.Logger.Levels,
 		ReadAPI:     d.ReadAPI,
 		Uploads:     d.settings.uploads,
+		Checked:     d.settings.checked.keep,
 		PeerClient:  clusterview.PeerClient(d.WebConfigFile, d.settings.agent().Server, d.Logger.Logger),
 		Flags:       d.Flags,
 		Reload:      d.reload,

@@ -18,6 +18,7 @@ import (
 // anybody at any time.
 type settings struct {
 	current atomic.Pointer[config.Agent]
+	checked checked
 }
 
 func newSettings(agent *config.Agent) *settings {
@@ -55,7 +56,11 @@ func (s *settings) uploads() web.UploadLimits {
 // main file.
 func (s *settings) parse(document messages.Document) (*config.Instance, error) {
 	if !document.Local {
-		return config.ParseInstance(document.Name, string(document.Text), s.optionsOf(document.Name))
+		by := s.optionsOf(document.Name)
+		if instance := s.checked.take(document.Name, string(document.Text), by); instance != nil {
+			return instance, nil
+		}
+		return config.ParseInstance(document.Name, string(document.Text), by)
 	}
 	for _, instance := range s.agent().Metrics.Configs {
 		if instance.Name == document.Name {
@@ -67,7 +72,11 @@ func (s *settings) parse(document messages.Document) (*config.Instance, error) {
 
 // outline is the same about a document of the store that other nodes run.
 func (s *settings) outline(document messages.Document) (*config.Instance, error) {
-	return config.OutlineInstance(document.Name, string(document.Text), s.optionsOf(document.Name))
+	by := s.optionsOf(document.Name)
+	if instance := s.checked.take(document.Name, string(document.Text), by); instance != nil {
+		return instance.Outline(), nil
+	}
+	return config.OutlineInstance(document.Name, string(document.Text), by)
 }
 
 // localDocuments are the configs of the main file, none if the scraping service is on.
