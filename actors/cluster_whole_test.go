@@ -2,6 +2,7 @@ package actors_test
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"testing"
 	"time"
@@ -64,5 +65,28 @@ func TestANodeParsesAsAWholeOnlyWhatItRuns(t *testing.T) {
 		w.pass(time.Minute)
 		require.Equal(t, map[string]int{"a": configs}, w.count(configs))
 		require.Len(t, parsed["a"].whole, configs, "it has parsed what it took over")
+	})
+}
+
+func TestANodeTriesAgainToParseWhatItIsToRun(t *testing.T) {
+	inRing(t, func(w *ringWorld) {
+		const configs = 20
+		w.join("a", nil)
+		w.put(configs)
+		w.pass(time.Minute)
+		refused := sync.Map{}
+		w.join("b", func(o *actors.Options) {
+			o.Outline = func(d messages.Document) (*config.Instance, error) {
+				return config.OutlineInstance(d.Name, string(d.Text), config.InstanceOptions{})
+			}
+			o.Parse = func(d messages.Document) (*config.Instance, error) {
+				if _, before := refused.LoadOrStore(d.Name, true); !before {
+					return nil, errors.New("no file of that name, yet")
+				}
+				return config.ParseInstance(d.Name, string(d.Text), config.InstanceOptions{})
+			}
+		})
+		w.pass(5 * time.Minute)
+		require.Len(t, w.count(configs), 2, "both run some")
 	})
 }

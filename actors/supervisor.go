@@ -116,6 +116,8 @@ func (s *supervisor) route(c actor.Context, message any) {
 		s.metrics.show(s.picture())
 	case tick:
 		s.makeGood(c)
+		s.documents.fetchAgain()
+		s.documents.parse(c, s.desk)
 		s.leftovers.find(c, s.departure.begun)
 		s.probing.probe(c, s.departure.begun)
 		s.agenda.addEverything()

@@ -54,6 +54,8 @@ type document struct {
 	// the parsing that fetches it; 0 if there is none.
 	whole      *config.Instance
 	askedWhole uint64
+	// refused: inForce could not be fetched. It is tried again at each tick.
+	refused bool
 	// problem says why a newer version than valid is not.
 	problem string
 }
@@ -283,7 +285,8 @@ func (k *documents) nextBatch(atMost int) []outcome {
 			case ok && !r.fetch && d.asked != 0:
 				batch = append(batch, outcome{document: d.Document, asked: d.asked, whole: d.Local || k.runs(r.name)})
 			case ok && r.fetch && d.askedWhole != 0:
-				batch = append(batch, outcome{document: d.inForce, asked: d.askedWhole, whole: true, fetched: true})
+				whole := !d.refused || d.Local || k.runs(r.name)
+				batch = append(batch, outcome{document: d.inForce, asked: d.askedWhole, whole: whole, fetched: true})
 			}
 		}
 		p.waiting = p.waiting[n:]
@@ -348,7 +351,7 @@ func (k *documents) foldNewest(d *document, o outcome, now time.Time) {
 	if d.Local {
 		changed = now // nobody else has it
 	}
-	d.problem = ""
+	d.problem, d.refused = "", false
 	k.putInForce(d, succeed(d.config, o.config.Outline(), changed, now))
 	before := d.valid.Digest
 	d.valid, d.inForce, d.askedWhole = reshard.Version{Revision: d.Revision, Digest: messages.Digest(o.config.Digest())}, o.document, 0

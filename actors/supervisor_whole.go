@@ -1,6 +1,8 @@
 package actors
 
 import (
+	"slices"
+
 	"github.com/ringmaster-agent/ringmaster/actors/reshard"
 	"github.com/ringmaster-agent/ringmaster/config"
 	"github.com/ringmaster-agent/ringmaster/messages"
@@ -12,9 +14,7 @@ func (k *documents) fetch(name string) *config.Instance {
 	d := k.known[name]
 	switch {
 	case d.whole == nil && d.askedWhole == 0:
-		k.parsing.last++
-		d.askedWhole = k.parsing.last
-		k.parsing.waiting = append(k.parsing.waiting, request{name: name, fetch: true})
+		k.askToFetch(name, d)
 		return nil
 	case d.whole == nil:
 		return nil
@@ -27,16 +27,48 @@ func (k *documents) fetch(name string) *config.Instance {
 }
 
 // foldFetched takes in all that the version in force says. That it is not valid any more, though it
-// was, comes of other rules.
+// was, comes of other rules, or of something that passes: it is fetched again at the next tick.
 func (k *documents) foldFetched(d *document, o outcome) {
 	d.askedWhole = 0
 	if err := o.problem(); err != nil {
 		k.putInForce(d, nil)
-		d.valid = reshard.Version{}
+		d.valid, d.refused = reshard.Version{}, true
 		k.invalid(d, err)
 		return
 	}
-	d.whole, d.valid.Digest = o.config, messages.Digest(o.config.Digest())
+	if d.refused {
+		d.refused = false
+		k.putInForce(d, o.config.Outline())
+		d.valid.Revision = o.document.Revision
+		if d.problem = ""; d.Document != d.inForce {
+			k.askToParse(d) // and says again why the newest version is not valid
+		}
+	}
+	d.valid.Digest = messages.Digest(o.config.Digest())
+	if o.whole {
+		d.whole = o.config
+	}
+}
+
+// fetchAgain has everything parsed again that could not be fetched. Of what another node is to run
+// by now the outline is enough.
+func (k *documents) fetchAgain() {
+	var refused []string
+	for name, d := range k.known {
+		if d.refused && d.askedWhole == 0 && d.asked == 0 {
+			refused = append(refused, name)
+		}
+	}
+	slices.Sort(refused)
+	for _, name := range refused {
+		k.askToFetch(name, k.known[name])
+	}
+}
+
+func (k *documents) askToFetch(name string, d *document) {
+	k.parsing.last++
+	d.askedWhole = k.parsing.last
+	k.parsing.waiting = append(k.parsing.waiting, request{name: name, fetch: true})
 }
 
 // shrink keeps only the outlines of configs that do not run here.

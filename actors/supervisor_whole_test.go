@@ -42,3 +42,80 @@ func TestTheVersionInForceIsFetchedWhileANewerOneIsNotValid(t *testing.T) {
 	require.NotNil(t, k.fetch("app"))
 	require.Equal(t, "not valid", k.known["app"].problem)
 }
+
+// failing has everything that waits parsed, in vain if it is to be parsed as a whole.
+func failing(k *documents) {
+	for batch := k.nextBatch(10); batch != nil; batch = k.nextBatch(10) {
+		for i := range batch {
+			if o := &batch[i]; o.whole {
+				o.err = errors.New("no file of that name")
+			} else {
+				o.config = &config.Instance{Slices: 2}
+			}
+		}
+		k.foldParsed(parsed{outcomes: batch}, time.Now())
+	}
+}
+
+func TestWhatCouldNotBeFetchedIsFetchedAgain(t *testing.T) {
+	k, runs := newDocuments(zap.NewNop(), false), false
+	k.runs = func(string) bool { return runs }
+	k.fold(messages.ConfigPut{Document: messages.Document{Name: "app", Revision: 1, Text: "one"}})
+	failing(k)
+	require.Equal(t, 2, k.known["app"].slices())
+
+	runs = true
+	require.Nil(t, k.fetch("app"))
+	failing(k)
+	require.Equal(t, "no file of that name", k.known["app"].problem)
+	require.Zero(t, k.view(k.known["app"]).Valid, "it can't run here")
+
+	k.fetchAgain()
+	failing(k)
+	require.Equal(t, "no file of that name", k.known["app"].problem, "still")
+
+	k.fetchAgain()
+	k.fetchAgain() // while it is under way
+	parseAll(k)
+	require.NotNil(t, k.fetch("app"))
+	require.Empty(t, k.known["app"].problem)
+	require.EqualValues(t, 1, k.view(k.known["app"]).Valid.Revision)
+	require.Equal(t, 1, k.valid)
+
+	k.fetchAgain()
+	require.Empty(t, k.parsing.waiting, "there is nothing to do any more")
+}
+
+func TestOfWhatCouldNotBeFetchedTheOutlineComesBackWhenAnotherNodeIsToRunIt(t *testing.T) {
+	k, runs := newDocuments(zap.NewNop(), false), false
+	k.runs = func(string) bool { return runs }
+	k.fold(messages.ConfigPut{Document: messages.Document{Name: "app", Revision: 1, Text: "one"}})
+	failing(k)
+	runs = true
+	require.Nil(t, k.fetch("app"))
+	failing(k)
+	runs = false
+	k.fetchAgain()
+	failing(k)
+	require.Equal(t, 2, k.known["app"].slices())
+	require.Nil(t, k.known["app"].whole)
+}
+
+func TestTheReasonWhyTheNewestVersionIsNotValidComesBack(t *testing.T) {
+	k := newDocuments(zap.NewNop(), false)
+	k.runs = func(string) bool { return false }
+	k.fold(messages.ConfigPut{Document: messages.Document{Name: "app", Revision: 1, Text: "one"}})
+	parseAll(k)
+	k.fold(messages.ConfigPut{Document: messages.Document{Name: "app", Revision: 2, Text: "two"}})
+	parseAll(k)
+	k.runs = func(string) bool { return true }
+	require.Nil(t, k.fetch("app"))
+	failing(k)
+	require.Equal(t, "no file of that name", k.known["app"].problem)
+	k.fetchAgain()
+	parseAll(k)
+	require.NotNil(t, k.fetch("app"))
+	parseAll(k)
+	require.Equal(t, "not valid", k.known["app"].problem)
+	require.EqualValues(t, 1, k.view(k.known["app"]).Valid.Revision)
+}
