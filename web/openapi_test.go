@@ -1,6 +1,8 @@
 package web
 
 import (
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"strings"
 	"testing"
@@ -45,4 +47,24 @@ func TestTheOpenAPIFileHasEveryEndpoint(t *testing.T) {
 			require.True(t, described.Optional || routed[method+" "+path], "docs/openapi.yaml has %s %s, and the router has not", method, path)
 		}
 	}
+}
+
+// TestNoJSONIsKept asks for every answer that is JSON, those of pages too: what a node says now must
+// not be shown later, nor lie in somebody's cache.
+func TestNoJSONIsKept(t *testing.T) {
+	s := New(Options{Gatherer: prometheus.NewRegistry()})
+	asked := 0
+	for _, r := range s.routes() {
+		if r.methods[http.MethodGet] == nil || strings.HasPrefix(r.pattern, "/debug/pprof") || strings.HasPrefix(r.pattern, "/-/") {
+			continue
+		}
+		path := strings.ReplaceAll(r.pattern, "{name}", "x") + "?format=json"
+		w := httptest.NewRecorder()
+		s.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "http://localhost"+path, nil))
+		if strings.HasPrefix(w.Header().Get("Content-Type"), "application/json") {
+			asked++
+			require.Equal(t, "no-store", w.Header().Get("Cache-Control"), path)
+		}
+	}
+	require.GreaterOrEqual(t, asked, 20)
 }

@@ -5,15 +5,20 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"html"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
+	"net/url"
+	"os"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"go.yaml.in/yaml/v3"
 
 	_ "github.com/ringmaster-agent/ringmaster/scrape/sd/light" // discoveries that fail
 )
@@ -75,6 +80,64 @@ remote_write:
 - {name: f, url: "http://ECHO/", oauth2: {client_id: visible, client_secret: cAnArY40x, token_url: "http://ECHO/?x=cAnArY41x"}}
 `
 
+// everyPath asks for everything that can be asked for: what docs/openapi.yaml has, which a test of
+// package web holds against the router, and what pages link to. It returns the paths of pages.
+func everyPath(t *testing.T, get func(path string) string, outputs map[string]string) (pages map[string]bool) {
+	t.Helper()
+	text, err := os.ReadFile("../../../docs/openapi.yaml")
+	require.NoError(t, err)
+	var doc struct{ Paths map[string]map[string]any }
+	require.NoError(t, yaml.Unmarshal(text, &doc))
+	next := []string{
+		"/", "/-/config", "/debug/pprof/cmdline", "/debug/pprof/goroutine?debug=2", "/relabel", "/upload", "/flow", "/status",
+	}
+	for path, methods := range doc.Paths {
+		if methods["get"] != nil {
+			next = append(next, strings.ReplaceAll(path, "{name}", "app"))
+		}
+	}
+	const variants = 8 // of one path, with other parameters
+	pages = map[string]bool{}
+	times := map[string]int{}
+	link := regexp.MustCompile(`(?:href|src|action)="(/[^"]*)"`)
+	for len(next) > 0 {
+		path := next[0]
+		next = next[1:]
+		_, asked := outputs[path]
+		where, _, _ := strings.Cut(path, "?")
+		switch where { // what changes something, has no end, or is asked elsewhere
+		case "/-/reload", "/-/support", "/live", "/debug/pprof/profile", "/debug/pprof/trace":
+			continue
+		}
+		if times[where]++; asked || times[where] > variants {
+			continue
+		}
+		outputs[path] = get(path)
+		if !strings.Contains(outputs[path], "<html") {
+			continue
+		}
+		pages[where] = true
+		for _, found := range link.FindAllStringSubmatch(outputs[path], -1) {
+			target, _, _ := strings.Cut(html.UnescapeString(found[1]), "#")
+			next = append(next, target)
+		}
+	}
+	for _, page := range []string{
+		"/configs", "/configs/app", "/targets", "/target", "/receivers", "/flow", "/cluster", "/discovery", "/relabel", "/status", "/upload",
+	} {
+		require.True(t, pages[page], "no page links to %s", page)
+	}
+	return pages
+}
+
+func bodyOf(t *testing.T, response *http.Response) string {
+	t.Helper()
+	defer response.Body.Close()
+	all, err := io.ReadAll(response.Body)
+	require.NoError(t, err)
+	return string(all)
+}
+
 func TestNothingThatLeavesTheProcessHoldsASecretOfAConfig(t *testing.T) {
 	agent := load(t, fmt.Sprintf("server: {log_level: debug}\nmetrics: {wal_directory: %s, global: {scrape_interval: 1s, scrape_timeout: 1s}, scraping_service: {enabled: true, kvstore: {store: inmemory}}}", t.TempDir()))
 	r := startDaemon(t, Options{Agent: agent, ReadAPI: true, ShutdownTimeout: 2 * time.Second})
@@ -85,10 +148,7 @@ func TestNothingThatLeavesTheProcessHoldsASecretOfAConfig(t *testing.T) {
 		require.NoError(t, err)
 		response, err := http.DefaultClient.Do(request)
 		require.NoError(t, err)
-		defer response.Body.Close()
-		all, err := io.ReadAll(response.Body)
-		require.NoError(t, err)
-		return string(all)
+		return bodyOf(t, response)
 	}
 	require.Contains(t, answer("PUT", "/agent/api/v1/config/app", text), "success")
 	// All targets have failed, and all endpoints.
@@ -97,13 +157,16 @@ func TestNothingThatLeavesTheProcessHoldsASecretOfAConfig(t *testing.T) {
 	}, patience, 50*time.Millisecond, "everything fails")
 
 	outputs := map[string]string{"the log": "", "a refused upload": answer("PUT", "/agent/api/v1/config/b", "remote_write: [{url: 'http://u:cAnArY50x@h:x/'}]")}
-	for _, path := range []string{
-		"/", "/metrics", "/-/ready", "/-/config", "/debug/ring", "/debug/cluster", "/agent/api/v1/configs", "/agent/api/v1/configs/app", "/agent/api/v1/metrics/instances/status",
-		"/agent/api/v1/metrics/targets", "/agent/api/v1/cluster", "/agent/api/v1/cluster/targets", "/agent/api/v1/cluster/instances", "/agent/api/v1/cluster/units",
-		"/debug/pprof/goroutine?debug=2", "/configs", "/configs/app", "/targets", "/receivers", "/receivers/destinations", "/cluster", "/discovery", "/discovery?config=app", "/status",
-		"/?format=json", "/configs?format=json", "/configs/app?format=json", "/targets?format=json", "/receivers?format=json", "/discovery?config=app&format=json", "/status?format=json",
-	} {
-		outputs[path] = answer("GET", path, "")
+	// The history has a difference, and so has a text that is only checked.
+	changed := strings.ReplaceAll(text, "cAnArY2", "cAnArY8")
+	require.Contains(t, answer("PUT", "/agent/api/v1/config/app", changed), "success")
+	form := url.Values{"name": {"app"}, "text": {"scrape_configs: [{job_name: visible}]\n"}, "do": {"check"}}
+	checked, err := http.PostForm(r.base+"/upload", form)
+	require.NoError(t, err)
+	outputs["a text that is checked"] = bodyOf(t, checked)
+	require.Contains(t, outputs["a text that is checked"], "&lt;secret&gt;", "the stored text that it would replace")
+	for path := range everyPath(t, func(path string) string { return answer("GET", path, "") }, outputs) {
+		outputs[path+"?format=json"] = answer("GET", path+"?format=json", "")
 	}
 	for _, job := range []string{"refused", "bearer", "user", "moved"} {
 		var listed struct {
@@ -131,6 +194,7 @@ func TestNothingThatLeavesTheProcessHoldsASecretOfAConfig(t *testing.T) {
 		outputs["support: "+file.Name] = string(all)
 	}
 	outputs["the log"] = r.log.String()
+	t.Logf("%d outputs", len(outputs))
 	for where, output := range outputs {
 		for at := range strings.SplitSeq(output, "cAnArY") {
 			if len(at) < len(output) {
