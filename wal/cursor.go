@@ -52,6 +52,7 @@ type cursor struct {
 	generation uint64 // of the newest slot; the slot is generation modulo 2
 	dirty      bool   // pos is newer than the file
 	incomplete bool   // the file does not exist, or is damaged, and has to be written as a whole
+	fresh      bool   // the file is new, and whoever made it is about to make it durable
 	damaged    bool   // only while the log is opened: pos is not known
 	// durable is a position behind which no loss of power takes the cursor back; the zero Position
 	// if that is not known. unsynced: a slot was written since the last flush.
@@ -151,12 +152,12 @@ func (l *Log) setCursor(id string, p Position, progress []byte, now bool) (was P
 	name := cursorName(id)
 	c := l.cursors[name]
 	if c == nil {
-		c = &cursor{id: id, name: name, pos: p, progress: bytes.Clone(progress), incomplete: true}
+		c = &cursor{id: id, name: name, pos: p, progress: bytes.Clone(progress), incomplete: true, fresh: true}
 		if err := l.writeCursor(c); err != nil {
 			return p, err
 		}
 		l.cursors[name] = c
-		return p, nil
+		return p, l.syncFresh(c)
 	}
 	was = c.pos
 	c.id = id
@@ -172,6 +173,29 @@ func (l *Log) setCursor(id string, p Position, progress []byte, now bool) (was P
 		return was, l.writeCursor(c)
 	}
 	return was, nil
+}
+
+// syncFresh makes a new cursor's file durable, its name included. A cursor for which that fails is
+// unknown, as before. It is called with cursorMu, and gives it up meanwhile: a slow disk must not
+// hold up those who save other cursors, and commits that ask for them.
+func (l *Log) syncFresh(c *cursor) error {
+	pos := c.pos
+	if l.o.Sync != SyncNever {
+		l.cursorMu.Unlock()
+		err := errors.Join(l.syncFile(filepath.Join(l.dir, c.name)), l.fs.SyncDir(l.dir))
+		l.cursorMu.Lock()
+		if err != nil {
+			if l.cursors[c.name] == c {
+				delete(l.cursors, c.name)
+			}
+			return err
+		}
+	}
+	c.fresh = false
+	if before(c.durable, pos) && !before(c.pos, pos) {
+		c.durable = pos
+	}
+	return nil
 }
 
 // RemoveCursor forgets a cursor and deletes its file: retention does not wait for it any longer. It
@@ -233,7 +257,7 @@ func (l *Log) writeCursors(all bool) (written []writtenCursor, err error) {
 				continue
 			}
 		}
-		if c.unsynced || all && l.o.Sync != SyncNever && before(c.durable, c.pos) {
+		if !c.fresh && (c.unsynced || all && l.o.Sync != SyncNever && before(c.durable, c.pos)) {
 			written = append(written, writtenCursor{c.name, c.pos})
 			c.unsynced = false
 		}
@@ -282,7 +306,7 @@ func (l *Log) syncFile(name string) error {
 	return errors.Join(f.Sync(), f.Close())
 }
 
-// writeCursor writes one slot, or the whole file durably if it is not complete. It needs cursorMu.
+// writeCursor writes one slot, or the whole file if it is not complete. It needs cursorMu.
 func (l *Log) writeCursor(c *cursor) error {
 	f, err := l.fs.OpenFile(filepath.Join(l.dir, c.name), os.O_WRONLY|os.O_CREATE)
 	if err != nil {
@@ -300,14 +324,11 @@ func (l *Log) writeCursor(c *cursor) error {
 	if err == nil && n < len(b) {
 		err = errors.New("short write")
 	}
-	if err == nil && c.incomplete && l.o.Sync != SyncNever {
-		err = errors.Join(f.Sync(), l.fs.SyncDir(l.dir))
-	}
 	if err = errors.Join(err, f.Close()); err != nil {
 		return err
 	}
 	c.generation++
-	if c.unsynced = !c.incomplete && l.o.Sync != SyncNever; !c.unsynced {
+	if c.unsynced = l.o.Sync != SyncNever; !c.unsynced {
 		c.durable = c.pos
 	}
 	c.dirty, c.incomplete = false, false

@@ -250,7 +250,9 @@ func (l *Log) shut() (closed bool, err error) {
 		l.flushMu.Unlock()
 		return true, nil
 	}
+	l.pruneMu.Lock() // a prune under way ends before the directory is given up
 	l.syncer.forget(l)
+	l.pruneMu.Unlock()
 	err = l.flushLocked()
 	l.flushMu.Unlock()
 	l.tail.drop()

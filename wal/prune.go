@@ -11,11 +11,17 @@ import (
 // Prune drops what retention allows to drop, and returns the number of segments. A segment goes when
 // every cursor is past it, or when the log exceeds MaxBytes or the segment MaxAge; always the oldest
 // first. Commits and cursors call for it by themselves; it is needed only where neither happens, so
-// that an idle log shrinks to the header of one segment and forgets its series.
+// that an idle log shrinks to the header of one segment and forgets its series. A closed log is left
+// as it is: its directory may be another's by now.
 func (l *Log) Prune() int {
+	if l.closed.Load() {
+		return 0
+	}
 	now := l.o.Now()
 	l.writeMu.Lock()
-	l.forgetSeries(now)
+	if !l.closed.Load() {
+		l.forgetSeries(now)
+	}
 	l.writeMu.Unlock()
 	l.retireActive(now)
 	return l.prune(now, afterSync)
@@ -73,6 +79,9 @@ func (l *Log) prune(now time.Time, c care) int {
 	}
 	l.pruneMu.Lock()
 	defer l.pruneMu.Unlock()
+	if l.closed.Load() { // shut waits for pruneMu
+		return 0
+	}
 	n, truncated := l.droppable(now, c)
 	if n == 0 {
 		return 0

@@ -45,6 +45,68 @@ func TestARemovedCursorIsNotWaitedFor(t *testing.T) {
 	require.Empty(t, l.Cursors())
 }
 
+func TestAClosedLogIsNotPruned(t *testing.T) {
+	c, dir := newClock(), logDir(t)
+	l, err := wal.Open(dir, wal.Options{Now: c.Now, SegmentBytes: 300, MaxAge: time.Hour})
+	require.NoError(t, err)
+	require.NoError(t, l.SaveCursor("e", l.Begin()))
+	for ts := int64(1); ts <= 20; ts++ {
+		commitFloats(t, l, 2, ts)
+	}
+	require.NoError(t, l.Close())
+	left := segments(t, dir)
+	require.Greater(t, len(left), 3)
+	c.pass(24 * time.Hour)
+	require.Zero(t, l.Prune())
+	require.Equal(t, left, segments(t, dir), "the directory may be another process' by now")
+}
+
+func TestTheFirstSaveOfACursorHoldsNobodyUpWhileTheDiskSyncs(t *testing.T) {
+	for _, op := range []waltest.Op{waltest.OpSync, waltest.OpSyncDir} {
+		disk, syncer := new(waltest.FS), wal.NewSyncer(time.Hour)
+		t.Cleanup(syncer.Close)
+		l := openLog(t, logDir(t), wal.Options{FS: disk, Syncer: syncer})
+		commitFloats(t, l, 2, 1)
+		require.NoError(t, l.SaveCursor("known", l.Begin()))
+		asked := false
+		disk.Hook(func(c waltest.Call) waltest.Fault {
+			if c.Op != op || asked || op == waltest.OpSync && !strings.HasSuffix(c.Name, ".cursor") {
+				return waltest.Fault{}
+			}
+			asked = true
+			saved := make(chan error)
+			go func() { saved <- l.SaveCursor("known", l.End()) }()
+			select {
+			case err := <-saved:
+				require.NoError(t, err)
+			case <-time.After(10 * time.Second):
+				t.Error("who saves another cursor waits for the disk")
+				go func() { <-saved }()
+			}
+			return waltest.Fault{}
+		})
+		require.NoError(t, l.SaveCursor("new", l.Begin()))
+		require.True(t, asked)
+		disk.Hook(nil)
+	}
+}
+
+func TestACursorThatCanNotBeMadeDurableIsUnknown(t *testing.T) {
+	disk := new(waltest.FS)
+	l := openLog(t, logDir(t), wal.Options{FS: disk})
+	disk.Hook(func(c waltest.Call) waltest.Fault {
+		if c.Op == waltest.OpSync && strings.HasSuffix(c.Name, ".cursor") {
+			return waltest.Fault{Err: syscall.EIO}
+		}
+		return waltest.Fault{}
+	})
+	require.ErrorIs(t, l.SaveCursor("e", l.Begin()), syscall.EIO)
+	require.Empty(t, l.Cursors())
+	disk.Hook(nil)
+	require.NoError(t, l.SaveCursor("e", l.Begin()))
+	require.Len(t, l.Cursors(), 1)
+}
+
 func TestAnIdleLogShrinksToOneEmptySegmentAndKeepsItsSeq(t *testing.T) {
 	c := newClock()
 	dir := logDir(t)
