@@ -328,7 +328,11 @@ func (e *endpoint) adapt(r *round, troubled bool, backlog uint64, took time.Dura
 	case next > e.lanes:
 		grown.rateBefore = g.rate()
 	}
-	e.lanes, e.clean, *g = e.ledger.setLanes(next), 0, grown
+	if e.ledger.setLanes(next) != next {
+		e.clean = max(0, e.clean-1) // some lanes are ahead: the next round decides the same
+		return
+	}
+	e.lanes, e.clean, *g = next, 0, grown
 }
 
 func (e *endpoint) pause(d time.Duration) error {
