@@ -13,6 +13,9 @@ import (
 type Endpoint struct {
 	// StrictSpec makes the endpoint give up what the protocol's specification forbids to send again.
 	StrictSpec bool `yaml:"strict_spec"`
+	// RecentFirst makes the endpoint send what is scraped after an outage before the backlog, to a
+	// receiver that takes samples out of order.
+	RecentFirst bool `yaml:"recent_first"`
 }
 
 // endpointFile is what a remote_write block is decoded into.

@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestAnEndpointMayFollowTheProtocolsLetter(t *testing.T) {
+func TestAnEndpointHasKeysThatPrometheusLacks(t *testing.T) {
 	i := mustParse(t, "app", `remote_write:
 - url: http://a/
 - url: http://b/
@@ -25,6 +25,9 @@ func TestAnEndpointMayFollowTheProtocolsLetter(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, []Endpoint{{StrictSpec: true}}, a.Metrics.Configs[0].Endpoints)
 	require.Equal(t, []Endpoint{{}}, a.Metrics.Configs[1].Endpoints)
+
+	i = mustParse(t, "app", "remote_write:\n- url: http://a/\n  recent_first: true\n")
+	require.Equal(t, []Endpoint{{RecentFirst: true}}, i.Endpoints)
 
 	errs := problems(t, "remote_write:\n- url: http://a/\n  strict_spec: perhaps\n", InstanceOptions{})
 	require.Equal(t, "remote_write[0].strict_spec", errs[0].Field)

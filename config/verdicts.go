@@ -39,7 +39,7 @@ func verdictsOn(owner string) verdicts {
 		return verdicts{plain: `name host_filter host_filter_relabel_configs scrape_configs remote_write wal_truncate_frequency min_wal_time
 			max_wal_time remote_flush_deadline write_stale_on_shutdown slices compatibility`}
 	case "config.Endpoint":
-		return verdicts{plain: "strict_spec"}
+		return verdicts{plain: "strict_spec recent_first"}
 	case "config.RemoteWriteConfig", "config.QueueConfig", "config.MetadataConfig", "sigv4.SigV4Config", "googleiam.Config":
 		return verdictsOnReceivers(owner)
 	}

@@ -21,6 +21,9 @@
 // searched by series (search.go, suspects.go); of one that the receiver may have, it is found out
 // first whether it does (resolve.go).
 //
+// An endpoint with recent_first that is behind parts its log into tracks, of which the newest has the
+// most turns (recent.go). Order per series then holds within a track only.
+//
 // Endpoints of all instances with an equal client configuration share a destination
 // (destination.go): connections, places, pause. Those of them that have less than a batch, in one
 // lane and with nothing in doubt, send it in common requests (joiner.go, joint.go): as soon as they

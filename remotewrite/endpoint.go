@@ -45,7 +45,6 @@ type endpoint struct {
 	older  *protocol
 	ledger *ledger
 	cache  *seriesCache
-	source Source
 	// mapping identifies how series go to lanes.
 	mapping uint64
 	logger  *zap.Logger
@@ -62,12 +61,22 @@ type endpoint struct {
 
 	seat seat // guarded by the joiner
 
-	// The running goroutine's: the number of lanes, of clean rounds and of failed rounds in a row,
-	// and where the source is.
-	lanes, clean, attempts int
-	growth                 growth
-	at                     Position
-	weight                 weight
+	// The running goroutine's: what it reads with, the number of failed rounds in a row, and what is
+	// needed to send recent samples first.
+	reading
+	attempts int
+	weight   weight
+	recent   recent
+}
+
+// reading is a view of the log, and how fast what it delivers is sent.
+type reading struct {
+	source Source
+	// at is where the source is.
+	at Position
+	// lanes are in use; clean is the number of clean rounds in a row.
+	lanes, clean int
+	growth       growth
 }
 
 // life is what an endpoint does and what it waits for.
@@ -99,6 +108,9 @@ func (e *endpoint) start(open func() (Source, Place, error)) error {
 	if err != nil {
 		return fmt.Errorf("open the log for remote_write %q: %w", e.cfg.Name, err)
 	}
+	if err := e.openRecent(open); err != nil {
+		return err
+	}
 	e.source, e.at = source, place.Position
 	e.cache.open(source.Book())
 	e.lanes = e.ledger.opened(source, place, e.lanes, e.mapping)
@@ -127,12 +139,18 @@ func (e *endpoint) close() {
 		e.save(e.ledger.place)
 	}
 	e.sender.losses.close()
-	if c, ok := e.source.(io.Closer); ok {
+	e.closeSource(e.source)
+	e.closeSource(e.recent.other.source)
+	e.sender.destination.release()
+}
+
+// closeSource ends a view of the log; nil is none.
+func (e *endpoint) closeSource(s Source) {
+	if c, ok := s.(io.Closer); ok {
 		if err := c.Close(); err != nil {
 			e.logger.Warn("log not closed", zap.Error(err))
 		}
 	}
-	e.sender.destination.release()
 }
 
 // notify wakes the endpoint: at once if a full batch waits, else when the batch deadline of the
@@ -186,7 +204,8 @@ func (e *endpoint) wake() (waits bool) {
 // joins reports whether the endpoint's next request is made together with others. The caller holds
 // life.mu.
 func (e *endpoint) joins() bool {
-	return e.protocol.concatenates && !e.sender.rules.strict && e.lanes == 1 && e.attempts == 0 && e.sender.destination.shared() &&
+	return e.protocol.concatenates && !e.sender.rules.strict && e.lanes == 1 && e.attempts == 0 &&
+		!e.recent.parted && e.sender.destination.shared() &&
 		time.Now().After(e.life.apart) && !e.sender.hasSuspects()
 }
 

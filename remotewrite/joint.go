@@ -110,7 +110,7 @@ func (e *endpoint) readTogether(c *contribution, p *press) bool {
 	c.size, c.batch = len(ln.raw), ln.open
 	r.giveBack()
 	if err != nil || len(ln.sealed) > 0 || r.samples() > maxTogether {
-		e.at = Position{Segment: math.MaxUint64}
+		e.at = nowhere
 		return false
 	}
 	e.at = r.end

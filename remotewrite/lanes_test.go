@@ -8,7 +8,9 @@ import (
 )
 
 func TestLanesThatCanNotChangeYetAreNotTakenForChanged(t *testing.T) {
-	e := &endpoint{cfg: writeConfig(t, "http://receiver/", withLanes(1, 8), perSend(100)), ledger: &ledger{}, lanes: 2}
+	e := &endpoint{ledger: &ledger{track: &track{}}}
+	e.cfg = writeConfig(t, "http://receiver/", withLanes(1, 8), perSend(100))
+	e.lanes = 2
 	r := newRound()
 	r.limits.items, r.full, r.end = 100, true, Position{Seq: 200}
 	ahead := func(seq uint64) {

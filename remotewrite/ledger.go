@@ -55,11 +55,11 @@ type ledger struct {
 	// source and cursor tell what is pending. source is nil before the endpoint is open and after
 	// it was closed for good.
 	source Source
-	cursor Position
-	// progress is what is settled behind the cursor.
-	progress progress
-	// fresh are hashes of series of records in doubt that the receiver has taken now.
-	fresh map[uint32]struct{}
+	// track is the one of tracks on which the running goroutine works.
+	*track
+	// tracks are the stretches of the log that are not settled, oldest first. There is one, unless
+	// recent samples go first. What is saved is the place of the oldest.
+	tracks []*track
 	// floats: the saved place is the cursor, and says that the first records behind it may be on
 	// their way.
 	floats bool
@@ -218,6 +218,7 @@ func (l *ledger) settledTogether(r *round) Place {
 }
 
 func (l *ledger) settleLocked(r *round) {
+	defer l.endTrack()
 	// All that the round has read is settled. Some lanes may be further, because an earlier round
 	// has read more.
 	covered := r.end.Seq - l.cursor.Seq
@@ -248,10 +249,11 @@ func (l *ledger) book(account *tally) {
 
 func (l *ledger) placeLocked() Place {
 	l.floats = false
-	if l.progress.done(l.cursor.Seq) {
-		return Place{Position: l.cursor}
+	oldest := l.tracks[0]
+	if oldest.progress.done(oldest.cursor.Seq) {
+		return Place{Position: oldest.cursor}
 	}
-	return Place{Position: l.cursor, Progress: l.progress.append(nil, l.cursor.Seq)}
+	return Place{Position: oldest.cursor, Progress: oldest.progress.append(nil, oldest.cursor.Seq)}
 }
 
 // place is what has to be saved.
@@ -290,7 +292,7 @@ func (l *ledger) setLanes(n int) (lanes int) {
 		l.lanes = n
 		l.progress.resize(n, l.cursor.Seq)
 	}
-	return l.lanes
+	return len(l.progress.marks)
 }
 
 func (l *ledger) pending() uint64 {
@@ -307,7 +309,7 @@ func (l *ledger) waiting() (pending uint64, end Position) {
 	if l.source == nil {
 		return 0, end
 	}
-	if end = l.source.End(); end == l.cursor {
+	if end = l.source.End(); len(l.tracks) == 1 && end == l.cursor {
 		end = Position{}
 	}
 	return l.pendingLocked(), end
@@ -317,8 +319,12 @@ func (l *ledger) pendingLocked() uint64 {
 	if l.source == nil {
 		return 0
 	}
-	p := l.source.Pending(l.cursor)
-	return p - min(p, l.progress.ahead)
+	end := l.source.End().Seq
+	var n uint64
+	for _, t := range l.tracks {
+		n += t.pending(end)
+	}
+	return n
 }
 
 // committedLocked is what was committed since the endpoint's start position.
@@ -335,13 +341,10 @@ func (l *ledger) opened(source Source, at Place, lanes int, mapping uint64) (mar
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	first := l.source == nil
-	l.source, l.cursor = source, at.Position
-	l.progress = parseProgress(at.Progress, at.Seq, mapping)
-	if len(at.Progress) == 0 {
-		l.progress = freshProgress(lanes, at.Seq, mapping)
-	}
+	l.source = source
+	l.reopenTracks(at, lanes, mapping)
 	l.progress.bound(at.Seq, at.Seq+source.Pending(at.Position))
-	l.lanes, l.floats, l.fresh = len(l.progress.marks), false, nil
+	l.lanes, l.floats = len(l.progress.marks), false
 	if first {
 		l.origin = at.Seq + l.progress.ahead
 	}

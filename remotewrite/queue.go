@@ -51,6 +51,9 @@ type EndpointConfig struct {
 	// StrictSpec makes the endpoint give up what the protocol's letter says must not be sent again:
 	// requests that were answered with a 4xx other than 429.
 	StrictSpec bool
+	// RecentFirst makes the endpoint send what is scraped after an outage before the backlog. The
+	// receiver has to take samples out of order.
+	RecentFirst bool
 	// ExternalLabels are added to series that don't have them.
 	ExternalLabels labels.Labels
 	// CursorID is the endpoint's identity across reloads and restarts; see CursorIDs.
@@ -164,7 +167,7 @@ func (q *Queue) plan(endpoints []EndpointConfig, present map[string]*endpoint) (
 			return next, starting, fmt.Errorf("apply remote_write %q: two endpoints have the cursor %q", c.Config.Name, c.CursorID)
 		}
 		seen[c.CursorID] = true
-		d := digestOf(c.Config, c.ExternalLabels.String(), c.StrictSpec)
+		d := digestOf(c.Config, c.ExternalLabels.String(), c.StrictSpec, c.RecentFirst)
 		old := present[c.CursorID]
 		if old != nil && old.digest == d && !old.hasFailed() {
 			kept[c.CursorID] = true
@@ -199,9 +202,10 @@ func (q *Queue) build(c EndpointConfig, d digest, old *endpoint) (*endpoint, err
 		// Lanes go by the labels that are sent, and a batch holds what is configured to be sent.
 		mapping: digestOf(c.ExternalLabels.String(), c.Config.WriteRelabelConfigs, c.Config.SendExemplars, c.Config.SendNativeHistograms,
 			c.Config.ProtobufMessage).short(),
-		lanes: max(1, c.Config.QueueConfig.MinShards), onPanic: q.options.OnPanic,
-		logger: q.options.Logger.With(zap.String("remote_name", c.Config.Name)),
-		life:   life{turn: make(chan struct{})},
+		reading: reading{lanes: max(1, c.Config.QueueConfig.MinShards)}, recent: recent{first: c.RecentFirst},
+		onPanic: q.options.OnPanic,
+		logger:  q.options.Logger.With(zap.String("remote_name", c.Config.Name)),
+		life:    life{turn: make(chan struct{})},
 	}
 	e.cache.stopwatch = q.options.Relabelling
 	e.cache.keepsMetadata = p.confirms && c.Config.MetadataConfig.Send

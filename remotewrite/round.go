@@ -81,6 +81,8 @@ type round struct {
 	whole uint64
 	// single: only one record is read, because each is in doubt for itself.
 	single bool
+	// until is where the round's track ends; the zero Position is the end of the log.
+	until Position
 
 	free []*batch
 }
@@ -95,7 +97,7 @@ func (r *round) begin(marks []mark, only int, l limits, cache *seriesCache, from
 	for len(r.lanes) < len(marks) {
 		r.lanes = append(r.lanes, &lane{})
 	}
-	r.only, r.whole, r.single = only, 0, false
+	r.only, r.whole, r.single, r.until = only, 0, false, Position{}
 	for i, ln := range r.lanes[:len(marks)] {
 		if ln.mark = marks[i]; ln.version != p.version {
 			ln.encoder, ln.version = p.newEncoder(), p.version
@@ -181,6 +183,7 @@ func keep[T any](list []*T, kept *int, most int, size func(*T) int) []*T {
 
 // delivered books a record that the source has delivered.
 func (r *round) delivered(rec Record) {
+	rec = r.within(rec)
 	lost := rec.Lost.Damaged + rec.Lost.Truncated
 	r.account.drop(Truncated, floatKind, rec.Lost.Truncated, r.highestRead)
 	r.account.drop(Damaged, floatKind, rec.Lost.Damaged, r.highestRead)
@@ -236,7 +239,7 @@ func (r *round) Float(ref series.Ref, startTime, t int64, v float64) {
 // Histogram implements Visitor.
 func (r *round) Histogram(ref series.Ref, startTime, t int64, h *histogram.Histogram) {
 	r.next(ref)
-	if !r.sendsHistograms(t) {
+	if r.beyond() || !r.sendsHistograms(t) {
 		return
 	}
 	s, ln, sent := r.admit(ref, t, histogramKind)
@@ -250,7 +253,7 @@ func (r *round) Histogram(ref series.Ref, startTime, t int64, h *histogram.Histo
 // FloatHistogram implements Visitor.
 func (r *round) FloatHistogram(ref series.Ref, startTime, t int64, h *histogram.FloatHistogram) {
 	r.next(ref)
-	if !r.sendsHistograms(t) {
+	if r.beyond() || !r.sendsHistograms(t) {
 		return
 	}
 	s, ln, sent := r.admit(ref, t, histogramKind)
@@ -330,6 +333,9 @@ func (r *round) next(ref series.Ref) {
 // r.seq is behind the item already; an exemplar has the number of the sample before it.
 func (r *round) admit(ref series.Ref, t int64, k kind) (cell, *lane, sentSeries) {
 	s, sent := r.cache.lookup(ref)
+	if r.beyond() {
+		return s, nil, sent
+	}
 	switch s.size {
 	case unknownSeries:
 		r.account.drop(UnknownSeries, k, 1, t)

@@ -47,7 +47,7 @@ func (e *endpoint) rounds() (out outcome) {
 			return outcome{later: e.sender.delay(again.verdict, e.attempts, again.answer)}
 		case err != nil:
 			return outcome{err: err}
-		case !read:
+		case !read && !more:
 			return outcome{barren: end}
 		case !more:
 			return outcome{}
@@ -65,9 +65,9 @@ func (e *endpoint) round(r *round) (read, more bool, err error) {
 	}
 	defer e.sender.destination.leave(bytes)
 	began := time.Now()
-	atEnd, err := e.fill(r)
+	atEnd, err := e.fillByTurns(r)
 	if err != nil || r.records == 0 {
-		return false, false, err
+		return false, err == nil && e.foundNothing(r), err
 	}
 	if n := r.samples(); n > 0 { // exemplars may come alone
 		e.weight.note(n, r.memory())
@@ -78,13 +78,15 @@ func (e *endpoint) round(r *round) (read, more bool, err error) {
 		return true, false, err
 	}
 	e.attempts = 0
+	e.recent.took(time.Now())
 	if r.only >= 0 {
 		return true, true, nil
 	}
 	e.save(func() Place { return e.ledger.settledRound(r) })
 	pending, unread := e.ledger.waiting()
 	e.adapt(r, troubled, pending, time.Since(began))
-	more = !atEnd || pending >= uint64(e.cfg.QueueConfig.MaxSamplesPerSend) || e.isDraining()
+	e.rejoin()
+	more = !atEnd || pending >= uint64(e.cfg.QueueConfig.MaxSamplesPerSend) || e.isDraining() || e.recent.parted
 	return true, more && unread != (Position{}), nil
 }
 
@@ -112,6 +114,7 @@ func (e *endpoint) fill(r *round) (atEnd bool, err error) {
 	for attempt := 1; ; attempt++ {
 		from, marks := e.ledger.begin()
 		r.begin(marks, e.scout(marks), e.limits(), e.cache, from, speaking)
+		r.until = e.ledger.trackEnd()
 		if e.at != from {
 			e.source.Seek(from)
 			e.at = from
@@ -123,7 +126,9 @@ func (e *endpoint) fill(r *round) (atEnd bool, err error) {
 		}
 		e.clients.returnPress(r.giveBack())
 		if err == nil {
-			e.at = r.end
+			if e.at = r.end; r.reached() {
+				e.at = nowhere // the source may be further
+			}
 			return atEnd, nil
 		}
 		// The failed record may have been delivered in part, so what was read is thrown away, and
@@ -132,7 +137,7 @@ func (e *endpoint) fill(r *round) (atEnd bool, err error) {
 		good := r.records
 		r.recycle()
 		if good > 0 {
-			e.at, readable = Position{Segment: math.MaxUint64}, good
+			e.at, readable = nowhere, good
 			continue
 		}
 		e.ledger.noted(err.Error())
@@ -146,12 +151,13 @@ func (e *endpoint) fill(r *round) (atEnd bool, err error) {
 }
 
 func (e *endpoint) read(r *round, records int) (atEnd bool, err error) {
-	for (!r.full || r.seq < r.whole) && r.records < records {
+	for (!r.full || r.seq < r.whole) && r.records < records && !r.reached() {
 		if err := e.soft.Err(); err != nil {
 			return false, err
 		}
 		rec, err := e.source.Next(r)
 		if errors.Is(err, io.EOF) {
+			r.atEnd()
 			return true, nil
 		}
 		if err != nil {
@@ -161,6 +167,9 @@ func (e *endpoint) read(r *round, records int) (atEnd bool, err error) {
 	}
 	return false, nil
 }
+
+// nowhere is a place at which no source is.
+var nowhere = Position{Segment: math.MaxUint64}
 
 const (
 	// maxBatchBytes bounds an uncompressed batch of large histograms or labels; 2,000 ordinary

@@ -143,6 +143,7 @@ func (p *Pipeline) applyEndpoints(c *config.Instance) error {
 		endpoints[i] = remotewrite.EndpointConfig{
 			Config:         c.RemoteWrite[i],
 			StrictSpec:     c.Endpoints[i].StrictSpec,
+			RecentFirst:    c.Endpoints[i].RecentFirst,
 			ExternalLabels: p.factory.options.ReplicaLabels(c.ExternalLabels, p.unit.Replica),
 			CursorID:       id,
 			Open:           func() (remotewrite.Source, remotewrite.Place, error) { return openSource(p.log, id, former[id]) },

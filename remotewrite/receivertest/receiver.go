@@ -12,10 +12,12 @@
 package receivertest
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -35,7 +37,7 @@ type Sample struct {
 	FH       *histogram.FloatHistogram
 }
 
-// Series is what was stored of one series, in the order of arrival.
+// Series is what was stored of one series, in the order of time.
 type Series struct {
 	Labels    labels.Labels
 	Samples   []Sample
@@ -65,6 +67,10 @@ type Receiver struct {
 	// Forgives makes a repetition of the newest sample of a series with the same value acceptable. It
 	// is not stored again.
 	Forgives bool
+	// OutOfOrder makes the receiver one with an out-of-order window: it takes samples in any order
+	// and keeps them in that of their times. A repetition is acceptable, and not stored again, if the
+	// value is the same.
+	OutOfOrder bool
 	// Versions are the protocols that are understood: "1", "2"; others are answered 415. Empty: both.
 	Versions string
 
@@ -181,6 +187,9 @@ func (r *Receiver) judge(s Series, newest map[string]Sample) error {
 	if old := r.series[key]; !known && old != nil && len(old.Samples) > 0 {
 		last, known = old.Samples[len(old.Samples)-1], true
 	}
+	if r.OutOfOrder {
+		return r.judgeRepeated(s)
+	}
 	for _, x := range s.Samples {
 		if known && x.T <= last.T && !r.forgives(x, last) {
 			return fmt.Errorf("out of order sample: series %s at %d, it has one at %d", key, x.T, last.T)
@@ -191,6 +200,24 @@ func (r *Receiver) judge(s Series, newest map[string]Sample) error {
 		newest[key] = last
 	}
 	return nil
+}
+
+func (r *Receiver) judgeRepeated(s Series) error {
+	old := r.series[s.Labels.String()]
+	if old == nil {
+		return nil
+	}
+	for _, x := range s.Samples {
+		if i, found := old.find(x.T); found && old.Samples[i].Bits() != x.Bits() {
+			return fmt.Errorf("duplicate sample for timestamp: series %s at %d", s.Labels, x.T)
+		}
+	}
+	return nil
+}
+
+// find is where a sample of a time is, or has to be, if samples are in the order of their times.
+func (s *Series) find(t int64) (i int, found bool) {
+	return slices.BinarySearchFunc(s.Samples, t, func(x Sample, t int64) int { return cmp.Compare(x.T, t) })
 }
 
 func (r *Receiver) forgives(x, last Sample) bool { return r.Forgives && x.Bits() == last.Bits() }
@@ -207,8 +234,9 @@ func (r *Receiver) keep(all []Series) (n written) {
 			r.series[key] = into
 		}
 		for _, x := range s.Samples {
-			if n := len(into.Samples); n == 0 || x.T > into.Samples[n-1].T {
-				into.Samples = append(into.Samples, x)
+			i, found := into.find(x.T)
+			if !found && (r.OutOfOrder || i == len(into.Samples)) {
+				into.Samples = slices.Insert(into.Samples, i, x)
 			}
 		}
 		into.Exemplars = append(into.Exemplars, s.Exemplars...)
@@ -263,7 +291,9 @@ func (r *Receiver) Stored() map[string]Series {
 	defer r.mu.Unlock()
 	all := make(map[string]Series, len(r.series))
 	for key, s := range r.series {
-		all[key] = *s
+		one := *s
+		one.Samples = slices.Clone(s.Samples)
+		all[key] = one
 	}
 	return all
 }
