@@ -1,10 +1,16 @@
 package remotewrite
 
 import (
+	"net/http"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	promconfig "github.com/prometheus/prometheus/config"
 	"github.com/stretchr/testify/require"
+
+	"github.com/ringmaster-agent/ringmaster/remotewrite/receivertest"
 )
 
 func TestLanesThatCanNotChangeYetAreNotTakenForChanged(t *testing.T) {
@@ -40,4 +46,50 @@ func TestLanesThatCanNotChangeYetAreNotTakenForChanged(t *testing.T) {
 	e.adapt(r, false, 1_000_000, time.Second)
 	require.Equal(t, 2, e.lanes)
 	require.Equal(t, 2, e.growth.ceiling)
+}
+
+// A lane asks alone after a failure, and the endpoint is reloaded before the others' turn.
+func TestAReloadAfterALaneHasAskedAloneKeepsTheAccount(t *testing.T) {
+	r, url := strict(t)
+	log := newMemlog()
+	for n := range 3 { // a batch for each lane
+		log.scrape(40, n+1)
+	}
+	var failed sync.WaitGroup
+	applied := make(chan error)
+	shown := make(chan struct{})
+	var once sync.Once
+	failed.Add(4)
+	var requests atomic.Int32
+	r.Before = func(*receivertest.Request) int {
+		if requests.Add(1) <= 4 { // one of each lane
+			failed.Done()
+			failed.Wait()
+			return http.StatusTooManyRequests
+		}
+		return 0
+	}
+	config := func(version string) EndpointConfig {
+		cfg := writeConfig(t, url, withLanes(4, 4), perSend(50), func(c *promconfig.RemoteWriteConfig) {
+			c.Headers = map[string]string{"X-Version": version}
+		})
+		return EndpointConfig{Config: cfg, CursorID: "a", Open: log.open("a")}
+	}
+	q := newQueue(t)
+	r.After = func(*receivertest.Request) int {
+		once.Do(func() {
+			<-shown
+			e := (*q.live.Load())[0]
+			go func() { applied <- q.Apply([]EndpointConfig{config("b")}) }()
+			<-e.soft.Done()
+		})
+		return 0
+	}
+	require.NoError(t, q.Apply([]EndpointConfig{config("a")}))
+	close(shown)
+	require.NoError(t, <-applied)
+	requireDrained(t, q)
+	requireBalance(t, q, 120)
+	require.Equal(t, 120, r.Samples())
+	require.EqualValues(t, 120, q.Endpoints()[0].Sent)
 }

@@ -80,6 +80,7 @@ func (e *endpoint) round(r *round) (read, more bool, err error) {
 	e.attempts = 0
 	e.recent.took(time.Now())
 	if r.only >= 0 {
+		e.save(e.ledger.place) // a reload may come before the other lanes' batches
 		return true, true, nil
 	}
 	e.save(func() Place { return e.ledger.settledRound(r) })
