@@ -74,7 +74,7 @@ func newModel(c cut, stop bool, dead, sinceRenewal time.Duration) *model {
 		m.nodes[i].renewed = now.Add(-sinceRenewal)
 		m.nodes[i].status.ReachesStore = true
 		for range m.nodes {
-			m.said[i] = append(m.said[i], Peer{Alive: true, Answered: now, ReachesStore: true})
+			m.said[i] = append(m.said[i], Peer{Alive: true, Answered: now, ReachesStore: true, Registered: true})
 		}
 	}
 	return m
@@ -132,7 +132,7 @@ func (m *model) look(i int, at time.Time) {
 	v.ReachingSince = n.reachingSince
 	verdict := Decide(v)
 	n.until, n.lapsed, n.fenced = verdict.Until, v.Lapsed, verdict.Fenced
-	n.status = Peer{ReachesStore: fresh}
+	n.status = Peer{ReachesStore: fresh, Registered: true}
 	if !fresh {
 		n.status.AwaySince = n.renewed.Add(time.Second)
 	}
@@ -146,7 +146,7 @@ func (m *model) heard(j int, at time.Time) Peer {
 	if m.lag == 0 {
 		return m.nodes[j].status
 	}
-	heard := Peer{ReachesStore: true}
+	heard := Peer{ReachesStore: true, Registered: true}
 	for _, w := range m.words[j] {
 		if !at.Before(w.at.Add(m.lag)) {
 			heard = w.Peer

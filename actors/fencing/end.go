@@ -55,6 +55,9 @@ type Evidence struct {
 	// Successor: this node is the next process of the other one's name and address book entry. It
 	// has no word of gossip yet.
 	Successor bool
+	// NoGossip: the nodes of this cluster have none, so each goes on for almost as long as its session
+	// may last.
+	NoGossip bool
 	// Remembers: this process has the memory of the other one, which only one process at a time can
 	// have.
 	Remembers bool
@@ -91,12 +94,16 @@ func MayEnd(e Evidence) (Ending, string) {
 }
 
 // bound is how long the session must not have been renewed. Without the word of gossip it is as
-// long as a node may go on that only peers answer.
+// long as a node may go on that only peers answer, or that has no gossip.
 func (e Evidence) bound() time.Duration {
-	if e.Successor {
+	switch {
+	case e.Successor && e.NoGossip:
+		return max(Idle, e.TTL-Fresh)
+	case e.Successor:
 		return max(Idle, e.TTL/2)
+	default:
+		return Idle
 	}
-	return Idle
 }
 
 // Wait is when the session may be ended at the earliest, once the store was asked.

@@ -42,6 +42,12 @@ func TestASessionIsEndedOnlyWithAllTheEvidence(t *testing.T) {
 		"and then takes its place": {func(e *Evidence) {
 			*e = Evidence{Now: now, TTL: 10 * time.Second, CanTell: true, Successor: true, Idle: 5 * time.Second}
 		}, EndIt, "the process before of this name is gone"},
+		"without gossip it waits for as long as that one would go on": {func(e *Evidence) {
+			*e = Evidence{Now: now, TTL: 10 * time.Second, CanTell: true, Successor: true, NoGossip: true, Idle: 7400 * time.Millisecond}
+		}, LeaveIt, "renewed 7.4s ago"},
+		"and then takes its place, too": {func(e *Evidence) {
+			*e = Evidence{Now: now, TTL: 10 * time.Second, CanTell: true, Successor: true, NoGossip: true, Idle: 7500 * time.Millisecond}
+		}, EndIt, "the process before of this name is gone"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			e := dead()
@@ -54,10 +60,17 @@ func TestASessionIsEndedOnlyWithAllTheEvidence(t *testing.T) {
 }
 
 func TestANewcomerIsNotTogetherWithANodeThatEndsSessions(t *testing.T) {
-	answers := Peer{Alive: true, Answered: ago(time.Second)}
+	answers := Peer{Alive: true, Registered: true, Answered: ago(time.Second)}
 	newcomer := answers
 	newcomer.Newcomer = true
 	require.Equal(t, 2, Together(now, []Peer{answers, {}, newcomer}), "those who have lost the store do not know of it")
+}
+
+func TestAnotherProcessOfAMembersNameIsNotTogetherWithANodeThatEndsSessions(t *testing.T) {
+	answers := Peer{Alive: true, Registered: true, Answered: ago(time.Second)}
+	foreign, starting := answers, answers
+	foreign.Foreign, starting.Registered = true, false
+	require.Equal(t, 2, Together(now, []Peer{answers, foreign, starting}), "the other side may hear the one that has registered")
 }
 
 func TestARenewalAfterAGapCountsOnceTheRecordIsWritten(t *testing.T) {

@@ -21,6 +21,9 @@ type Peer struct {
 	// Foreign: it may be another process of the member's name. It is no evidence for a permission,
 	// but it is against one: that it reaches the store counts.
 	Foreign bool
+	// Registered: it says in gossip that it has the very session that is in the member's record. A
+	// process that has just started does not, and may be another one than that which has.
+	Registered bool
 	// Newcomer: a node that has lost the store may not have heard of this member.
 	Newcomer bool
 }
@@ -33,11 +36,12 @@ func (p Peer) answers(now time.Time) bool {
 // Together is how many members are with this node now, itself included: those that have answered so
 // lately that a permission of the other side which rests on an older answer has ended. What gossip
 // has not declared dead yet is no evidence. Nor is a newcomer: the other side does not count it, so
-// with it both sides could be many enough.
+// with it both sides could be many enough. The same is so of who has no session yet: the other side
+// may hear the process that has it, and count that.
 func Together(now time.Time, peers []Peer) int {
 	n := 1
 	for _, p := range peers {
-		if p.Alive && !p.Foreign && !p.Newcomer && !p.Answered.IsZero() && now.Sub(p.Answered) < Fresh {
+		if p.Alive && p.Registered && !p.Foreign && !p.Newcomer && !p.Answered.IsZero() && now.Sub(p.Answered) < Fresh {
 			n++
 		}
 	}

@@ -98,3 +98,18 @@ func TestTheRollKeepsThoseWhoWereLostAndNotThoseWhoLeft(t *testing.T) {
 	r.Follow(now.Add(10*time.Second), "a", records(nil), 10*time.Second)
 	require.Equal(t, []string{"c"}, r.Others(), "no session of before d was lost is left")
 }
+
+func TestWhoIsAnotherProcessIsANewcomer(t *testing.T) {
+	var r Roll
+	at := time.Now()
+	b := map[string]messages.Member{"b": {Node: "b", Incarnation: "b.1"}}
+	r.Follow(at, "a", b, time.Minute)
+	at = at.Add(time.Hour)
+	r.Follow(at, "a", b, time.Minute)
+	require.False(t, r.Newcomer("b", at, 10*time.Second))
+	r.Follow(at, "a", map[string]messages.Member{"b": {Node: "b", Problem: "can't be read"}}, time.Minute)
+	require.False(t, r.Newcomer("b", at, 10*time.Second), "that says nothing about the process")
+	r.Follow(at, "a", map[string]messages.Member{"b": {Node: "b", Incarnation: "b.2"}}, time.Minute)
+	require.True(t, r.Newcomer("b", at, 10*time.Second))
+	require.False(t, r.Newcomer("b", at.Add(10*time.Second), 10*time.Second))
+}

@@ -20,8 +20,9 @@ type Roll struct {
 // entry is one of them.
 type entry struct {
 	leaving bool
-	// since is when it was first heard of.
-	since time.Time
+	// since is when this process of it was first heard of.
+	since       time.Time
+	incarnation string
 	// goneSince is when its record went; zero if it is there.
 	goneSince time.Time
 }
@@ -39,12 +40,15 @@ func (r *Roll) Follow(now time.Time, self string, records map[string]messages.Me
 		}
 		present++
 		before, known := r.names[node]
-		if !known {
-			before.since = now
+		next := entry{leaving: m.State == messages.Leaving, since: before.since, incarnation: m.Incarnation}
+		if m.Problem != "" {
+			next.leaving, next.incarnation = before.leaving, before.incarnation
 		}
-		leaving := m.Problem == "" && m.State == messages.Leaving || m.Problem != "" && before.leaving
-		if !known || leaving != before.leaving || !before.goneSince.IsZero() {
-			r.names[node], r.counting = entry{leaving: leaving, since: before.since}, nil
+		if !known || next.incarnation != before.incarnation {
+			next.since = now
+		}
+		if !known || next != before {
+			r.names[node], r.counting = next, nil
 		}
 	}
 	if len(r.names) == present {
@@ -65,7 +69,8 @@ func (r *Roll) Follow(now time.Time, self string, records map[string]messages.Me
 	}
 }
 
-// Newcomer reports whether the node was not a member yet so long ago.
+// Newcomer reports whether the node was not a member yet so long ago, or was another process: who
+// has lost the store may still go by that one.
 func (r *Roll) Newcomer(node string, now time.Time, ago time.Duration) bool {
 	e, known := r.names[node]
 	return !known || now.Sub(e.since) < ago

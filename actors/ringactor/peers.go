@@ -256,6 +256,7 @@ func (p *peerHealth) survey() []fencing.Peer {
 		if h, seen := p.seen[node]; seen {
 			peer.Alive, peer.Answered = h.Alive, h.Answered
 			peer.ReachesStore, peer.AwaySince = p.reaches(node), h.Status.AwaySince
+			peer.Registered = h.Status.Session != "" && h.Status.Session == p.registry.Members()[node].Session
 		}
 		p.surveyed = append(p.surveyed, peer)
 	}

@@ -66,7 +66,8 @@ func (r registrar) succeeds(ctx context.Context, before messages.Member) error {
 	}
 	idle, canTell := r.Sessions.(cluster.IdleSessions)
 	e := fencing.Evidence{
-		TTL: r.SessionTTL, Successor: true, CanTell: canTell, Idle: -1, Remembers: r.Predecessor != nil && r.Predecessor() == before.Session,
+		TTL: r.SessionTTL, Successor: true, NoGossip: r.Gossip == nil, CanTell: canTell, Idle: -1,
+		Remembers: r.Predecessor != nil && r.Predecessor() == before.Session,
 	}
 	var after time.Duration
 	verdict, reason := fencing.MayEnd(e)

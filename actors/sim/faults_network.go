@@ -113,6 +113,58 @@ func (s *storm) cutThenIsolate() {
 	s.later(d, func() { clear(n.host.unheard) })
 }
 
+// outageButOne has the store come back from an outage for all nodes but one, which goes without for a
+// while longer.
+func (s *storm) outageButOne() {
+	n := s.any()
+	if n == nil || s.store.down {
+		return
+	}
+	d, longer := 3*time.Second+s.upTo(12*time.Second), 5*time.Second+s.upTo(20*time.Second)
+	s.store.stop()
+	s.later(d, func() {
+		n.host.link.dark = s.now + longer
+		s.say(n.name, "does not reach the store for %v more", longer)
+		s.store.start()
+		s.later(longer, s.store.notify)
+	})
+	if s.options.NoGossip {
+		s.allow(d + longer + s.runOut()) // nobody knows whether others reach it
+	}
+}
+
+// twinAcross parts the nodes in two, and starts a second process of a node's name on the other side,
+// which has the store. What one side hears of it, the other does not.
+func (s *storm) twinAcross() {
+	nodes := s.living()
+	if len(nodes) < 3 || len(s.store.garbage()) > 0 {
+		return
+	}
+	s.rnd.Shuffle(len(nodes), func(i, j int) { nodes[i], nodes[j] = nodes[j], nodes[i] })
+	n, first := nodes[0], 1+s.rnd.IntN(len(nodes)-1)
+	if s.twins(n.name) > 1 {
+		return
+	}
+	d := 8*time.Second + s.span()
+	s.say("", "%d of %d nodes are parted from the others and from the store, for %v; among the others is a twin of %s", first, len(nodes), d, n.name)
+	twin := s.Host(n.name)
+	twin.lives = 100 // no process of it is taken for one of the other
+	for _, one := range nodes[:first] {
+		twin.unheard[one.name] = true
+		for _, other := range nodes[first:] {
+			one.host.unheard[other.name] = true
+		}
+		s.cut(one.host, d)
+	}
+	other := twin.Start(NodeOptions{Moved: true})
+	s.later(d-time.Second, other.Crash)
+	s.later(d, func() {
+		for _, one := range nodes[:first] {
+			clear(one.host.unheard)
+		}
+	})
+}
+
 // joinAndOutage has the store go away while a node is being given its units.
 func (s *storm) joinAndOutage() {
 	if s.store.down || s.names >= 12 {

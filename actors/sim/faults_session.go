@@ -51,6 +51,25 @@ func (s *storm) doubt() {
 	s.later(2*time.Second+s.upTo(3*time.Second), func() { by.gossip.slander(n.name, s.upTo(3*time.Second)) })
 }
 
+// pausedJudge has a node wake up that takes another one for dead, does not hear it itself, and finds
+// that its session has not been renewed for a while. That one is cut off from the store, but goes on
+// by the answers of the others.
+func (s *storm) pausedJudge() {
+	n, by := s.any(), s.any()
+	if n == nil || n == by || n.stalled || by.stalled {
+		return
+	}
+	s.say(by.name, "does not hear %s", n.name)
+	by.host.unheard[n.name] = true
+	by.Stall()
+	s.later(time.Second+s.upTo(time.Second), func() { s.cut(n.host, 6*time.Second+s.upTo(3*time.Second)) })
+	s.later(4*time.Second, func() {
+		by.Resume()
+		by.gossip.slander(n.name, 2500*time.Millisecond)
+	})
+	s.later(6500*time.Millisecond, func() { delete(by.host.unheard, n.name) })
+}
+
 // usurp has a second process of a name, which waits for it, find that somebody has just deleted the
 // record of the first. The first may have lost the store in that moment.
 func (s *storm) usurp() {

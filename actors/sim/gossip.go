@@ -175,17 +175,28 @@ func (g *gossip) peer(name string) *peer {
 	return p
 }
 
+// hears is the process of that name that this one gossips with; nil if there is none. Of two, it is
+// the first that is not on the other side of a cut.
+func (g *gossip) hears(name string) *node {
+	for _, n := range g.node.world.nodes {
+		if n.name == name && !n.dead && !g.node.host.silent(n.host) {
+			return n
+		}
+	}
+	return nil
+}
+
 // send has something happen at another node, which hears by it that this one lives, and its status.
 func (g *gossip) send(name string, late time.Duration, f func(*gossip)) {
 	w := g.node.world
-	to := w.node(name)
-	if to == nil || to == g.node || g.node.host.silent(to.host) || to.gossip == nil {
+	to := g.hears(name)
+	if to == nil || to == g.node || to.gossip == nil {
 		return
 	}
 	said, status := w.now, g.status
 	w.after(to, w.upTo(w.options.Lag)+w.upTo(late), func() {
-		if g.node.host.silent(to.host) || w.node(g.node.name) != g.node && !g.node.dead {
-			return // of two with one name, the second is heard by nobody
+		if g.node.host.silent(to.host) || to.gossip.hears(g.node.name) != g.node && !g.node.dead {
+			return // of two with one name, nobody hears the second who hears the first
 		}
 		p := to.gossip.peer(g.node.name)
 		p.heard = w.now

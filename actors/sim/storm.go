@@ -37,7 +37,7 @@ type Planted func(*Options)
 // Play plays one seed: what there is, what happens to it, and for how long are drawn from the seed.
 func Play(system System, seed uint64, planted ...Planted) Result {
 	rnd := rand.New(rand.NewPCG(seed, 0xa1))
-	s := &storm{rnd: rnd, sliced: map[string]int{}, style: []style{planned, dense, dense, measured, measured}[rnd.IntN(5)]}
+	s := &storm{rnd: rnd, added: rand.New(rand.NewPCG(seed, 0xb2)), sliced: map[string]int{}, style: []style{planned, dense, dense, measured, measured}[rnd.IntN(5)]}
 	o := s.draw(seed)
 	for _, plant := range planted {
 		plant(&o)
@@ -63,6 +63,8 @@ type storm struct {
 	*World
 	rnd   *rand.Rand
 	style style
+	// added draws the faults that were added later.
+	added *rand.Rand
 	// without are the faults that this seed does without, so that others come in dense succession.
 	without uint64
 	names   int

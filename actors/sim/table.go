@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"time"
@@ -20,6 +21,9 @@ type fault struct {
 	off string
 	// still: no instance is told anything because of it.
 	still bool
+	// added: it takes the place of others now and then, drawn by a generator of its own. So it
+	// changes the meaning of those seeds only in which it comes.
+	added bool
 }
 
 // What faults cost. Others take over from a dead node when gossip and the store agree that it is
@@ -90,10 +94,13 @@ func faults() []fault {
 		{name: "cut off, and then isolated", weight: 1, do: (*storm).cutThenIsolate, unscraped: runOut},
 		{name: "session ended, and news late", weight: 1, do: (*storm).ambushDeaf, unscraped: runOut},
 		{name: "twin", weight: 1, do: (*storm).twin, unscraped: nothing},
+		{name: "outage that goes on for one node", weight: 1, do: (*storm).outageButOne, unscraped: runOut, added: true},
+		{name: "cut off, and another was paused", weight: 1, do: (*storm).pausedJudge, unscraped: tookBack, added: true},
+		{name: "parted, with a twin on the other side", weight: 1, do: (*storm).twinAcross, unscraped: unmeasured, added: true},
 	}
 }
 
-// draw draws one of the faults for which ok says yes.
+// drawFault draws one of the faults for which ok says yes.
 func (s *storm) drawFault(ok func(fault) bool) fault {
 	all := slices.DeleteFunc(faults(), func(f fault) bool {
 		if only := s.options.Only; only != "" {
@@ -101,11 +108,24 @@ func (s *storm) drawFault(ok func(fault) bool) fault {
 		}
 		return f.off != "" || !ok(f)
 	})
+	first := slices.DeleteFunc(slices.Clone(all), func(f fault) bool { return f.added })
+	if len(first) == 0 {
+		return drawOf(all, s.added)
+	}
+	drawn := drawOf(first, s.rnd)
+	if replaced := drawOf(all, s.added); replaced.added {
+		return replaced
+	}
+	return drawn
+}
+
+// drawOf draws one of them by their weights.
+func drawOf(all []fault, rnd *rand.Rand) fault {
 	sum := 0
 	for _, f := range all {
 		sum += f.weight
 	}
-	at := s.rnd.IntN(sum)
+	at := rnd.IntN(sum)
 	for _, f := range all {
 		if at -= f.weight; at < 0 {
 			return f
