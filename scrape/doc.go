@@ -61,6 +61,8 @@
 //     interval. Its cache survives changes of intervals, of limits on samples, bodies and targets, of compression, of target
 //     relabelling and of the HTTP client.
 //   - The series of a job that a reload removes end with staleness markers at once. A job's running scrapes are cut off then.
+//   - An update of a discovery that finds too much is refused, and the discovery is started again a
+//     minute later (discovered.go). What it reports within another minute replaces what was there.
 //   - While a changed discovery has not reported, its targets are those that the one before had found, for five minutes at most.
 //   - Clients are shared by all jobs of the process with equal settings: thousands of instances with one HTTPS target each would
 //     otherwise have a transport each. So the bound on idle connections, 20,000, is for them together.
