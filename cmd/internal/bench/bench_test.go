@@ -15,8 +15,11 @@ import (
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/model/textparse"
 	"github.com/prometheus/prometheus/prompb"
+	"github.com/prometheus/prometheus/storage"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
+
+	"github.com/ringmaster-agent/ringmaster/wal"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -93,6 +96,52 @@ func TestTheSinkCountsSamplesTargetsAndLag(t *testing.T) {
 	require.Equal(t, uint64(len(body)), c.Wire)
 	require.GreaterOrEqual(t, c.LagP99, 2*time.Second)
 	require.Zero(t, s.reset().Samples)
+}
+
+func TestALogIsLengthenedWithSamplesOfItsSeries(t *testing.T) {
+	directory := t.TempDir()
+	l, err := wal.Open(filepath.Join(directory, "config"), wal.Options{})
+	require.NoError(t, err)
+	require.NoError(t, l.SaveCursor("e", l.Begin()))
+	a := l.AppenderV2(t.Context())
+	for _, name := range []string{"a", "b"} {
+		_, err := a.Append(0, labels.FromStrings("__name__", name), 0, 1, 1, nil, nil, storage.AOptions{})
+		require.NoError(t, err)
+	}
+	require.NoError(t, a.Commit())
+	sent := l.End()
+	require.NoError(t, l.SaveCursor("e", sent))
+	require.NoError(t, l.Close())
+
+	unsent, err := lengthen(directory, 10_000)
+	require.NoError(t, err)
+	l, err = wal.Open(filepath.Join(directory, "config"), wal.Options{})
+	require.NoError(t, err)
+	require.Equal(t, l.End().Seq-sent.Seq, unsent)
+	require.GreaterOrEqual(t, l.Stats().Bytes, int64(10_000))
+	known := collector{book: l.Book()}
+	reader := l.NewReader(sent)
+	first, err := reader.Next(&known)
+	require.NoError(t, err)
+	require.Equal(t, 2, first.Samples)
+	require.Len(t, known.series, 2, "no other series")
+	reader.Close()
+	require.NoError(t, l.Close())
+
+	_, err = lengthen(t.TempDir(), 1)
+	require.ErrorContains(t, err, "no log")
+}
+
+func TestASinkThatRefusesCountsNothing(t *testing.T) {
+	s := newSink()
+	s.refuses.Store(true)
+	answer := httptest.NewRecorder()
+	s.ServeHTTP(answer, httptest.NewRequest(http.MethodPost, "/write", strings.NewReader("")))
+	require.Equal(t, http.StatusServiceUnavailable, answer.Code)
+	require.True(t, s.reset().Scraped.IsZero())
+	s.scraped()
+	require.False(t, s.reset().Scraped.IsZero())
+	require.True(t, s.reset().Scraped.IsZero(), "since the last count")
 }
 
 func TestTheTableGivesMediansAndRatiosToPrometheus(t *testing.T) {

@@ -13,4 +13,5 @@
 //	go run ./cmd/internal/bench -shapes fat -rounds 1    a first look: five minutes
 //	go run ./cmd/internal/bench -shapes fat,huge,thin,many,churn -rounds 1 -warm 20s -measured 40s -programs /tmp/programs
 //	go run ./cmd/internal/bench -agents ringmaster -shapes fat -rounds 1 -profile /tmp/fat
+//	go run ./cmd/internal/bench -restart 1073741824      a restart with so many bytes unsent
 package main

@@ -22,6 +22,7 @@ const fieldPort = 19_100
 // field serves the targets of a shape from first on, and the sink if it is the first of several fields.
 type field struct {
 	shape  shape
+	sink   *sink
 	bodies sync.Pool // *[]byte
 	gzips  sync.Pool // *gzip.Writer
 }
@@ -33,7 +34,8 @@ func serveField(name string, first, count int, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	f := &field{shape: s}
+	counts := newSink()
+	f := &field{shape: s, sink: counts}
 	for i := first; i < first+count; i++ {
 		listener, err := net.Listen("tcp", s.address(i, fieldPort))
 		if err != nil {
@@ -41,10 +43,11 @@ func serveField(name string, first, count int, out io.Writer) error {
 		}
 		serve(listener, f.target(i))
 	}
-	counts := newSink()
 	mux := http.NewServeMux()
 	mux.Handle("POST /write", counts)
 	mux.HandleFunc("POST /reset", func(w http.ResponseWriter, _ *http.Request) { _ = json.NewEncoder(w).Encode(counts.reset()) })
+	mux.HandleFunc("POST /refuse", func(http.ResponseWriter, *http.Request) { counts.refuses.Store(true) })
+	mux.HandleFunc("POST /take", func(http.ResponseWriter, *http.Request) { counts.refuses.Store(false) })
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return fmt.Errorf("listen for remote write: %w", err)
@@ -69,6 +72,7 @@ func serve(l net.Listener, h http.Handler) {
 
 func (f *field) target(i int) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		f.sink.scraped()
 		buffer, ok := f.bodies.Get().(*[]byte)
 		if !ok {
 			buffer = new([]byte)

@@ -33,6 +33,7 @@ func bench() error {
 		first      = flag.Int("first", 0, "first target of -field")
 		count      = flag.Int("count", 0, "number of targets of -field")
 	)
+	backlog := flag.Int64("restart", 0, "measure a restart with so many bytes unsent, and nothing else")
 	flag.Parse()
 	if *field != "" {
 		return serveField(*field, *first, *count, os.Stdout)
@@ -43,12 +44,18 @@ func bench() error {
 	if err != nil {
 		return err
 	}
+	if *backlog > 0 {
+		*peerNames = ringmaster
+	}
 	built, err := build(ctx, *programs, strings.Split(*peerNames, ","))
 	if err != nil {
 		return err
 	}
 	defer built.clean()
 	p := plan{warm: *warm, measured: *measured, profile: *profile}
+	if *backlog > 0 {
+		return restart{p, *backlog, os.Stdout}.measure(ctx, built.programs[ringmaster])
+	}
 	r := report{rounds: *rounds}
 	var failures []error
 	for round := range *rounds {

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/golang/snappy"
@@ -20,6 +21,8 @@ const lagStep = 10 * time.Millisecond
 // because it shares two cores with the agent that is measured.
 type sink struct {
 	seed maphash.Seed
+
+	refuses atomic.Bool
 
 	mu      sync.Mutex
 	counted counted
@@ -35,6 +38,8 @@ type counted struct {
 	Broken   uint64 // requests that could not be read
 	// Ups is how many targets' up has come, ever.
 	Ups int
+	// Scraped is when a target was asked first; the zero time: none was.
+	Scraped time.Time
 	// LagP99 is how old a sample was when it came.
 	LagP99 time.Duration
 }
@@ -42,6 +47,10 @@ type counted struct {
 func newSink() *sink { return &sink{seed: maphash.MakeSeed(), ups: map[uint64]struct{}{}} }
 
 func (s *sink) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if s.refuses.Load() {
+		http.Error(w, "refused on purpose", http.StatusServiceUnavailable)
+		return
+	}
 	body, err := io.ReadAll(r.Body)
 	var raw []byte
 	if err == nil {
@@ -60,6 +69,16 @@ func (s *sink) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.counted.Requests++
 	s.counted.Wire += uint64(len(body))
 	w.WriteHeader(http.StatusNoContent)
+}
+
+// scraped notes that a target was asked.
+func (s *sink) scraped() {
+	now := time.Now()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.counted.Scraped.IsZero() {
+		s.counted.Scraped = now
+	}
 }
 
 // reset starts a new count and returns the old one.
