@@ -13,6 +13,10 @@ import (
 // shortStall is for how long each node is paused in turn: longer than a session lives.
 const shortStall = 15 * time.Second
 
+// newcomer is for how long a process that has just registered does not help to end the session of a
+// dead node: the time of a session.
+const newcomer = 10 * time.Second
+
 // Which node it is must make no difference: where others take over is decided by each of them, on
 // its own list of the rest.
 func TestEachNodeIsTakenOverWhenItIsKilled(t *testing.T) {
@@ -27,6 +31,7 @@ func TestEachNodeIsTakenOverWhenItIsKilled(t *testing.T) {
 				c.eachInTurn(r, names, func(name string) { c.nodes[name].Kill() }, func(name string) {
 					c.start(name)
 					c.awaitReady(name)
+					pause(newcomer)
 				})
 			})
 		})
