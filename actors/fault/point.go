@@ -69,7 +69,8 @@ const (
 	Stall Action = "stall"
 	// Error fails with Rule.Error.
 	Error Action = "error"
-	// Hang waits until the caller gives up, or the rule ends.
+	// Hang waits until the caller gives up, or the rule ends. A session is not renewed any more, and
+	// its owner hears of its end when its time is over.
 	Hang Action = "hang"
 	// LoseAnswer does what was asked, and fails all the same.
 	LoseAnswer Action = "lose_answer"
@@ -130,7 +131,7 @@ var points = []Info{
 	{StoreRead, []Action{Error, Delay, Hang, Stale, Empty, Garbage, LoseAnswer}, []string{"messages"}, "a read of the store; messages match the key or prefix"},
 	{StoreWrite, []Action{Error, Delay, Hang, LoseAnswer}, []string{"messages"}, "a write to the store; messages match the key"},
 	{StoreWatch, []Action{Drop, Delay, Gap}, []string{"messages"}, "an event of a watch; messages match the key"},
-	{StoreSession, []Action{Error, Lose}, nil, "the session that claims are bound to"},
+	{StoreSession, []Action{Error, Hang, Lose}, nil, "the session that claims are bound to"},
 	{GossipSend, []Action{Drop, Delay}, []string{"peers"}, "gossip to a peer"},
 	{GossipReceive, []Action{Drop, Delay}, []string{"peers"}, "gossip from a peer"},
 	{DiskOpen, []Action{Error, Delay}, []string{"units"}, "opening files of a write-ahead log"},

@@ -115,6 +115,20 @@ func TestAStoreThatFailsOnPurpose(t *testing.T) {
 			_, err := s.OpenSession(t.Context(), time.Second)
 			require.Error(t, err)
 		}},
+		"the session is not renewed, and nobody says so": {fault.StoreSession, fault.Hang, func(t *testing.T, s, real cluster.Store) {
+			session, err := s.OpenSession(t.Context(), 200*time.Millisecond)
+			require.NoError(t, err)
+			_, err = s.Put(t.Context(), cluster.PutRequest{Key: "bound", Session: session})
+			require.NoError(t, err)
+			renewed := session.LastRenewed()
+			<-session.Done()
+			require.GreaterOrEqual(t, time.Since(renewed), 200*time.Millisecond, "it hears nothing before its time is over")
+			require.Equal(t, renewed, session.LastRenewed())
+			require.Eventually(t, func() bool {
+				_, err = real.Get(t.Context(), "bound")
+				return errors.Is(err, cluster.ErrNotFound)
+			}, time.Minute, time.Millisecond, "for the store it has ended")
+		}},
 		"the session is lost": {fault.StoreSession, fault.Lose, func(t *testing.T, s, _ cluster.Store) {
 			session, err := s.OpenSession(t.Context(), time.Minute)
 			require.NoError(t, err)
@@ -152,6 +166,12 @@ func TestARuleIsNotUsedUpByWhatItCanNotChange(t *testing.T) {
 	session, err := lose.OpenSession(t.Context(), time.Minute)
 	require.NoError(t, err)
 	session.LastRenewed()
+	<-session.Done()
+	cut := around.Store(real, once(fault.StoreSession, fault.Hang))
+	session, err = cut.OpenSession(t.Context(), time.Hour)
+	require.NoError(t, err)
+	renewed := session.LastRenewed()
+	require.Equal(t, renewed, session.LastRenewed(), "the rule is used up, and it hears of its end")
 	<-session.Done()
 	refuse := around.Store(real, faulttest.New(t, faulttest.Nth(2, fault.StoreSession, fault.Error)))
 	session, err = refuse.OpenSession(t.Context(), time.Minute)

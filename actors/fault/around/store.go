@@ -233,23 +233,76 @@ func (s *store) OpenSession(ctx context.Context, ttl time.Duration) (cluster.Ses
 	if err != nil {
 		return nil, err
 	}
-	return &session{Session: opened, store: s}, nil
+	return newSession(opened, s, ttl), nil
 }
 
-// session is one that can be lost.
+// session is one that can be lost, or whose renewals can stop to arrive.
 type session struct {
 	cluster.Session
 	store *store
+	ttl   time.Duration
 	once  sync.Once
+	// done is closed when its owner knows of its end; healed, when one that was cut off could hear of
+	// it again.
+	done, healed chan struct{}
+
+	mu sync.Mutex
+	// cut: it is not renewed any more. renewed is when it was for the last time.
+	cut     bool
+	renewed time.Time
 }
 
+func newSession(opened cluster.Session, in *store, ttl time.Duration) *session {
+	s := &session{Session: opened, store: in, ttl: ttl, done: make(chan struct{}), healed: make(chan struct{})}
+	go s.tellEnd()
+	return s
+}
+
+// tellEnd tells the owner when the session has ended. One that is cut off hears of it once it is not
+// any more, or finds it out when the session's time is over.
+func (s *session) tellEnd() {
+	defer close(s.done)
+	<-s.Session.Done()
+	s.mu.Lock()
+	cut, left, healed := s.cut, s.ttl-time.Since(s.renewed), s.healed
+	s.mu.Unlock()
+	if !cut || healed == nil {
+		return
+	}
+	timer := time.NewTimer(left)
+	defer timer.Stop()
+	select {
+	case <-healed:
+	case <-timer.C:
+	}
+}
+
+// Done implements cluster.Session.
+func (s *session) Done() <-chan struct{} { return s.done }
+
 // LastRenewed implements cluster.Session. Whoever has a session asks that often, which is when it
-// is lost.
+// is lost or cut off.
 func (s *session) LastRenewed() time.Time {
+	var does fault.Action
 	if s.store.rules.Watches(fault.StoreSession) {
-		if v := s.store.rules.Decide(fault.Event{Point: fault.StoreSession, Message: "renew", Actions: []fault.Action{fault.Lose}}); v.Action == fault.Lose {
-			s.once.Do(s.lose)
-		}
+		renewal := fault.Event{Point: fault.StoreSession, Message: "renew", Actions: []fault.Action{fault.Hang, fault.Lose}}
+		does = s.store.rules.Decide(renewal).Action
+	}
+	if does == fault.Lose {
+		s.once.Do(s.lose)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case does == fault.Hang && !s.cut:
+		s.cut, s.renewed = true, s.Session.LastRenewed()
+		s.Session.Abandon()
+	case does != fault.Hang && s.cut && s.healed != nil:
+		close(s.healed)
+		s.healed = nil
+	}
+	if s.cut {
+		return s.renewed
 	}
 	return s.Session.LastRenewed()
 }
