@@ -25,7 +25,7 @@ func (c *cluster) experiment(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(c.out, "%s: %s\nIt begins when the cluster has been scraping for a while.\n", e.Title, e.About)
+	c.board.say("%s: %s\nIt begins when the cluster has been scraping for a while.\n", e.Title, e.About)
 	timer := time.NewTimer(schedulePatience)
 	defer timer.Stop()
 	select {
@@ -35,8 +35,8 @@ func (c *cluster) experiment(ctx context.Context) error {
 	}
 	lab := experiment.Processes{Nodes: c.nodes, Ticks: func() (int, int) { return c.ticks.count(time.Now()) }, Received: c.ticks.received}
 	report, err := experiment.Run(ctx, lab, e, func(what string) {
-		fmt.Fprintln(c.out, c.ticks.report(time.Now(), c.running()))
-		fmt.Fprintf(c.out, "%s  %s\n", time.Now().Format(time.TimeOnly), what)
+		c.board.say("%s\n", c.ticks.report(time.Now(), c.running()))
+		c.board.say("%s  %s\n", time.Now().Format(time.TimeOnly), what)
 	})
 	if err != nil {
 		if ctx.Err() != nil {
@@ -52,7 +52,7 @@ func (c *cluster) experiment(ctx context.Context) error {
 	if err := os.WriteFile(file, html, 0o600); err != nil {
 		return fmt.Errorf("write the report: %w", err)
 	}
-	fmt.Fprintf(c.out, "\n%s\nThe report is in %s\n", report.Sentence(), file)
+	c.board.say("\n%s\nThe report is in %s\n", report.Sentence(), file)
 	if !report.Holds() {
 		return errors.New("the hypothesis does not hold")
 	}

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -39,13 +40,21 @@ type clusterOf struct {
 
 // cluster is what runs.
 type cluster struct {
-	out     io.Writer
+	board   *board
 	nodes   []*node.Node
 	address string // of the demo itself: targets, receiver, commands
 	configs []string
 	ticks   *ticks
 	// state is what is with a node that runs, by the commands so far; empty if nothing is.
 	state map[*node.Node]string
+	// ended is how a node ended that does not run.
+	ended map[*node.Node]string
+	// chosen is the number of the node that keys are about, from 1; 0: none.
+	chosen atomic.Int32
+	// single: keys are pressed without Enter.
+	single bool
+	// redraw has a slot: something is to be seen.
+	redraw chan struct{}
 	// chaos is the file of an experiment; empty: there is none.
 	chaos string
 	// commands come from keys and over HTTP, and are carried out one by one.
@@ -63,7 +72,10 @@ func (n clusterOf) show(ctx context.Context, out io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("listen for targets, receiver and commands: %w", err)
 	}
-	c := &cluster{out: out, chaos: n.chaos, address: listener.Addr().String(), commands: make(chan command), state: map[*node.Node]string{}}
+	c := &cluster{
+		board: newBoard(out), chaos: n.chaos, address: listener.Addr().String(), commands: make(chan command),
+		state: map[*node.Node]string{}, ended: map[*node.Node]string{}, redraw: make(chan struct{}, 1),
+	}
 	for i := range n.nodes * configsPerNode {
 		c.configs = append(c.configs, fmt.Sprintf("toy-%02d", i+1))
 	}
@@ -83,7 +95,7 @@ func (n clusterOf) show(ctx context.Context, out io.Writer) error {
 	narrated := make(chan struct{})
 	group.Add(func() error {
 		defer close(narrated)
-		defer func() { fmt.Fprint(c.out, c.ticks.closing()) }()
+		defer func() { c.board.say("%s", c.ticks.closing()) }()
 		defer c.end()
 		return c.narrate(ctx)
 	}, func(error) {
@@ -97,7 +109,13 @@ func (n clusterOf) show(ctx context.Context, out io.Writer) error {
 		}
 		return nil
 	}, func(error) { _ = server.Close() })
-	go c.readKeys(ctx, os.Stdin)
+	restore, single := c.typing(os.Stdin)
+	defer restore()
+	if c.single = single; single {
+		go c.readSingleKeys(ctx, os.Stdin, stopNarrating)
+	} else {
+		go c.readKeys(ctx, os.Stdin)
+	}
 	return group.Run()
 }
 
@@ -150,16 +168,18 @@ func (c *cluster) narrate(ctx context.Context) error {
 			return nil
 		case ordered := <-c.commands:
 			ordered.answer <- c.carryOut(ordered)
+		case <-c.redraw:
+			c.draw(time.Now())
 		case now := <-ticker.C:
-			fmt.Fprintln(c.out, c.ticks.report(now, c.running()))
-			fmt.Fprint(c.out, c.ticks.effect(now))
+			c.board.say("%s", c.ticks.effect(now))
+			c.draw(now)
 		}
 	}
 }
 
 // begin starts the nodes, and uploads the configs once they are ready.
 func (c *cluster) begin(ctx context.Context) error {
-	fmt.Fprintf(c.out, "Starting %d agents …\n", len(c.nodes))
+	c.board.say("Starting %d agents …\n", len(c.nodes))
 	for _, n := range c.nodes {
 		if err := n.Start(); err != nil {
 			return err
@@ -204,19 +224,24 @@ func (c *cluster) config(name string) string {
 }
 
 func (c *cluster) welcome() {
-	fmt.Fprintf(c.out, "\n%d agents share %d configs, each with one target that is scraped every second:\n", len(c.nodes), len(c.configs))
+	c.board.say("\n%d agents share %d configs, each with one target that is scraped every second:\n", len(c.nodes), len(c.configs))
 	for _, n := range c.nodes {
-		fmt.Fprintf(c.out, "  %s  %s/\n", n.Name, n.URL())
+		c.board.say("  %s  %s/\n", n.Name, n.URL())
 	}
-	fmt.Fprintf(c.out, `
-Break one, and see what it does to the ticks. Each key with Enter, alone or with a name, as in "k b":
+	keys := `Each key with Enter, alone or with a name, as in "k b":
   k  kills an agent (kill -9)         p  pauses one (SIGSTOP)
-  c  has its calls to the store fail  s  stops one in order
-  r  brings it back: it is started, woken or mended
+  c  cuts one off from the store      s  stops one in order
+  r  brings it back: it is started, woken or mended`
+	if c.single {
+		keys = "The keys are below the table."
+	}
+	c.board.say(`
+Break one, and see what it does to the ticks. %s
 The same over HTTP:  curl -X POST 'http://%s/kill?node=b'     also /pause /cut /stop /start
-The page Cluster of an agent that is well shows who is dead, and what moved. Ctrl-C ends it all. A tick is one scrape of one target; it is missed if nobody took it, doubled if two did.
+The page Cluster of an agent that is well shows who is dead, and what moved. Ctrl-C ends it all.
+A tick is one scrape of one target; it is missed if nobody took it, doubled if two did.
 
-`, c.address)
+`, keys, c.address)
 }
 
 // running says which nodes there are, in order, and what is with them.
@@ -235,7 +260,8 @@ func (c *cluster) end() {
 	for _, a := range c.running() {
 		names = append(names, a.name)
 	}
-	fmt.Fprintf(c.out, "Stopping %s …\n", strings.Join(names, ", "))
+	c.board.end()
+	c.board.say("Stopping %s …\n", strings.Join(names, ", "))
 	ctx, cancel := context.WithTimeout(context.Background(), endPatience)
 	defer cancel()
 	var ended sync.WaitGroup

@@ -35,9 +35,15 @@ var verbs = map[string]string{"k": kill, "p": pause, "c": cut, "s": stop, "r": s
 // cutFor bounds a cut: faults on purpose end by themselves.
 const cutFor = 10 * time.Minute
 
-// cutPoints is what a node lacks that is cut off from its store, and how. Its session is still
-// renewed: no fault on purpose prevents that.
-var cutPoints = map[fault.Point]fault.Action{fault.StoreRead: fault.Error, fault.StoreWrite: fault.Error, fault.StoreWatch: fault.Drop}
+// cuts are the faults of a node that is cut off from its store: whatever it asks fails, it hears of
+// nothing, and its session is not renewed any more.
+var cuts = []fault.Rule{
+	{Point: fault.StoreRead, Action: fault.Error},
+	{Point: fault.StoreWrite, Action: fault.Error},
+	{Point: fault.StoreWatch, Action: fault.Drop},
+	{Point: fault.StoreSession, Action: fault.Error},
+	{Point: fault.StoreSession, Action: fault.Hang},
+}
 
 // command is something to be done to a node: one named, or whichever it can be done to.
 type command struct {
@@ -58,11 +64,11 @@ func (c *cluster) carryOut(o command) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprint(c.out, c.ticks.interrupted(began))
+	c.board.say("%s", c.ticks.interrupted(began))
 	c.ticks.did(began, "agent "+n.Name+" "+done)
-	fmt.Fprintf(c.out, "%s  agent %s %s. %s\n", began.Format(time.TimeOnly), n.Name, done, look)
+	c.board.say("%s  agent %s %s. %s\n", began.Format(time.TimeOnly), n.Name, done, look)
 	if other := c.page(n); other != "" {
-		fmt.Fprintf(c.out, "          %s/cluster\n", other)
+		c.board.say("          %s/cluster\n", other)
 	}
 	return nil
 }
@@ -72,7 +78,7 @@ func (c *cluster) do(ctx context.Context, verb string, n *node.Node) (done, look
 	switch verb {
 	case kill:
 		n.Kill()
-		c.state[n] = ""
+		c.state[n], c.ended[n] = "", "was killed"
 		return "was killed (kill -9)", "The others find that it is dead, and take its configs over after some four seconds:", nil
 	case pause:
 		if err := c.signal(ctx, "pause", n); err != nil {
@@ -81,17 +87,18 @@ func (c *cluster) do(ctx context.Context, verb string, n *node.Node) (done, look
 		c.state[n] = paused
 		return "is paused (SIGSTOP); r wakes it", "The others take its configs over. Once it wakes, it scrapes none that it has lost:", nil
 	case cut:
-		for point, action := range cutPoints {
-			if err := c.inject(ctx, n, point, action); err != nil {
+		for _, rule := range cuts {
+			if err := c.inject(ctx, n, rule); err != nil {
 				return "", "", errors.Join(err, c.heal(ctx, n))
 			}
 		}
 		c.state[n] = isCut
-		return "is cut off from the store; r mends it", "It reads and writes nothing there, but its session is renewed. So what runs goes on, and it takes nothing new:", nil
+		return "is cut off from the store; r mends it", "It stops by itself before its session can end, tells the others, and they take its configs over:", nil
 	case stop:
 		if err := c.wake(ctx, n); err != nil {
 			return "", "", err
 		}
+		c.ended[n] = "was stopped"
 		return "has handed over and ended", "No tick is missed, and none is taken twice:", n.Stop(ctx)
 	}
 	if n.Running() {
@@ -100,13 +107,17 @@ func (c *cluster) do(ctx context.Context, verb string, n *node.Node) (done, look
 	return "is started", "It joins, and its configs move back, from one tick to the next:", n.Start()
 }
 
-// inject breaks one point of a node.
-func (c *cluster) inject(ctx context.Context, n *node.Node, point fault.Point, action fault.Action) error {
-	text, err := json.Marshal(fault.Rule{Name: "cut-" + string(point), Point: point, Action: action, Error: "cut off", Duration: fault.Duration(cutFor)})
+// inject breaks a node by a rule, for a while.
+func (c *cluster) inject(ctx context.Context, n *node.Node, rule fault.Rule) error {
+	rule.Name, rule.Duration = "cut-"+string(rule.Point)+"-"+string(rule.Action), fault.Duration(cutFor)
+	if rule.Action == fault.Error {
+		rule.Error = "cut off"
+	}
+	text, err := json.Marshal(rule)
 	if err != nil {
 		return err
 	}
-	_, err = n.Ask(ctx, http.MethodPut, "/agent/api/v1/chaos/rules/cut-"+string(point), string(text))
+	_, err = n.Ask(ctx, http.MethodPut, "/agent/api/v1/chaos/rules/"+rule.Name, string(text))
 	return err
 }
 
@@ -195,11 +206,11 @@ func (c *cluster) readKeys(ctx context.Context, in io.Reader) {
 			continue
 		}
 		if !known {
-			fmt.Fprintln(c.out, "There are k, p, c, s and r, each with a name or without.")
+			c.board.say("There are k, p, c, s and r, each with a name or without.\n")
 			continue
 		}
 		if err := c.order(ctx, verb, words[1]); err != nil && ctx.Err() == nil {
-			fmt.Fprintln(c.out, "That can't be done:", err)
+			c.board.say("That can't be done: %v\n", err)
 		}
 	}
 }

@@ -92,7 +92,12 @@ func newTicks(configs []string) *ticks {
 // report judges what there is to judge, and says it in one line.
 func (t *ticks) report(now time.Time, running []agentState) string {
 	t.count(now)
-	return fmt.Sprintf("ticks %6d   missed %4d   doubled %3d   configs: %s   %s", t.judge.Due, t.judge.Missed, t.judge.Doubled, t.shares(running, now), t.unowned(now))
+	return fmt.Sprintf("%s   configs: %s   %s", t.sums(), t.shares(running, now), t.unowned(now))
+}
+
+// sums are what was judged so far.
+func (t *ticks) sums() string {
+	return fmt.Sprintf("ticks %6d   missed %4d   doubled %3d", t.judge.Due, t.judge.Missed, t.judge.Doubled)
 }
 
 // count judges what there is to judge.
@@ -114,12 +119,7 @@ func (t *ticks) received() map[string]int {
 
 // shares says how many configs each node has, by what it has sent last.
 func (t *ticks) shares(running []agentState, now time.Time) string {
-	count := map[string]int{}
-	for _, name := range t.configs {
-		if last, ok := t.ledger.Last(name); ok && now.Sub(last.At) < 2*interval+time.Second {
-			count[last.Node]++
-		}
-	}
+	count := t.perNode(now)
 	var shares []string
 	for _, a := range running {
 		share := fmt.Sprintf("%s %d", a.name, count[a.name])
@@ -129,6 +129,17 @@ func (t *ticks) shares(running []agentState, now time.Time) string {
 		shares = append(shares, share)
 	}
 	return strings.Join(shares, ", ")
+}
+
+// perNode is how many configs each node has, by what it has sent last.
+func (t *ticks) perNode(now time.Time) map[string]int {
+	count := map[string]int{}
+	for _, name := range t.configs {
+		if last, ok := t.ledger.Last(name); ok && now.Sub(last.At) < 2*interval+time.Second {
+			count[last.Node]++
+		}
+	}
+	return count
 }
 
 // unowned says of how many configs nothing has come for a while.
