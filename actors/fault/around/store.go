@@ -296,7 +296,7 @@ func (s *session) LastRenewed() time.Time {
 	switch {
 	case does == fault.Hang && !s.cut:
 		s.cut, s.renewed = true, s.Session.LastRenewed()
-		s.Session.Abandon()
+		s.Abandon()
 	case does != fault.Hang && s.cut && s.healed != nil:
 		close(s.healed)
 		s.healed = nil
