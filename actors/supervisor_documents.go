@@ -1,6 +1,7 @@
 package actors
 
 import (
+	"cmp"
 	"errors"
 	"time"
 
@@ -54,8 +55,10 @@ type document struct {
 	// the parsing that fetches it; 0 if there is none.
 	whole      *config.Instance
 	askedWhole uint64
-	// refused: inForce could not be fetched. It is tried again at each tick.
+	// refused: inForce could not be fetched. It is tried again at each tick. outline is what config
+	// was before: by it the slices are divided if the version comes back.
 	refused bool
+	outline *config.Instance
 	// problem says why a newer version than valid is not.
 	problem string
 }
@@ -329,7 +332,7 @@ func (k *documents) foldParsed(m parsed, now time.Time) different {
 		d, ok := k.known[o.document.Name]
 		switch {
 		case ok && o.fetched && d.askedWhole == o.asked:
-			k.foldFetched(d, o)
+			k.foldFetched(d, o, now)
 		case ok && !o.fetched && d.asked == o.asked:
 			k.foldNewest(d, o, now)
 		default:
@@ -352,7 +355,8 @@ func (k *documents) foldNewest(d *document, o outcome, now time.Time) {
 		changed = now // nobody else has it
 	}
 	d.problem, d.refused = "", false
-	k.putInForce(d, succeed(d.config, o.config.Outline(), changed, now))
+	k.putInForce(d, succeed(cmp.Or(d.config, d.outline), o.config.Outline(), changed, now))
+	d.outline = nil
 	before := d.valid.Digest
 	d.valid, d.inForce, d.askedWhole = reshard.Version{Revision: d.Revision, Digest: messages.Digest(o.config.Digest())}, o.document, 0
 	switch {

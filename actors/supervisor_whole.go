@@ -1,7 +1,9 @@
 package actors
 
 import (
+	"cmp"
 	"slices"
+	"time"
 
 	"github.com/ringmaster-agent/ringmaster/actors/reshard"
 	"github.com/ringmaster-agent/ringmaster/config"
@@ -28,17 +30,18 @@ func (k *documents) fetch(name string) *config.Instance {
 
 // foldFetched takes in all that the version in force says. That it is not valid any more, though it
 // was, comes of other rules, or of something that passes: it is fetched again at the next tick.
-func (k *documents) foldFetched(d *document, o outcome) {
+func (k *documents) foldFetched(d *document, o outcome, now time.Time) {
 	d.askedWhole = 0
 	if err := o.problem(); err != nil {
+		d.outline = cmp.Or(d.config, d.outline)
 		k.putInForce(d, nil)
 		d.valid, d.refused = reshard.Version{}, true
 		k.invalid(d, err)
 		return
 	}
 	if d.refused {
-		d.refused = false
-		k.putInForce(d, o.config.Outline())
+		k.putInForce(d, succeed(d.outline, o.config.Outline(), o.document.Changed, now))
+		d.refused, d.outline = false, nil
 		d.valid.Revision = o.document.Revision
 		if d.problem = ""; d.Document != d.inForce {
 			k.askToParse(d) // and says again why the newest version is not valid

@@ -119,3 +119,38 @@ func TestTheReasonWhyTheNewestVersionIsNotValidComesBack(t *testing.T) {
 	require.Equal(t, "not valid", k.known["app"].problem)
 	require.EqualValues(t, 1, k.view(k.known["app"]).Valid.Revision)
 }
+
+// A config has got more slices a moment ago. Until all nodes have heard of that, the old division
+// is in force, whatever happens to the parsing meanwhile.
+func TestTheOldDivisionIsInForceAgainWhenWhatCouldNotBeFetchedIsBack(t *testing.T) {
+	start := time.Now()
+	k, runs, fails := newDocuments(zap.NewNop(), false), false, false
+	k.runs = func(string) bool { return runs }
+	parse := func() {
+		for batch := k.nextBatch(10); batch != nil; batch = k.nextBatch(10) {
+			for i := range batch {
+				if o := &batch[i]; fails {
+					o.err = errors.New("no file of that name")
+				} else {
+					o.config = &config.Instance{Slices: int(o.document.Revision)}
+				}
+			}
+			k.foldParsed(parsed{outcomes: batch}, start)
+		}
+	}
+	for revision := range int64(2) {
+		k.fold(messages.ConfigPut{Document: messages.Document{Name: "app", Revision: revision + 1, Text: "text", Changed: start}})
+		parse()
+	}
+	runs, fails = true, true
+	require.Nil(t, k.fetch("app"))
+	parse()
+	require.Zero(t, k.known["app"].slices())
+
+	fails = false
+	k.fetchAgain()
+	parse()
+	earlier := k.fetch("app").Earlier
+	require.Len(t, earlier, 1)
+	require.Equal(t, 1, earlier[0].Slices)
+}

@@ -146,12 +146,12 @@ func (s *Server) putConfig(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	document, failed := s.checkConfig(name, text)
+	valid, failed := s.checkConfig(name, text)
 	if failed != nil {
 		failed.answer(w)
 		return
 	}
-	res, failed := s.storeConfig(r, name, document, cond)
+	res, failed := s.storeConfig(r, valid, cond)
 	if failed != nil {
 		failed.answer(w)
 		return
@@ -172,24 +172,37 @@ type failure struct {
 
 func (f *failure) answer(w http.ResponseWriter) { failAPI(w, f.status, f.problem) }
 
+// validUpload is an upload that was checked, and the options by which it is valid.
+type validUpload struct {
+	document cluster.Document
+	instance *config.Instance
+	by       config.InstanceOptions
+}
+
 // checkConfig is the check of every upload, whichever way it comes.
-func (s *Server) checkConfig(name, text string) (document cluster.Document, failed *failure) {
+func (s *Server) checkConfig(name, text string) (valid validUpload, failed *failure) {
 	opts := s.opts.InstanceOptions(name)
 	opts.Origin = name
 	instance, line, at, err := config.ParseUpload(name, text, opts)
 	if err != nil {
-		return document, &failure{configProblem(err), http.StatusBadRequest}
+		return valid, &failure{configProblem(err), http.StatusBadRequest}
 	}
-	if s.opts.Checked != nil {
-		s.opts.Checked(instance, opts)
-	}
-	return cluster.Document{Text: text, Insert: line, At: at}, nil
+	return validUpload{cluster.Document{Text: text, Insert: line, At: at}, instance, opts}, nil
 }
 
 // storeConfig stores what was checked, and keeps what it replaced.
-func (s *Server) storeConfig(r *http.Request, name string, document cluster.Document, cond cluster.Condition) (res cluster.PutResult, failed *failure) {
+func (s *Server) storeConfig(r *http.Request, valid validUpload, cond cluster.Condition) (res cluster.PutResult, failed *failure) {
 	ctx, cancel := s.storeContext(r)
 	defer cancel()
+	name, document := valid.instance.Name, valid.document
+	if s.opts.Checked != nil {
+		forget := s.opts.Checked(valid.instance, valid.by)
+		defer func() {
+			if failed != nil {
+				forget()
+			}
+		}()
+	}
 	if !cond.Absent { // else it replaces nothing
 		s.keepReplaced(ctx, name)
 	}

@@ -28,10 +28,11 @@ const (
 
 func TestAnUploadThatReplacesNothingReadsNothing(t *testing.T) {
 	store := newFakeConfigs(map[string]string{"a": aConfig})
-	var checked []string
-	s := web.New(web.Options{Configs: store, Checked: func(i *config.Instance, by config.InstanceOptions) {
+	var checked, forgotten []string
+	s := web.New(web.Options{Configs: store, Checked: func(i *config.Instance, by config.InstanceOptions) func() {
 		require.Equal(t, i.Name, by.Origin)
 		checked = append(checked, i.Name+" "+i.Text)
+		return func() { forgotten = append(forgotten, i.Name) }
 	}})
 	require.Equal(t, 201, call(t, s, "PUT", oneOf+"new", aConfig, "If-None-Match", "*").StatusCode)
 	require.Zero(t, store.reads, "of a sync, each config would be read in vain")
@@ -39,6 +40,13 @@ func TestAnUploadThatReplacesNothingReadsNothing(t *testing.T) {
 	require.Equal(t, 1, store.reads)
 	require.Equal(t, 400, call(t, s, "PUT", oneOf+"bad", "{[").StatusCode)
 	require.Equal(t, []string{"new " + aConfig, "a " + aConfig + "\n"}, checked)
+	require.Empty(t, forgotten)
+
+	require.Equal(t, 412, call(t, s, "PUT", oneOf+"a", aConfig, "If-None-Match", "*").StatusCode)
+	require.Equal(t, []string{"a"}, forgotten, "it was not stored")
+	form := url.Values{"name": {"only-checked"}, "text": {aConfig}, "do": {"check"}}.Encode()
+	call(t, s, "POST", "/upload", form, "Content-Type", "application/x-www-form-urlencoded")
+	require.Len(t, checked, 3, "an upload that is only checked is not stored")
 }
 
 // Every status of the configs API that doesn't need a sick store. The store holds a (revision 1)

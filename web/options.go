@@ -59,9 +59,10 @@ type Options struct {
 	// that a reload of the agent's config takes effect. The server sets the name and the origin
 	// itself. Nil: the defaults, no file reading.
 	InstanceOptions func(name string) config.InstanceOptions
-	// Checked is called with each upload that is valid, before it is stored, and with the options
-	// by which it was validated, so that nobody has to do so again. Nil: nobody wants to know.
-	Checked func(instance *config.Instance, by config.InstanceOptions)
+	// Checked is called with each valid upload that is about to be stored, and with the options by
+	// which it was validated, so that nobody has to do so again. If it is not stored, forget is
+	// called. Nil: nobody wants to know.
+	Checked func(instance *config.Instance, by config.InstanceOptions) (forget func())
 	// Uploads are what one client may upload; asked each time. Nil: no limit.
 	Uploads func() UploadLimits
 	// ReadAPI allows the contents of configs to be read back (GET of one config, /-/config), with

@@ -3,6 +3,7 @@ package web
 import (
 	"container/list"
 	"context"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -65,7 +66,7 @@ func (k *revisions) drop(name string) {
 	oldest := k.named[name][0]
 	k.bytes -= len(oldest.Value.(keptRevision).text)
 	k.kept.Remove(oldest)
-	if k.named[name] = k.named[name][1:]; len(k.named[name]) == 0 {
+	if k.named[name] = slices.Delete(k.named[name], 0, 1); len(k.named[name]) == 0 {
 		delete(k.named, name)
 	}
 }

@@ -112,12 +112,12 @@ func (s *Server) uploadForm(w http.ResponseWriter, r *http.Request) {
 	name := r.PostForm.Get("name")
 	data := uploadData{Name: name, Text: text}
 	cond, failed := formCondition(name, text, r.PostForm.Get("revision"))
-	var document cluster.Document
+	var valid validUpload
 	if failed == nil {
-		document, failed = s.checkConfig(name, text)
+		valid, failed = s.checkConfig(name, text)
 	}
 	if failed == nil && r.PostForm.Get("do") == "upload" {
-		if _, failed = s.storeConfig(r, name, document, cond); failed == nil {
+		if _, failed = s.storeConfig(r, valid, cond); failed == nil {
 			http.Redirect(w, r, pages.ConfigPath(name), http.StatusSeeOther)
 			return
 		}

@@ -20,6 +20,10 @@ const awayAfter = time.Second
 // and hears within a second whom the peer holds alive, if it still hears the peer.
 const reassured = fencing.Fresh + time.Second
 
+// recordCounts is for how long the record of a peer with a new session shows that the store answers
+// the peer. Within that time gossip says so itself, or that the peer has lost the store again.
+const recordCounts = 4 * time.Second
+
 // peerHealth is what the node sees of its peers, what it says to them of itself, and what it does
 // about those that are dead.
 type peerHealth struct {
@@ -64,6 +68,9 @@ type heard struct {
 	answered time.Time
 	// proven is by which session it was last heard that is the one in its record.
 	proven string
+	// recorded is the session in its record, and recordedAt when this node heard of that.
+	recorded   string
+	recordedAt time.Time
 	// look is the number of the newest look that found it.
 	look uint64
 }
@@ -135,8 +142,11 @@ func (p *peerHealth) hear(peer Peer) {
 	if justBack || peer.Answered.Before(p.clocks.trustFrom) {
 		h.Answered = time.Time{}
 	}
-	says := peer.Status.Session
-	if says != "" && says != h.proven && says == p.registry.Members()[peer.Node].Session {
+	says, recorded := peer.Status.Session, p.registry.Members()[peer.Node].Session
+	if recorded != h.recorded {
+		h.recorded, h.recordedAt = recorded, p.now()
+	}
+	if says != "" && says != h.proven && says == recorded {
 		h.proven = says
 	}
 	if peer.Alive {
@@ -233,11 +243,12 @@ func (p *peerHealth) foreign(node string) bool {
 	return !seen || h.proven != m.Session
 }
 
-// registeredAnew reports whether the store has a record of a peer with another session than that by
-// which gossip knows it. Whoever wrote that reaches the store, though gossip does not say so yet.
+// registeredAnew reports whether the store has, since a moment ago, a record of a peer with another
+// session than that by which gossip knows it. Whoever wrote that reaches the store, though gossip
+// does not say so yet.
 func (p *peerHealth) registeredAnew(node string) bool {
 	h, seen := p.seen[node]
-	return seen && h.proven != "" && p.foreign(node)
+	return seen && h.proven != "" && p.foreign(node) && p.now().Sub(h.recordedAt) < recordCounts
 }
 
 // reaches reports whether the store answers a peer, as far as it says so or the store shows it.

@@ -450,3 +450,24 @@ func TestAnActorThatIsNotToldToKeepItsClaimsEndsItsSession(t *testing.T) {
 		require.ErrorIs(t, err, cluster.ErrNotFound)
 	})
 }
+
+// The record that shows so is of a session that its node has lost since: gossip never speaks of it.
+// Nobody reaches the store then, for however long the outage is.
+func TestARecordOfAWhileAgoDoesNotShowThatItsNodeReachesTheStore(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.join("b", "b.1", cluster.Condition{Absent: true})
+		b := ringactor.Peer{Node: "b", Alive: true, Status: ringactor.PeerStatus{ReachesStore: true}}
+		w.gossip.peers = []ringactor.Peer{b}
+		w.pass(4 * time.Second)
+
+		w.join("b", "b.2", cluster.Condition{})
+		w.gossip.sessions["b"] = "b.3"
+		w.pass(time.Second)
+		w.store.SetUnreachable(true)
+		b.Status = ringactor.PeerStatus{AwaySince: time.Now()}
+		w.gossip.peers = []ringactor.Peer{b}
+		w.pass(30 * time.Second)
+		require.False(t, w.gossip.status.Fenced)
+		require.True(t, w.permits.Permitted(), "it is told to go on while it is isolated")
+	})
+}

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"sync"
+	"time"
 
 	"github.com/ringmaster-agent/ringmaster/config"
 )
@@ -10,6 +11,7 @@ import (
 const (
 	mostChecked      = 256
 	mostCheckedBytes = 1 << 20
+	checkedFor       = 10 * time.Second
 )
 
 // checked are uploads that this node has validated a moment ago. The supervisor takes them in place
@@ -23,23 +25,41 @@ type checked struct {
 
 type checkedInstance struct {
 	*config.Instance
-	by config.InstanceOptions
+	by     config.InstanceOptions
+	expiry *time.Timer
 }
 
-// keep remembers an instance. If there are too many, it forgets the others: somebody else runs them.
-func (c *checked) keep(i *config.Instance, by config.InstanceOptions) {
+// keep remembers an instance, which takes many times the memory of its text, for a few seconds or
+// until it is to be forgotten. If there are too many, it forgets the others: they are parsed again.
+func (c *checked) keep(i *config.Instance, by config.InstanceOptions) (forget func()) {
+	forget = func() { c.forget(i) }
 	if len(i.Text) > mostCheckedBytes {
-		return
+		return forget
 	}
 	by.Origin = ""
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.drop(i.Name)
-	if c.kept == nil || len(c.kept) >= mostChecked || c.bytes+len(i.Text) > mostCheckedBytes {
-		c.kept, c.bytes = map[string]checkedInstance{}, 0
+	if len(c.kept) >= mostChecked || c.bytes+len(i.Text) > mostCheckedBytes {
+		for name := range c.kept {
+			c.drop(name)
+		}
 	}
-	c.kept[i.Name] = checkedInstance{i, by}
+	if c.kept == nil {
+		c.kept = map[string]checkedInstance{}
+	}
+	c.kept[i.Name] = checkedInstance{i, by, time.AfterFunc(checkedFor, forget)}
 	c.bytes += len(i.Text)
+	return forget
+}
+
+// forget drops this instance, unless another one of its name has been kept since.
+func (c *checked) forget(i *config.Instance) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.kept[i.Name].Instance == i {
+		c.drop(i.Name)
+	}
 }
 
 // take returns the instance with this name and text that was validated by the same options, and
@@ -61,6 +81,7 @@ func (c *checked) take(name, text string, by config.InstanceOptions) *config.Ins
 // drop needs mu.
 func (c *checked) drop(name string) {
 	if known, ok := c.kept[name]; ok {
+		known.expiry.Stop()
 		c.bytes -= len(known.Text)
 		delete(c.kept, name)
 	}

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -50,8 +52,32 @@ func TestAnUploadIsParsedOnce(t *testing.T) {
 	require.NotSame(t, uploaded, parse("app", text), "the rules have changed since")
 }
 
+func TestAnUploadIsForgottenIfItIsNotStoredOrNobodyTakesIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := &checked{}
+		instance := func() *config.Instance { return &config.Instance{Name: "app", Text: "text"} }
+		forget := c.keep(instance(), config.InstanceOptions{})
+		newer := c.keep(instance(), config.InstanceOptions{})
+		forget()
+		require.Len(t, c.kept, 1, "another upload came between")
+		newer()
+		require.Empty(t, c.kept)
+		require.Zero(t, c.bytes)
+
+		c.keep(instance(), config.InstanceOptions{})
+		<-time.After(checkedFor + time.Second)
+		synctest.Wait()
+		require.Empty(t, c.kept)
+	})
+}
+
 func TestFewUploadsAreKept(t *testing.T) {
 	c := &checked{}
+	defer func() {
+		for name := range c.kept {
+			c.drop(name)
+		}
+	}()
 	for i := range 3 * mostChecked / 2 {
 		c.keep(&config.Instance{Name: fmt.Sprint(i), Text: "text"}, config.InstanceOptions{})
 	}
