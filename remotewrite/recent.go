@@ -77,6 +77,17 @@ func (l *ledger) part(lanes int) bool {
 	return true
 }
 
+// join makes one track of each that nothing was sent of and the one before it, from the end.
+func (l *ledger) join() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for n := len(l.tracks) - 1; n > 0 && l.tracks[n].untouched(l.tracks[n-1].until); n-- {
+		l.tracks[n-1].until = l.tracks[n].until
+		l.tracks = l.tracks[:n]
+		l.track = l.tracks[0]
+	}
+}
+
 // isParted reports whether there are several tracks.
 func (l *ledger) isParted() bool {
 	l.mu.Lock()
@@ -174,9 +185,14 @@ func (r *recent) took(now time.Time) {
 	r.at = now
 }
 
-// openRecent opens another view of the log if the endpoint that this one replaces had two.
+// openRecent opens another view of the log if the endpoint that this one replaces had two. If the
+// order is no longer wanted, the receiver may refuse what is older than what it has: only a track
+// that was sent in part remains one.
 func (e *endpoint) openRecent(open func() (Source, Place, error)) error {
 	e.recent.open = open
+	if !e.recent.first {
+		e.ledger.join()
+	}
 	if !e.ledger.isParted() {
 		return nil
 	}
@@ -230,7 +246,7 @@ func (e *endpoint) takeTurn() {
 	if !e.recent.parted {
 		return
 	}
-	newest := e.recent.inARow < recentInARow && e.recentIsDue()
+	newest := e.recent.first && e.recent.inARow < recentInARow && e.recentIsDue()
 	if newest != e.recent.on {
 		e.reading, e.recent.other = e.recent.other, e.reading
 		e.recent.on = newest

@@ -285,6 +285,51 @@ func TestAReloadAndAKillWhileTheBacklogDrainsLoseNothing(t *testing.T) {
 	}
 }
 
+func TestTheOptionMayBeSwitchedOffDuringAnOutageForAReceiverThatTakesNothingOutOfOrder(t *testing.T) {
+	virtually(t, func(t *testing.T) {
+		f := newRecency(t, true, 1)
+		f.r.Set(func(r *receivertest.Receiver) { r.OutOfOrder = false })
+		f.pass(time.Minute, nil)
+		f.down.Store(true)
+		f.pass(10*time.Minute, nil)
+		f.first = false
+		f.reload()
+		f.pass(time.Minute, nil)
+		f.down.Store(false)
+		f.pass(5*time.Minute, nil)
+		f.after(10 * time.Second)
+		f.requireAllArrived()
+		f.q.Close()
+	})
+}
+
+func TestWithTheOptionOffTheBacklogGoesFirstThoughNewerSamplesWereSent(t *testing.T) {
+	virtually(t, func(t *testing.T) {
+		f := newRecency(t, true, 1)
+		f.outage()
+		f.pass(20*time.Second, nil)
+		f.first = false
+		f.reload()
+		l := (*f.q.live.Load())[0].ledger
+		newest := func() (tracks int, at Position) {
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			return len(l.tracks), l.tracks[len(l.tracks)-1].cursor
+		}
+		tracks, was := newest()
+		require.Equal(t, 2, tracks)
+		f.pass(4*time.Minute, func(time.Duration) {
+			if n, at := newest(); n > 1 {
+				require.Equal(t, was, at, "it waits for the backlog")
+			}
+		})
+		f.after(10 * time.Second)
+		f.requireAllArrived()
+		require.Equal(t, recentSeries*f.scrapes, int(f.q.Endpoints()[0].Sent), "nothing was sent twice")
+		f.q.Close()
+	})
+}
+
 func TestWhatIsLostWhereTheTracksMeetIsCountedOnce(t *testing.T) {
 	// The numbers are those of records; 0 is the first of the newest track.
 	for _, damaged := range [][]int{{-1}, {-2, -1}, {-1, 0}, {-3, 0, 1}, {0}} {
