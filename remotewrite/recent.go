@@ -175,7 +175,7 @@ type recent struct {
 	at     time.Time
 }
 
-// took notes that a round is over.
+// took notes that a round is over, sent or refused for now.
 func (r *recent) took(now time.Time) {
 	if !r.on {
 		r.inARow = 0

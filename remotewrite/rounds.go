@@ -74,6 +74,9 @@ func (e *endpoint) round(r *round) (read, more bool, err error) {
 	}
 	troubled, err := e.deliver(r)
 	if err != nil {
+		if errors.As(err, &laterError{}) {
+			e.recent.took(time.Now()) // a track that fails does not hold up the other
+		}
 		e.save(e.ledger.place)
 		return true, false, err
 	}
