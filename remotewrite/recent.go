@@ -208,10 +208,9 @@ func (e *endpoint) openOther() error {
 	return err
 }
 
-// fillByTurns is fill on the track whose turn it is. An endpoint that is behind lets what is
+// fillOrPart is fill on the track whose turn it is. An endpoint that is behind lets what is
 // committed from now on go first.
-func (e *endpoint) fillByTurns(r *round) (atEnd bool, err error) {
-	e.takeTurn()
+func (e *endpoint) fillOrPart(r *round) (atEnd bool, err error) {
 	atEnd, err = e.fill(r)
 	if err != nil || atEnd || !e.isBehind(r) || !e.part() {
 		return atEnd, err
@@ -241,7 +240,7 @@ func (e *endpoint) part() bool {
 	return true
 }
 
-// takeTurn decides on which track the next round works.
+// takeTurn decides on which track the round works.
 func (e *endpoint) takeTurn() {
 	if !e.recent.parted {
 		return

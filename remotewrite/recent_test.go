@@ -256,6 +256,50 @@ func TestABacklogThatTheReceiverDoesNotTakeDoesNotHoldUpFreshSamples(t *testing.
 	})
 }
 
+func TestTheBoundOnMemoryIsAskedForTheLanesOfTheTrackThatIsSent(t *testing.T) {
+	virtually(t, func(t *testing.T) {
+		f := newRecency(t, true, 4)
+		f.outage()
+		e := (*f.q.live.Load())[0]
+		before := f.r.Before
+		var wrong, checked atomic.Int64
+		f.r.Set(func(r *receivertest.Receiver) {
+			r.Before = func(req *receivertest.Request) int {
+				e.ledger.mu.Lock()
+				lanes, pending := len(e.ledger.progress.marks), e.ledger.pendingLocked()
+				e.ledger.mu.Unlock()
+				if pending > 5*recentSeries {
+					checked.Add(1)
+					rest := maxSendingEach - e.weight.of(uint64(lanes)*10)
+					sending := e.sender.destination.sending
+					if !sending.TryAcquire(rest) {
+						wrong.Add(1)
+					} else if sending.Release(rest); sending.TryAcquire(rest + 1) {
+						sending.Release(rest + 1)
+						wrong.Add(1)
+					}
+				}
+				return before(req)
+			}
+		})
+		lanes := map[int]bool{}
+		f.pass(time.Minute, func(time.Duration) {
+			e.ledger.mu.Lock()
+			defer e.ledger.mu.Unlock()
+			if len(e.ledger.tracks) > 1 {
+				lanes[len(e.ledger.tracks[1].progress.marks)-len(e.ledger.tracks[0].progress.marks)] = true
+			}
+		})
+		require.Greater(t, len(lanes), 1, "the tracks had different numbers of lanes")
+		require.NotZero(t, checked.Load())
+		require.Zero(t, wrong.Load())
+		f.pass(5*time.Minute, nil)
+		f.after(10 * time.Second)
+		f.requireAllArrived()
+		f.q.Close()
+	})
+}
+
 func TestASecondOutageBeforeTheBacklogIsSentIsNoDifferent(t *testing.T) {
 	virtually(t, func(t *testing.T) {
 		f := newRecency(t, true, 1)

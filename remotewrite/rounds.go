@@ -59,13 +59,14 @@ func (e *endpoint) rounds() (out outcome) {
 // round reads, sends and settles once. read is false if there was nothing to read, more is false if
 // the endpoint may rest.
 func (e *endpoint) round(r *round) (read, more bool, err error) {
+	e.takeTurn() // the bounds are asked for its lanes
 	bytes := e.weight.of(min(e.ledger.pending(), uint64(e.lanes)*uint64(e.cfg.QueueConfig.MaxSamplesPerSend)))
 	if err := e.sender.destination.enter(e.soft, bytes); err != nil {
 		return false, false, err
 	}
 	defer e.sender.destination.leave(bytes)
 	began := time.Now()
-	atEnd, err := e.fillByTurns(r)
+	atEnd, err := e.fillOrPart(r)
 	if err != nil || r.records == 0 {
 		return false, err == nil && e.foundNothing(r), err
 	}
