@@ -26,7 +26,8 @@ type Budget struct {
 	DiscoveryBytes int64
 	// DiscoveredBytes is how large the labels of all targets may be that the discoveries of one
 	// origin have found, before relabelling, and DiscoveredTargets how many targets these may be. An
-	// update of a discovery that exceeds it is refused as a whole, and what was found before stays.
+	// update of a discovery that exceeds it is refused as a whole, and what was found before stays. If
+	// the discovery still exceeds it after it was started again, the origin has what fits.
 	DiscoveredBytes   int64
 	DiscoveredTargets uint
 	// CPU is how many processors the instance may use to unpack, parse and relabel, on average over

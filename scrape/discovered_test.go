@@ -100,22 +100,243 @@ func TestADiscoveryThatWasRefusedIsStartedAgain(t *testing.T) {
 		synctest.Wait()
 		require.Equal(t, int32(2), sd.begun.Load())
 		reporting(sd, group("d", "5:1", "6:1", "7:1"))
-		require.Equal(t, []string{"1:1", "2:1"}, instances(s), "it stays until everything is reported")
+		require.Equal(t, []string{"1:1", "2:1"}, instances(s), "they may only be late")
 		reporting(sd, group("e", "8:1"))
+		require.Equal(t, []string{"1:1", "2:1", "5:1"}, instances(s), "what fits beside them")
 		require.Equal(t, uint64(2), refusalOf(s, overDiscoveredTargets).Count)
 
 		<-time.After(askAgainAfter)
 		synctest.Wait()
 		reporting(sd, group("b", "2:1"))
 		reporting(sd, group("f", "9:1", "10:1"))
-		require.Equal(t, []string{"1:1", "2:1"}, instances(s))
+		require.Equal(t, []string{"1:1", "2:1", "5:1"}, instances(s))
 		<-time.After(freshAfter)
 		synctest.Wait()
-		require.Equal(t, []string{"10:1", "2:1", "9:1"}, instances(s), "a is gone")
+		require.Equal(t, []string{"10:1", "2:1", "9:1"}, instances(s), "a and d are gone")
 		reporting(sd, group("b"))
 		require.Equal(t, []string{"10:1", "9:1"}, instances(s), "from now on it is followed as before")
 		require.Equal(t, int32(3), sd.begun.Load())
 	})
+}
+
+// startedAgain waits until a discovery that was refused is started again.
+func startedAgain() {
+	<-time.After(askAgainAfter)
+	synctest.Wait()
+}
+
+func TestWhatFitsOfADiscoveryThatStaysTooLargeReplacesWhatIsGone(t *testing.T) {
+	one := func(instances ...string) (updates [][]*targetgroup.Group) { // an update for each
+		for _, instance := range instances {
+			updates = append(updates, []*targetgroup.Group{group(instance, instance)})
+		}
+		return updates
+	}
+	for name, of := range map[string]struct {
+		before, after [][]*targetgroup.Group
+		rest          Budget
+	}{
+		"each in an update": {
+			one("1:1", "2:1", "3:1"), one("5:1", "6:1", "7:1", "8:1"), Budget{DiscoveredTargets: 3},
+		},
+		"groups in one update": {
+			one("1:1", "2:1", "3:1"),
+			[][]*targetgroup.Group{{group("e", "5:1"), group("f", "6:1"), nil, group("g", "7:1"), group("h", "8:1")}},
+			Budget{DiscoveredTargets: 3},
+		},
+		"one group": {
+			[][]*targetgroup.Group{{group("all", "1:1", "2:1", "3:1")}},
+			[][]*targetgroup.Group{{group("all", "8:1", "6:1", "7:1", "5:1")}},
+			Budget{DiscoveredTargets: 3},
+		},
+		"a group by its size": {
+			[][]*targetgroup.Group{{group("all", "1:1", "2:1", "3:1")}},
+			[][]*targetgroup.Group{{group("all", "8:1", "6:1", "7:1", "5:1")}},
+			Budget{DiscoveredBytes: 3*sizeOf(group("", "1:1")).bytes + 1},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				sd := newCountedDiscovery()
+				s := withDiscoveries(t, of.rest, sd)
+				for _, update := range of.before {
+					reporting(sd, update...)
+				}
+				reporting(sd, group("x", "4:1"))
+				require.Equal(t, []string{"1:1", "2:1", "3:1"}, instances(s))
+				for range 1 + freshAfter/askAgainAfter {
+					startedAgain()
+					for _, update := range of.after {
+						reporting(sd, update...)
+					}
+					require.Zero(t, sd.running.Load())
+				}
+				require.Equal(t, []string{"5:1", "6:1", "7:1"}, instances(s))
+			})
+		})
+	}
+}
+
+// Otherwise other targets would be scraped after each new start, and none for long.
+func TestADiscoveryThatStaysTooLargeKeepsItsTargetsWhateverItReportsFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		sd := newCountedDiscovery()
+		s := withDiscoveries(t, Budget{DiscoveredTargets: 3}, sd)
+		all := []*targetgroup.Group{group("a", "1:1"), group("b", "2:1"), group("c", "3:1"), group("d", "4:1")}
+		for round := range 20 {
+			for i := range all {
+				reporting(sd, all[(round+i)%len(all)])
+			}
+			require.Equal(t, []string{"1:1", "2:1", "3:1"}, instances(s))
+			startedAgain()
+		}
+	})
+}
+
+func TestADiscoveryThatStaysTooLargeCutsWhatIsNewFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		sd := newCountedDiscovery()
+		s := withDiscoveries(t, Budget{DiscoveredTargets: 5}, sd)
+		all := []*targetgroup.Group{group("x", "5:1", "6:1"), group("b", "1:1", "2:1"), group("c", "3:1", "4:1")}
+		reporting(sd, all[1], all[2])
+		reporting(sd, all[0])
+		for round := range 20 {
+			startedAgain()
+			for i := range all {
+				reporting(sd, all[(round+i)%len(all)])
+			}
+			require.Equal(t, []string{"1:1", "2:1", "3:1", "4:1", "5:1"}, instances(s))
+		}
+		grown := group("b", "1:1", "2:1", "7:1", "8:1")
+		startedAgain()
+		reporting(sd, grown)
+		reporting(sd, all[2])
+		require.Equal(t, []string{"1:1", "2:1", "3:1", "4:1", "5:1"}, instances(s), "x may only be late")
+		for range freshAfter / askAgainAfter {
+			startedAgain()
+			reporting(sd, grown)
+			reporting(sd, all[2])
+		}
+		require.Equal(t, []string{"1:1", "2:1", "3:1", "4:1", "7:1"}, instances(s))
+	})
+}
+
+func TestADiscoveryThatIsTooLargeFromTheBeginningHasWhatFits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		sd := newCountedDiscovery()
+		s := withDiscoveries(t, Budget{DiscoveredTargets: 2}, sd)
+		reporting(sd, group("a", "3:1", "2:1", "1:1"))
+		startedAgain()
+		reporting(sd, group("a", "3:1", "2:1", "1:1"))
+		require.NoError(t, s.Warm(over()))
+		require.Equal(t, []string{"1:1", "2:1"}, instances(s))
+	})
+}
+
+func TestATargetThatIsReportedLateAfterANewStartStays(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		sd := newCountedDiscovery()
+		s := withDiscoveries(t, Budget{DiscoveredTargets: 4}, sd)
+		reporting(sd, group("a", "1:1"), group("b", "2:1"), group("c", "3:1"))
+		reporting(sd, group("d", "4:1", "5:1"))
+		startedAgain()
+		reporting(sd, group("a", "1:1"))
+		<-time.After(61 * time.Second)
+		synctest.Wait()
+		require.Equal(t, []string{"1:1", "2:1", "3:1"}, instances(s))
+		reporting(sd, group("b", "2:1"))
+		<-time.After(freshAfter)
+		synctest.Wait()
+		require.Equal(t, []string{"1:1", "2:1"}, instances(s), "c is gone")
+	})
+}
+
+func TestADiscoveryThatIsSilentForLongAndThenTooLargeKeepsItsTargets(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		sd := newCountedDiscovery()
+		s := withDiscoveries(t, Budget{DiscoveredTargets: 1}, sd)
+		reporting(sd, group("a", "1:1"))
+		reporting(sd, group("b", "2:1"))
+		startedAgain()
+		<-time.After(2 * freshAfter)
+		reporting(sd, group("b", "2:1"))
+		reporting(sd, group("a", "1:1"))
+		require.Zero(t, sd.running.Load())
+		require.Equal(t, []string{"1:1"}, instances(s))
+	})
+}
+
+func TestANewTargetAfterANewStartIsScrapedAtOnceIfThereIsRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		sd := newCountedDiscovery()
+		s := withDiscoveries(t, Budget{DiscoveredTargets: 3}, sd)
+		reporting(sd, group("a", "1:1", "2:1"))
+		reporting(sd, group("b", "3:1", "4:1"))
+		startedAgain()
+		reporting(sd, group("c", "5:1", "6:1"), group("d", "7:1"))
+		require.Equal(t, []string{"1:1", "2:1", "7:1"}, instances(s))
+		<-time.After(freshAfter)
+		synctest.Wait()
+		require.Equal(t, []string{"5:1", "6:1", "7:1"}, instances(s))
+	})
+}
+
+// It may be silent because its server is down.
+func TestADiscoveryThatSaysNothingAfterANewStartKeepsItsTargets(t *testing.T) {
+	for name, ends := range map[string]bool{"and goes on": false, "and ends": true} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				sd := newEndingDiscovery()
+				s := withDiscoveries(t, Budget{DiscoveredTargets: 1}, sd)
+				reporting(sd.countedDiscovery, group("a", "1:1"))
+				reporting(sd.countedDiscovery, group("b", "2:1"))
+				startedAgain()
+				if ends {
+					close(sd.end)
+				}
+				<-time.After(24 * time.Hour)
+				require.Equal(t, []string{"1:1"}, instances(s))
+				if !ends {
+					reporting(sd.countedDiscovery, group("b", "2:1"))
+					<-time.After(freshAfter)
+					synctest.Wait()
+					require.Equal(t, []string{"2:1"}, instances(s))
+				}
+			})
+		})
+	}
+}
+
+// endingDiscovery closes its updates once end is closed.
+type endingDiscovery struct {
+	*countedDiscovery
+	end chan struct{}
+}
+
+func newEndingDiscovery() *endingDiscovery {
+	return &endingDiscovery{newCountedDiscovery(), make(chan struct{})}
+}
+
+func (e *endingDiscovery) NewDiscoverer(discovery.DiscovererOptions) (discovery.Discoverer, error) {
+	return e, nil
+}
+
+func (e *endingDiscovery) Run(ctx context.Context, updates chan<- []*targetgroup.Group) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		select {
+		case <-e.end:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	e.countedDiscovery.Run(ctx, updates)
+	select {
+	case <-e.end:
+		close(updates)
+	default:
+	}
 }
 
 func TestAFirstUpdateThatIsRefusedIsNoReport(t *testing.T) {

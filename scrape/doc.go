@@ -62,7 +62,8 @@
 //     relabelling and of the HTTP client.
 //   - The series of a job that a reload removes end with staleness markers at once. A job's running scrapes are cut off then.
 //   - An update of a discovery that finds too much is refused, and the discovery is started again a
-//     minute later (discovered.go). What it reports within another minute replaces what was there.
+//     minute later (discovered.go). What it has not reported five minutes after its
+//     first update is gone. While it finds too much, the config has what fits.
 //   - While a changed discovery has not reported, its targets are those that the one before had found, for five minutes at most.
 //   - Clients are shared by all jobs of the process with equal settings: thousands of instances with one HTTPS target each would
 //     otherwise have a transport each. So the bound on idle connections, 20,000, is for them together.

@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/discovery"
@@ -30,9 +31,15 @@ type provider struct {
 	cancel context.CancelFunc   // nil until then
 	held   discovered           // what it has found, as far as it counts against the budget
 
+	// Only the goroutine that reads the updates uses these. fresh is what is found since a new start
+	// that followed a refusal, nil while it is not collected. missing are the current groups that no
+	// start has reported since that time, because each was refused, by source.
+	fresh      *groupSet
+	freshSince time.Time // its first update; zero: none yet
+	missing    map[string]time.Time
+
 	mu      sync.Mutex
-	current *groupSet // what is scraped
-	fresh   *groupSet // what is found since a new start that followed a refusal; nil: there was none
+	current *groupSet // what is scraped; only that goroutine changes it
 	ready   bool      // has reported at least once
 }
 
