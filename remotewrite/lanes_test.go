@@ -1,6 +1,7 @@
 package remotewrite
 
 import (
+	"fmt"
 	"net/http"
 	"sync"
 	"sync/atomic"
@@ -50,6 +51,14 @@ func TestLanesThatCanNotChangeYetAreNotTakenForChanged(t *testing.T) {
 
 // A lane asks alone after a failure, and the endpoint is reloaded before the others' turn.
 func TestAReloadAfterALaneHasAskedAloneKeepsTheAccount(t *testing.T) {
+	for _, mapping := range []bool{false, true} {
+		t.Run(fmt.Sprint("another mapping: ", mapping), func(t *testing.T) { reloadAfterOneLane(t, mapping) })
+	}
+}
+
+// reloadAfterOneLane reloads when one of four lanes is ahead. Under another mapping of series to
+// lanes, what it has sent is sent again.
+func reloadAfterOneLane(t *testing.T, mapping bool) {
 	r, url := strict(t)
 	log := newMemlog()
 	for n := range 3 { // a batch for each lane
@@ -72,6 +81,7 @@ func TestAReloadAfterALaneHasAskedAloneKeepsTheAccount(t *testing.T) {
 	config := func(version string) EndpointConfig {
 		cfg := writeConfig(t, url, withLanes(4, 4), perSend(50), func(c *promconfig.RemoteWriteConfig) {
 			c.Headers = map[string]string{"X-Version": version}
+			c.SendExemplars = mapping && version == "b"
 		})
 		return EndpointConfig{Config: cfg, CursorID: "a", Open: log.open("a")}
 	}
@@ -89,7 +99,10 @@ func TestAReloadAfterALaneHasAskedAloneKeepsTheAccount(t *testing.T) {
 	close(shown)
 	require.NoError(t, <-applied)
 	requireDrained(t, q)
-	requireBalance(t, q, 120)
+	status := q.Endpoints()[0]
+	require.Equal(t, mapping, status.Repeated > 0)
+	require.EqualValues(t, 120+status.Repeated, status.Committed)
+	requireBalance(t, q, int(status.Committed))
 	require.Equal(t, 120, r.Samples())
-	require.EqualValues(t, 120, q.Endpoints()[0].Sent)
+	require.Equal(t, status.Committed, status.Sent)
 }

@@ -26,7 +26,8 @@ type EndpointStatus struct {
 	// Repeated is the part of Sent that the receiver refused because it had it already: the answer
 	// to an earlier request was lost.
 	Repeated uint64
-	// Committed is what was committed since the endpoint's start position.
+	// Committed is what was committed since the endpoint's start position. What was booked already
+	// and has to be sent again after a reload counts again.
 	Committed uint64
 	// Gaps are the newest losses, oldest first.
 	Gaps []Gap
@@ -63,8 +64,9 @@ type ledger struct {
 	// floats: the saved place is the cursor, and says that the first records behind it may be on
 	// their way.
 	floats bool
-	// origin is the number of samples committed before the endpoint's start position.
-	origin uint64
+	// origin is the number of samples committed before the endpoint's start position. again are those
+	// behind it that were booked, and are pending once more since a reload.
+	origin, again uint64
 	tally
 	gaps   gaps
 	losses *lossLog
@@ -327,12 +329,12 @@ func (l *ledger) pendingLocked() uint64 {
 	return n
 }
 
-// committedLocked is what was committed since the endpoint's start position.
+// committedLocked is EndpointStatus.Committed.
 func (l *ledger) committedLocked() uint64 {
 	if l.source == nil {
 		return 0
 	}
-	return l.source.Pending(Position{Seq: l.origin})
+	return l.source.Pending(Position{Seq: l.origin}) + l.again
 }
 
 // opened makes source the place where samples wait from now on. lanes is the number to begin with,
@@ -340,15 +342,28 @@ func (l *ledger) committedLocked() uint64 {
 func (l *ledger) opened(source Source, at Place, lanes int, mapping uint64) (marks int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	first := l.source == nil
+	first, settled := l.source == nil, l.settledLocked()
 	l.source = source
 	l.reopenTracks(at, lanes, mapping)
 	l.progress.bound(at.Seq, at.Seq+source.Pending(at.Position))
 	l.lanes, l.floats = len(l.progress.marks), false
 	if first {
 		l.origin = at.Seq + l.progress.ahead
+	} else if now := l.settledLocked(); now < settled {
+		l.again += settled - now
 	}
 	return l.lanes
+}
+
+// settledLocked is how many samples are settled before the oldest cursor and behind all cursors: what
+// a reload may change.
+func (l *ledger) settledLocked() (n uint64) {
+	for i, t := range l.tracks {
+		if n += t.progress.ahead; i == 0 {
+			n += t.cursor.Seq
+		}
+	}
+	return n
 }
 
 func (l *ledger) lastProblem() string {

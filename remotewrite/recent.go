@@ -155,7 +155,9 @@ func (l *ledger) reopenTracks(at Place, lanes int, mapping uint64) {
 	}
 	l.tracks[0], l.track = oldest, oldest
 	for _, t := range l.tracks[1:] {
-		t.progress = parseProgress(t.progress.append(nil, t.cursor.Seq), t.cursor.Seq, mapping)
+		if t.progress.mapping != mapping {
+			t.progress = parseProgress(t.progress.append(nil, t.cursor.Seq), t.cursor.Seq, mapping)
+		}
 		t.fresh = nil
 	}
 }
