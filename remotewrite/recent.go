@@ -307,7 +307,7 @@ func (r *round) beyond() bool { return r.until != (Position{}) && r.seq > r.unti
 
 // within is what of a record's account belongs to the round's track.
 func (r *round) within(rec Record) Record {
-	if r.until == (Position{}) || rec.End.Seq <= r.until.Seq {
+	if r.until == (Position{}) || !r.until.precedes(rec.End) { // exemplars alone have no numbers
 		return rec
 	}
 	left := r.until.Seq - min(r.until.Seq, r.end.Seq)

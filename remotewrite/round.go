@@ -274,7 +274,7 @@ func (r *round) sendsHistograms(t int64) bool {
 
 // Exemplar implements Visitor.
 func (r *round) Exemplar(ref series.Ref, e exemplar.Exemplar) {
-	if !r.limits.sendExemplars {
+	if !r.limits.sendExemplars || r.beyond() {
 		return
 	}
 	if r.protocol.attaches && r.last.ref == ref {
