@@ -245,10 +245,14 @@ type writtenCursor struct {
 
 // writeCursors writes what was saved since the last time, and returns what is to be made durable:
 // what was written since the last flush, or, with all, what is not known to be durable. What can't
-// be written is tried again by the next flush.
+// be written is tried again by the next flush. With all, which is a prune's, a closed log's files are
+// left alone.
 func (l *Log) writeCursors(all bool) (written []writtenCursor, err error) {
 	l.cursorMu.Lock()
 	defer l.cursorMu.Unlock()
+	if all && l.closed.Load() {
+		return nil, nil
+	}
 	for _, c := range l.cursors {
 		if c.dirty {
 			if werr := l.writeCursor(c); werr != nil {

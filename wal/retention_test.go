@@ -61,6 +61,41 @@ func TestAClosedLogIsNotPruned(t *testing.T) {
 	require.Equal(t, left, segments(t, dir), "the directory may be another process' by now")
 }
 
+func TestAPruneThatALogIsClosedUnderWritesNothing(t *testing.T) {
+	c, disk, dir := newClock(), new(waltest.FS), logDir(t)
+	var l *wal.Log
+	closing := false
+	now := func() time.Time {
+		if closing { // between the save and its prune
+			closing = false
+			disk.Hook(func(c waltest.Call) waltest.Fault {
+				if c.Op == waltest.OpWrite && strings.HasSuffix(c.Name, ".cursor") {
+					return waltest.Fault{Err: syscall.ENOSPC}
+				}
+				return waltest.Fault{}
+			})
+			require.Error(t, l.Close(), "the cursor is not written")
+			disk.Hook(func(c waltest.Call) waltest.Fault {
+				require.Fail(t, "the directory may be another process' by now", "%+v", c)
+				return waltest.Fault{}
+			})
+		}
+		return c.Now()
+	}
+	l, err := wal.Open(dir, wal.Options{Now: now, FS: disk, SegmentBytes: 300})
+	require.NoError(t, err)
+	require.NoError(t, l.SaveCursor("e", l.Begin()))
+	for ts := int64(1); ts <= 20; ts++ {
+		commitFloats(t, l, 2, ts)
+	}
+	left := segments(t, dir)
+	closing = true
+	require.NoError(t, l.SaveCursor("e", l.End()))
+	require.False(t, closing)
+	disk.Hook(nil)
+	require.Equal(t, left, segments(t, dir))
+}
+
 func TestTheFirstSaveOfACursorHoldsNobodyUpWhileTheDiskSyncs(t *testing.T) {
 	for _, op := range []waltest.Op{waltest.OpSync, waltest.OpSyncDir} {
 		disk, syncer := new(waltest.FS), wal.NewSyncer(time.Hour)
