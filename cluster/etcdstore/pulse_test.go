@@ -21,12 +21,12 @@ import (
 )
 
 const (
-	// trusted is the age up to which a node trusts a session's last renewal (fencing), with some
-	// room for a busy machine.
-	trusted = 2500*time.Millisecond + time.Second
-	// silenceTime is how long a server is silent: longer than it takes until that is noticed by its
-	// silence alone.
-	silenceTime = 6 * time.Second
+	// trusted is half of a session's usual time, after which a node stops that the store does not
+	// answer. A quiet machine needs half of that: until the silence is noticed, and, if the leader is
+	// the silent one, until the others have elected another.
+	trusted = 5 * time.Second
+	// silenceTime is how long a server is silent: longer than trusted.
+	silenceTime = 8 * time.Second
 )
 
 func TestASilentEndpointCostsNeitherTheSessionNorTheWatch(t *testing.T) {
