@@ -2,8 +2,11 @@ package actors
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
+
+	"github.com/stretchr/testify/require"
 
 	"github.com/ringmaster-agent/ringmaster/actors/reshard"
 	"github.com/ringmaster-agent/ringmaster/cluster/ring"
@@ -65,4 +68,33 @@ func quietSupervisor(configs int) *supervisor {
 	}
 	m.registry.Fold(messages.RegistryListed{Claims: messages.NewList(claims...), Revision: int64(configs + 1)})
 	return s
+}
+
+// BenchmarkDescription is the supervisor's part of a page: in this time it does nothing else.
+func BenchmarkDescription(b *testing.B) {
+	s := quietSupervisor(10_000)
+	for name, part := range map[string]messages.DescribeTree{"all": {}, "one": {Config: "app-00042"}, "none": {Brief: true}} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				s.picture().tree(part)
+			}
+		})
+	}
+}
+
+func TestAPartOfTheDescriptionIsThatOfTheWhole(t *testing.T) {
+	s := quietSupervisor(20)
+	whole := s.picture().tree(messages.DescribeTree{})
+	require.Equal(t, 20, whole.Units.Len())
+	require.True(t, slices.IsSortedFunc(slices.Collect(whole.Units.All()), func(a, b messages.UnitDescription) int { return a.Unit.Compare(b.Unit) }))
+	for u := range whole.Units.All() {
+		part := s.picture().tree(messages.DescribeTree{Config: u.Unit.Config})
+		require.Equal(t, []messages.UnitDescription{u}, slices.Collect(part.Units.All()))
+		require.Equal(t, whole.Cluster, part.Cluster)
+	}
+	require.Zero(t, s.picture().tree(messages.DescribeTree{Config: "app"}).Units.Len(), "it is no prefix")
+	brief := s.picture().tree(messages.DescribeTree{Brief: true, Config: "app-00001"})
+	brief.Units = whole.Units
+	require.Equal(t, whole, brief)
 }

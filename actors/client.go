@@ -45,7 +45,12 @@ func NewClient(system *actor.ActorSystem, supervisor *actor.PID) *Client {
 
 // Describe returns the state of everything. ErrStopped, or the error of ctx.
 func (c *Client) Describe(ctx context.Context) (messages.TreeDescription, error) {
-	return ask[messages.TreeDescription](ctx, c, messages.DescribeTree{})
+	return c.DescribeOnly(ctx, messages.DescribeTree{})
+}
+
+// DescribeOnly returns the state of the part that is asked for. ErrStopped, or the error of ctx.
+func (c *Client) DescribeOnly(ctx context.Context, part messages.DescribeTree) (messages.TreeDescription, error) {
+	return ask[messages.TreeDescription](ctx, c, part)
 }
 
 // DescribeUnit returns the state of one unit. ErrUnknownUnit, ErrStopped, or the error of ctx.

@@ -37,7 +37,7 @@ func (s *supervisor) control(c actor.Context, command messages.ControlCommand) {
 func (s *supervisor) answer(c actor.Context, question messages.Question) {
 	switch m := question.(type) {
 	case messages.DescribeTree:
-		respond(c, s.picture().tree())
+		respond(c, s.picture().tree(m))
 	case messages.DescribeUnit:
 		respond(c, s.picture().answer(m.Unit))
 	}

@@ -41,33 +41,58 @@ func (p picture) answer(id messages.Unit) messages.UnitAnswer {
 	return messages.UnitAnswer{Known: true, Unit: p.unit(id)}
 }
 
-// tree is everything.
-func (p picture) tree() messages.TreeDescription {
-	seen := make(map[messages.Unit]bool, len(p.units.all))
-	descriptions := make([]messages.UnitDescription, 0, len(p.units.all))
-	settled := p.membership.settled() && p.complete && !p.busy
-	add := func(id messages.Unit) {
-		if !seen[id] {
-			seen[id] = true
-			d := p.unit(id)
-			settled = settled && (d.Phase != messages.PhasePreparing || p.units.all[id].prepared)
-			descriptions = append(descriptions, d)
-		}
-	}
-	for id := range p.units.all {
-		add(id)
-	}
-	for name := range p.documents.known {
-		for _, id := range p.documents.unitsOf(name, p.replicas) {
-			add(id)
-		}
-	}
-	slices.SortFunc(descriptions, func(a, b messages.UnitDescription) int { return a.Unit.Compare(b.Unit) })
-	return messages.TreeDescription{
-		Complete: p.complete, Settled: settled, Stopping: p.stopping,
+// tree is everything, or the part of it that is asked for.
+func (p picture) tree(part messages.DescribeTree) messages.TreeDescription {
+	ids := p.ids(part)
+	out := messages.TreeDescription{
+		Complete: p.complete, Settled: p.settled(), Stopping: p.stopping,
 		StoreProblem: p.documents.problem, Doubt: p.documents.stored.Doubt(),
-		Units: messages.NewList(descriptions...), Cluster: p.cluster(),
+		Units: messages.ListOf(len(ids), func(i int) messages.UnitDescription { return p.unit(ids[i]) }), Cluster: p.cluster(),
 	}
+	if p.membership != nil && part == (messages.DescribeTree{}) {
+		out.Cluster.Unowned = p.unowned()
+	}
+	return out
+}
+
+// ids are the units that are asked for, in order. Sorting descriptions would move far more memory.
+func (p picture) ids(part messages.DescribeTree) (ids []messages.Unit) {
+	switch {
+	case part.Brief:
+		return nil
+	case part.Config == "":
+		ids = make([]messages.Unit, 0, len(p.units.all)+len(p.documents.known))
+		for id := range p.units.all {
+			ids = append(ids, id)
+		}
+		for name := range p.documents.known {
+			ids = append(ids, p.documents.unitsOf(name, p.replicas)...)
+		}
+	default:
+		for id := range p.units.all {
+			if id.Config == part.Config {
+				ids = append(ids, id)
+			}
+		}
+		if p.documents.known[part.Config] != nil {
+			ids = append(ids, p.documents.unitsOf(part.Config, p.replicas)...)
+		}
+	}
+	slices.SortFunc(ids, messages.Unit.Compare)
+	return slices.Compact(ids)
+}
+
+// settled: everything is known and decided about, and nothing is on its way to running.
+func (p picture) settled() bool {
+	if !p.membership.settled() || !p.complete || p.busy {
+		return false
+	}
+	for _, u := range p.units.all {
+		if u.phase == messages.PhasePreparing && !u.prepared {
+			return false
+		}
+	}
+	return true
 }
 
 // unit is one unit.
@@ -106,7 +131,7 @@ func (p picture) unit(id messages.Unit) messages.UnitDescription {
 	return out
 }
 
-// cluster is what this node knows of the cluster; empty without one.
+// cluster is what this node knows of the cluster, without Unowned; empty without one.
 func (p picture) cluster() messages.ClusterDescription {
 	m := p.membership
 	if m == nil {
@@ -127,7 +152,6 @@ func (p picture) cluster() messages.ClusterDescription {
 	slices.SortFunc(members, func(a, b messages.MemberDescription) int { return strings.Compare(a.Member.Node, b.Member.Node) })
 	out.Members = messages.NewList(members...)
 	out.Holds, out.Cordons = inOrder(m.registry.Holds()), inOrder(m.registry.Cordons())
-	out.Unowned = p.unowned()
 	return out
 }
 

@@ -6,8 +6,14 @@ import "time"
 // nothing; one that is lost is answered by nobody, so ask with a deadline.
 type Question interface{ question() }
 
-// DescribeTree is answered by TreeDescription.
-type DescribeTree struct{}
+// DescribeTree is answered by TreeDescription. The zero value asks for everything, which takes a
+// large supervisor some milliseconds, in which it does nothing else.
+type DescribeTree struct {
+	// Config asks for the units of this config only. Empty: for all.
+	Config string
+	// Brief asks for no units, whatever Config is.
+	Brief bool
+}
 
 // DescribeUnit is answered by UnitAnswer.
 type DescribeUnit struct {
@@ -32,7 +38,8 @@ type TreeDescription struct {
 	Doubt string
 	// Cluster is what the node knows of the others; its Node is empty if there are none to know of.
 	Cluster ClusterDescription
-	// Units is every unit that is wanted or still here, ordered by Unit.Compare.
+	// Units is every unit that is wanted or still here, ordered by Unit.Compare, as far as it was
+	// asked for.
 	Units List[UnitDescription]
 }
 
@@ -102,7 +109,7 @@ type ClusterDescription struct {
 	Holds   List[ConfigHold]
 	Cordons List[NodeCordon]
 	// Unowned is how many units nobody runs, and nobody holds; 0 as long as the store has not told
-	// who runs what.
+	// who runs what, and where not everything was asked for.
 	Unowned int
 	// Moves are the newest moves, oldest first.
 	Moves List[Move]

@@ -14,6 +14,16 @@ type List[T any] struct{ items []T }
 // NewList copies items, so that nobody else can change the list.
 func NewList[T any](items ...T) List[T] { return List[T]{items: slices.Clone(items)} }
 
+// ListOf makes a list of n items, each of which item gives. It spares a long list the copy that
+// NewList makes.
+func ListOf[T any](n int, item func(i int) T) List[T] {
+	items := make([]T, n)
+	for i := range items {
+		items[i] = item(i)
+	}
+	return List[T]{items: items}
+}
+
 // Len is the number of items.
 func (l List[T]) Len() int { return len(l.items) }
 

@@ -57,6 +57,15 @@ func (s *Scraper) States() map[State]int {
 	return counts
 }
 
+// Counts is how many of Targets are in each state. It describes none of those that are scraped.
+// Any goroutine may call it.
+func (s *Scraper) Counts() map[State]int {
+	if s.started.Load() {
+		return s.States()
+	}
+	return map[State]int{StateUnknown: len(s.Targets())}
+}
+
 // Targets returns the active targets, sorted by job and URL. Until scraping starts they are what
 // discovery has found so far, all of them unknown; after Stop there are none. Never blocks for
 // long; any goroutine may call it.

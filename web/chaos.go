@@ -130,7 +130,7 @@ func (s *Server) passOn(r *http.Request, body []byte) []unreachable {
 // tellOthers makes one request of every other node, and returns those that did not do it. Cause is
 // whose credentials it carries. An answer with a status of fine is as good as 200.
 func (s *Server) tellOthers(ctx context.Context, cause *http.Request, method, target string, body []byte, fine ...int) (missing []unreachable) {
-	state, err := s.opts.Cluster.State(ctx)
+	state, err := s.opts.Cluster.State(ctx, Scope{Members: true})
 	if err != nil {
 		return []unreachable{{Node: "all others", Error: err.Error()}}
 	}

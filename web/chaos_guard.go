@@ -99,7 +99,7 @@ func (g *guard) look(now time.Time) string {
 func (g *guard) exceeded() string {
 	if most := g.bounds.Unowned; most != nil && g.server.opts.Cluster != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), guardTimeout)
-		state, err := g.server.opts.Cluster.State(ctx)
+		state, err := g.server.opts.Cluster.State(ctx, Scope{})
 		cancel()
 		if err == nil && state.Unowned > *most {
 			return fmt.Sprintf("%d units have no owner, at most %d may", state.Unowned, *most)

@@ -96,7 +96,7 @@ func (s *Server) faultsOfAll(r *http.Request) (rules []nodeFault, silent []unrea
 	if askedByPeer(r) || s.opts.Cluster == nil {
 		return rules, nil
 	}
-	state, err := s.opts.Cluster.State(r.Context())
+	state, err := s.opts.Cluster.State(r.Context(), Scope{Members: true})
 	if err != nil {
 		return rules, []unreachable{{Node: "all others", Error: redact.Text(err.Error())}}
 	}

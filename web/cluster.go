@@ -61,7 +61,7 @@ func (s *Server) showCluster(w http.ResponseWriter, r *http.Request) {
 		failAPI(w, http.StatusBadRequest, problem{Error: err.Error()})
 		return
 	}
-	state, err := s.opts.Cluster.State(r.Context())
+	state, err := s.opts.Cluster.State(r.Context(), Scope{})
 	if err != nil {
 		failAPI(w, http.StatusInternalServerError, problem{Error: "describe cluster: " + err.Error()})
 		return
@@ -124,7 +124,7 @@ func (s *Server) listUnits(w http.ResponseWriter, r *http.Request) {
 		failAPI(w, http.StatusBadRequest, problem{Error: err.Error()})
 		return
 	}
-	state, err := s.opts.Cluster.State(r.Context())
+	state, err := s.opts.Cluster.State(r.Context(), Scope{})
 	if err != nil {
 		failAPI(w, http.StatusInternalServerError, problem{Error: "describe cluster: " + err.Error()})
 		return

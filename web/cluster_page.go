@@ -96,7 +96,7 @@ func (s *Server) clusterPage(w http.ResponseWriter, r *http.Request) {
 		s.showCluster(w, r)
 		return
 	}
-	state, err := s.opts.Cluster.State(r.Context())
+	state, err := s.opts.Cluster.State(r.Context(), Scope{})
 	if err != nil {
 		s.failPage(w, r, refuseWith(http.StatusInternalServerError, "describe cluster", err))
 		return

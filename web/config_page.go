@@ -53,12 +53,11 @@ type configJSON struct {
 }
 
 func (s *Server) ownConfigPart(r *http.Request, name string) (part configPart, failed *refusal) {
-	snap, err := s.look(r.Context(), func(t outline) bool { return t.config == name })
+	snap, err := s.look(r.Context(), name, everyUnit, everyTarget)
 	if err != nil {
 		return part, refuseWith(http.StatusInternalServerError, "describe config", err)
 	}
 	part = configPart{Node: s.opts.Node, Units: []configRow{}, Worst: []clusterTarget{}, Endpoints: []endpointRow{}}
-	snap.instances = slices.DeleteFunc(snap.instances, func(i Instance) bool { return i.Name != name })
 	part.Units = append(part.Units, s.configRows(snap)...)
 	part.Endpoints = append(part.Endpoints, s.endpointRows(snap.instances, snap.at)...)
 	var targets []clusterTarget
@@ -79,23 +78,24 @@ func worstFirst(t clusterTarget) []string { return []string{targetSorts["state"]
 
 // describeConfig gathers what all nodes have of a config.
 func (s *Server) describeConfig(r *http.Request, name string) (out configJSON, failed *refusal) {
+	others, end, err := askAll(s, r, pages.ConfigPath(name), func(p configPart) string { return p.Node })
+	defer end()
+	if err != nil {
+		return out, refuseWith(http.StatusInternalServerError, "describe cluster", err)
+	}
 	own, failed := s.ownConfigPart(r, name)
 	if failed != nil {
 		return out, failed
 	}
-	out = configJSON{Name: name, Owned: []Unit{}, Moves: []Move{}, Nodes: []configPart{own}}
-	parts, silent, err := askAll(s, r, pages.ConfigPath(name), func(p configPart) string { return p.Node })
-	if err != nil {
-		return out, refuseWith(http.StatusInternalServerError, "describe cluster", err)
-	}
-	out.Unreachable = silent
+	parts, silent := others()
+	out = configJSON{Name: name, Owned: []Unit{}, Moves: []Move{}, Nodes: []configPart{own}, Unreachable: silent}
 	for _, part := range parts {
 		if len(part.Units)+len(part.Endpoints)+len(part.Worst)+len(part.Happened)+len(part.Revisions) > 0 {
 			out.Nodes = append(out.Nodes, part)
 		}
 	}
 	if s.opts.Cluster != nil {
-		state, err := s.opts.Cluster.State(r.Context())
+		state, err := s.opts.Cluster.State(r.Context(), Scope{Config: name})
 		if err != nil {
 			return out, refuseWith(http.StatusInternalServerError, "describe cluster", err)
 		}
@@ -115,10 +115,9 @@ func (s *Server) describeConfig(r *http.Request, name string) (out configJSON, f
 				out.Held = &h
 			}
 		}
-		if out.orphans, err = s.orphanRows(r, silent); err != nil {
+		if out.orphans, err = s.orphanRows(r, name, silent); err != nil {
 			return out, refuseWith(http.StatusInternalServerError, "describe cluster", err)
 		}
-		out.orphans = slices.DeleteFunc(out.orphans, func(c configRow) bool { return c.Name != name })
 	}
 	out.History = historyOf(out)
 	known := s.addText(r, &out)

@@ -62,35 +62,38 @@ func (c configRow) Link() string { return pages.ConfigPath(c.Name) }
 type snapshot struct {
 	state     ClusterState
 	instances []Instance
-	counts    map[unitID]*targetCounts
+	counts    map[unitID]targetCounts
 	targets   []Target // those that were wanted
 	at        time.Time
 }
 
-// look takes a snapshot, with the targets that are wanted.
-func (s *Server) look(ctx context.Context, wanted func(outline) bool) (snap snapshot, err error) {
+// look takes a snapshot of everything, or of one config if one is named, with the targets that are
+// wanted of the units that are.
+func (s *Server) look(ctx context.Context, config string, units func(UnitTargets) bool, wanted func(outline) bool) (snap snapshot, err error) {
 	snap.at = s.opts.Now()
 	if s.opts.Cluster != nil {
-		if snap.state, err = s.opts.Cluster.State(ctx); err != nil {
+		if snap.state, err = s.opts.Cluster.State(ctx, Scope{Config: config}); err != nil {
 			return snap, err
 		}
 	}
-	if snap.instances, err = s.opts.Instances.Instances(ctx); err != nil {
+	if snap.instances, err = s.opts.Instances.Instances(ctx, config); err != nil {
 		return snap, err
 	}
-	snap.counts = make(map[unitID]*targetCounts, len(snap.instances))
-	snap.targets, err = s.redacted.pick(ctx, func(t outline) bool {
-		id := unitID{t.config, t.unit}
-		if snap.counts[id] == nil {
-			snap.counts[id] = &targetCounts{}
+	snap.counts = make(map[unitID]targetCounts, len(snap.instances))
+	snap.targets, err = s.redacted.pick(ctx, func(u UnitTargets) bool {
+		if config != "" && u.Config != config {
+			return false
 		}
-		snap.counts[id].add(t.state)
-		return wanted(t)
-	})
+		snap.counts[unitID{u.Config, u.Unit}] = targetCounts{u.Up, u.Down, u.Unknown}
+		return units(u)
+	}, wanted)
 	return snap, err
 }
 
-func noTarget(outline) bool { return false }
+func noUnit(UnitTargets) bool    { return false }
+func everyUnit(UnitTargets) bool { return true }
+func noTarget(outline) bool      { return false }
+func everyTarget(outline) bool   { return true }
 
 type unitID struct{ config, unit string }
 
@@ -111,9 +114,7 @@ func (s *Server) configRows(snap snapshot) []configRow {
 		}
 		row := rowOf(instance, snap.at)
 		row.Node = s.opts.Node
-		if c := snap.counts[id]; c != nil {
-			row.Targets = *c
-		}
+		row.Targets = snap.counts[id]
 		row.Unclaimed = unit != nil && unit.isUnclaimed()
 		row.State = stateOf(&row, row.Unclaimed, unit != nil && unit.Held)
 		rows = append(rows, row)
@@ -158,13 +159,13 @@ func rowOf(i *Instance, now time.Time) configRow {
 // limitsFresh is how long pages show that a limit was met.
 const limitsFresh = 5 * time.Minute
 
-// orphans are the units that no node answers for: whoever should run them, or does, is dead, does
-// not answer, or is not known.
-func (s *Server) orphanRows(r *http.Request, silent []unreachable) ([]configRow, error) {
+// orphans are the units that no node answers for, or those of one config if one is named: whoever
+// should run them, or does, is dead, does not answer, or is not known.
+func (s *Server) orphanRows(r *http.Request, config string, silent []unreachable) ([]configRow, error) {
 	if s.opts.Cluster == nil {
 		return nil, nil
 	}
-	state, err := s.opts.Cluster.State(r.Context())
+	state, err := s.opts.Cluster.State(r.Context(), Scope{Config: config})
 	if err != nil {
 		return nil, err
 	}
@@ -230,10 +231,10 @@ func (s *Server) configsOfAll() gathering[configRow] {
 			}, errors.Join(oneOf("held", held, yes, no), oneOf("claimed", claimed, yes, no))
 		},
 		local: func(r *http.Request) ([]configRow, error) {
-			snap, err := s.look(r.Context(), noTarget)
+			snap, err := s.look(r.Context(), "", noUnit, noTarget)
 			return s.configRows(snap), err
 		},
-		orphans: s.orphanRows,
+		orphans: func(r *http.Request, silent []unreachable) ([]configRow, error) { return s.orphanRows(r, "", silent) },
 	}
 }
 

@@ -73,7 +73,7 @@ func (s *Server) jobsOfAll() gathering[jobRow] {
 			}, nil
 		},
 		local: func(r *http.Request) ([]jobRow, error) {
-			jobs, err := s.opts.Inspector.Discovered(r.Context(), "")
+			jobs, err := s.opts.Inspector.Discovered(r.Context(), "", false)
 			rows := make([]jobRow, 0, len(jobs))
 			for _, j := range jobs {
 				rows = append(rows, jobRow{s.opts.Node, j})
@@ -136,7 +136,7 @@ func (d discoveredRow) texts(found func(string) bool) bool {
 }
 
 func (s *Server) ownDiscovered(r *http.Request, config string) ([]discoveredRow, error) {
-	jobs, err := s.opts.Inspector.Discovered(r.Context(), config)
+	jobs, err := s.opts.Inspector.Discovered(r.Context(), config, true)
 	var rows []discoveredRow
 	for _, j := range jobs {
 		for _, t := range j.Targets {

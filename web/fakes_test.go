@@ -151,8 +151,34 @@ type fakeInstances struct {
 	appendable map[string]storage.AppendableV2
 }
 
-func (f fakeInstances) Instances(context.Context) ([]web.Instance, error) { return f.instances, f.err }
-func (f fakeInstances) Targets(context.Context) ([]web.Target, error)     { return f.targets, f.err }
+func (f fakeInstances) Instances(_ context.Context, config string) ([]web.Instance, error) {
+	return slices.DeleteFunc(slices.Clone(f.instances), func(i web.Instance) bool { return config != "" && i.Name != config }), f.err
+}
+
+func (f fakeInstances) Targets(_ context.Context, wanted func(web.UnitTargets) bool) ([]web.Target, error) {
+	type unit struct{ config, unit string }
+	counts := map[unit]*web.UnitTargets{}
+	for _, t := range f.targets {
+		id := unit{t.Instance, t.Unit}
+		if counts[id] == nil {
+			counts[id] = &web.UnitTargets{Config: t.Instance, Unit: t.Unit}
+		}
+		switch t.State {
+		case "up":
+			counts[id].Up++
+		case "down":
+			counts[id].Down++
+		default:
+			counts[id].Unknown++
+		}
+	}
+	are := map[unit]bool{}
+	for id, count := range counts {
+		are[id] = wanted == nil || wanted(*count)
+	}
+	return slices.DeleteFunc(slices.Clone(f.targets), func(t web.Target) bool { return !are[unit{t.Instance, t.Unit}] }), f.err
+}
+
 func (f fakeInstances) Appendable(name string) (storage.AppendableV2, bool) {
 	a, ok := f.appendable[name]
 	return a, ok
@@ -171,13 +197,13 @@ func (f fakeInspector) Scrape(context.Context, web.Target) (web.Answer, error) {
 	return answer, f.err
 }
 
-func (f fakeInspector) Discovered(_ context.Context, config string) ([]web.DiscoveredJob, error) {
+func (f fakeInspector) Discovered(_ context.Context, config string, detail bool) ([]web.DiscoveredJob, error) {
 	var jobs []web.DiscoveredJob
 	for _, job := range f.discovered {
 		if config != "" && job.Config != config {
 			continue
 		}
-		if job.Targets = slices.Clone(job.Targets); config == "" {
+		if job.Targets = slices.Clone(job.Targets); !detail {
 			job.Targets = nil
 		}
 		jobs = append(jobs, job)
@@ -255,7 +281,12 @@ func (f *fakeCluster) Order(_ context.Context, o web.Order) error {
 	return f.err
 }
 
-func (f *fakeCluster) State(context.Context) (web.ClusterState, error) { return f.state, f.err }
+func (f *fakeCluster) State(_ context.Context, of web.Scope) (web.ClusterState, error) {
+	state := f.state
+	state.Units = slices.DeleteFunc(slices.Clone(state.Units), func(u web.Unit) bool { return of.Members || of.Config != "" && u.Config != of.Config })
+	return state, f.err
+}
+
 func (f *fakeCluster) Plan(_ context.Context, change web.Change) (web.Plan, error) {
 	f.planned = append(f.planned, change)
 	return f.plan, f.err

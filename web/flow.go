@@ -52,32 +52,26 @@ const maxReceivers = 50
 
 // ownFlow is this node's part, of one config or of all.
 func (s *Server) ownFlow(r *http.Request, config string) (part flowPart, failed *refusal) {
-	down, refused := someDown(), 0
-	snap, err := s.look(r.Context(), func(t outline) bool {
-		if config != "" && t.config != config {
-			return false
+	units, wanted := someDown()
+	if config != "" {
+		down, refused := wanted, 0
+		units, wanted = everyUnit, func(t outline) bool {
+			refused++
+			return refused <= shownTargets || down(t)
 		}
-		if refused++; config != "" && refused <= shownTargets {
-			return true
-		}
-		return down(t)
-	})
+	}
+	snap, err := s.look(r.Context(), config, units, wanted)
 	if err != nil {
 		return part, refuseWith(http.StatusInternalServerError, "describe flow", err)
 	}
 	part = flowPart{Node: s.opts.Node, Configs: map[string]int{}, Receivers: []receiver{}}
-	if config != "" {
-		snap.instances = slices.DeleteFunc(snap.instances, func(i Instance) bool { return i.Name != config })
-	}
 	for _, row := range s.configRows(snap) {
 		part.note(row)
 	}
-	for id, c := range snap.counts {
-		if config == "" || id.config == config {
-			part.Targets.Up += c.Up
-			part.Targets.Down += c.Down
-			part.Targets.Unknown += c.Unknown
-		}
+	for _, c := range snap.counts {
+		part.Targets.Up += c.Up
+		part.Targets.Down += c.Down
+		part.Targets.Unknown += c.Unknown
 	}
 	for i := range snap.targets {
 		t := &snap.targets[i]
@@ -88,16 +82,14 @@ func (s *Server) ownFlow(r *http.Request, config string) (part flowPart, failed 
 			part.Refused = cmp.Or(part.Refused, t.Endpoint+": "+t.Refused)
 		}
 	}
-	jobs, err := s.opts.Inspector.Discovered(r.Context(), "")
+	jobs, err := s.opts.Inspector.Discovered(r.Context(), config, false)
 	if err != nil {
 		return part, refuseWith(http.StatusInternalServerError, "list discovered targets", err)
 	}
 	for _, job := range jobs {
-		if config == "" || job.Config == config {
-			part.Found.Kept += job.Kept
-			part.Found.Dropped += job.Dropped
-			part.Found.Invalid += job.Failed
-		}
+		part.Found.Kept += job.Kept
+		part.Found.Dropped += job.Dropped
+		part.Found.Invalid += job.Failed
 	}
 	s.addReceivers(&part, snap, config != "")
 	return part, nil
@@ -178,24 +170,24 @@ type flowJSON struct {
 }
 
 func (s *Server) flow(r *http.Request, config string) (out flowJSON, failed *refusal) {
+	others, end, err := askAll(s, r, pages.Link("/flow", "config", config), func(p flowPart) string { return p.Node })
+	defer end()
+	if err != nil {
+		return out, refuseWith(http.StatusInternalServerError, "describe cluster", err)
+	}
 	own, failed := s.ownFlow(r, config)
 	if failed != nil {
 		return out, failed
 	}
-	parts, silent, err := askAll(s, r, pages.Link("/flow", "config", config), func(p flowPart) string { return p.Node })
-	if err != nil {
-		return out, refuseWith(http.StatusInternalServerError, "describe cluster", err)
-	}
+	parts, silent := others()
 	out = flowJSON{Node: s.opts.Node, Config: config, Nodes: append([]flowPart{own}, parts...), Unreachable: silent}
 	out.Total = sumFlow(out.Nodes)
-	orphans, err := s.orphanRows(r, silent)
+	orphans, err := s.orphanRows(r, config, silent)
 	if err != nil {
 		return out, refuseWith(http.StatusInternalServerError, "describe cluster", err)
 	}
 	for _, row := range orphans {
-		if config == "" || row.Name == config {
-			out.Total.note(row)
-		}
+		out.Total.note(row)
 	}
 	out.Stages = stages(out.Total, config)
 	return out, nil

@@ -41,7 +41,7 @@ func (s *Server) runsOn(r *http.Request, name string) (node Member, ok bool) {
 	if s.opts.Cluster == nil || askedByPeer(r) {
 		return Member{}, false
 	}
-	state, err := s.opts.Cluster.State(r.Context())
+	state, err := s.opts.Cluster.State(r.Context(), Scope{Config: name})
 	if err != nil {
 		return Member{}, false
 	}
@@ -61,7 +61,7 @@ func (s *Server) runsOn(r *http.Request, name string) (node Member, ok bool) {
 // mayRun says whether an instance is known: here in whatever phase, or to the store. A store that
 // can't be asked says nothing.
 func (s *Server) mayRun(ctx context.Context, name string) bool {
-	instances, err := s.opts.Instances.Instances(ctx)
+	instances, err := s.opts.Instances.Instances(ctx, name)
 	if err != nil {
 		return true
 	}

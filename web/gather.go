@@ -100,7 +100,7 @@ func (s *Server) instances() gathering[clusterInstance] {
 			return func(i clusterInstance) bool { return wanted(i.Instance) }, err
 		},
 		local: func(r *http.Request) ([]clusterInstance, error) {
-			all, err := s.opts.Instances.Instances(r.Context())
+			all, err := s.opts.Instances.Instances(r.Context(), "")
 			items := make([]clusterInstance, 0, len(all))
 			for _, i := range all {
 				items = append(items, clusterInstance{s.opts.Node, i})
@@ -119,13 +119,15 @@ func (s *Server) targets() gathering[clusterTarget] {
 		kinds:  targetStates,
 		sorts:  targetSorts,
 		filter: targetFilter,
-		local:  func(r *http.Request) ([]clusterTarget, error) { return s.ownTargets(r.Context()) },
+		local: func(r *http.Request) ([]clusterTarget, error) {
+			return s.ownTargets(r.Context(), r.URL.Query().Get("instance"))
+		},
 	}
 }
 
-// ownTargets are this node's targets.
-func (s *Server) ownTargets(ctx context.Context) ([]clusterTarget, error) {
-	all, err := s.opts.Instances.Targets(ctx)
+// ownTargets are this node's targets, or those of one config if one is named.
+func (s *Server) ownTargets(ctx context.Context, config string) ([]clusterTarget, error) {
+	all, err := s.opts.Instances.Targets(ctx, func(u UnitTargets) bool { return config == "" || u.Config == config })
 	items := make([]clusterTarget, len(all))
 	for i, t := range all {
 		items[i] = clusterTarget{s.opts.Node, targetID(&t), t}
@@ -189,6 +191,11 @@ func collect[T any](s *Server, r *http.Request, g gathering[T]) (out gatheredLis
 	if err != nil {
 		return out, refuseWith(http.StatusBadRequest, "", err)
 	}
+	answers, end, err := s.askOthers(r, asked(g.path, r.URL.RawQuery))
+	defer end()
+	if err != nil {
+		return out, refuseWith(http.StatusInternalServerError, "describe cluster", err)
+	}
 	items, err := g.local(r)
 	if err != nil {
 		return out, refuseWith(http.StatusInternalServerError, "list "+g.what, err)
@@ -218,9 +225,7 @@ func collect[T any](s *Server, r *http.Request, g gathering[T]) (out gatheredLis
 	if askedByPeer(r) {
 		return out, nil
 	}
-	if err := addPeers(s, r, g, &out); err != nil {
-		return out, refuseWith(http.StatusInternalServerError, "describe cluster", err)
-	}
+	addPeers(answers(), &out)
 	if g.orphans != nil {
 		orphans, err := g.orphans(r, out.Unreachable)
 		if err != nil {
@@ -238,15 +243,8 @@ func collect[T any](s *Server, r *http.Request, g gathering[T]) (out gatheredLis
 }
 
 // addPeers adds the other nodes' parts of the page to this one's.
-func addPeers[T any](s *Server, r *http.Request, g gathering[T], out *gatheredListing[T]) error {
-	if s.opts.Cluster == nil {
-		return nil
-	}
-	state, err := s.opts.Cluster.State(r.Context())
-	if err != nil {
-		return err
-	}
-	for _, answer := range s.ask(r.Context(), s.others(state.Members), question{method: http.MethodGet, target: asked(g.path, r.URL.RawQuery), cause: r}) {
+func addPeers[T any](answers []peerAnswer, out *gatheredListing[T]) {
+	for _, answer := range answers {
 		part, err := readPart[T](answer)
 		if err != nil {
 			out.Unreachable = append(out.Unreachable, unreachable{answer.Node, err.Error()})
@@ -264,7 +262,6 @@ func addPeers[T any](s *Server, r *http.Request, g gathering[T], out *gatheredLi
 			out.Next = part.Next
 		}
 	}
-	return nil
 }
 
 // asked is a path with a query that need not be there.
@@ -290,31 +287,28 @@ func readPart[T any](answer peerAnswer) (part gatheredListing[T], err error) {
 	return part, nil
 }
 
-// askAll asks every other node for its part, unless a node asks: an answer of one that is not who
-// was meant is none.
-func askAll[T any](s *Server, r *http.Request, target string, who func(T) string) (parts []T, silent []unreachable, err error) {
-	silent = []unreachable{}
-	if s.opts.Cluster == nil || askedByPeer(r) {
-		return nil, silent, nil
-	}
-	state, err := s.opts.Cluster.State(r.Context())
-	if err != nil {
-		return nil, silent, err
-	}
-	for _, answer := range s.ask(r.Context(), s.others(state.Members), question{method: http.MethodGet, target: target, cause: r}) {
-		var part T
-		err := answer.Err
-		if err == nil {
-			err = json.Unmarshal(answer.Data, &part)
+// askAll begins to ask every other node for its part, unless a node asks. The answers come when they
+// are waited for: one of a node that is not who was meant is none. end has to be called.
+func askAll[T any](s *Server, r *http.Request, target string, who func(T) string) (wait func() (parts []T, silent []unreachable), end func(), err error) {
+	answers, end, err := s.askOthers(r, target)
+	wait = func() (parts []T, silent []unreachable) {
+		silent = []unreachable{}
+		for _, answer := range answers() {
+			var part T
+			err := answer.Err
+			if err == nil {
+				err = json.Unmarshal(answer.Data, &part)
+			}
+			if err == nil && who(part) != answer.Node {
+				err = fmt.Errorf("node %q answers at its address", who(part))
+			}
+			if err != nil {
+				silent = append(silent, unreachable{answer.Node, err.Error()})
+				continue
+			}
+			parts = append(parts, part)
 		}
-		if err == nil && who(part) != answer.Node {
-			err = fmt.Errorf("node %q answers at its address", who(part))
-		}
-		if err != nil {
-			silent = append(silent, unreachable{answer.Node, err.Error()})
-			continue
-		}
-		parts = append(parts, part)
+		return parts, silent
 	}
-	return parts, silent, nil
+	return wait, end, err
 }

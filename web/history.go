@@ -98,7 +98,7 @@ func (h *History) Run(ctx context.Context, instances Instances) {
 		case <-ctx.Done():
 			return
 		case now := <-ticker.C:
-			if all, err := instances.Instances(ctx); err == nil {
+			if all, err := instances.Instances(ctx, ""); err == nil {
 				h.add(pointOf(all, now), censusOf(all, now))
 			}
 		}

@@ -89,6 +89,14 @@ type Gap struct {
 	At time.Time `json:"at"`
 }
 
+// UnitTargets is how many active targets of a unit are in each state.
+type UnitTargets struct {
+	Config string
+	// Unit is as in Instance.
+	Unit              string
+	Up, Down, Unknown int
+}
+
 // Target is one active target. The order and the names of the JSON fields are Grafana Agent's.
 type Target struct {
 	Instance         string        `json:"instance"`

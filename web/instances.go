@@ -14,7 +14,7 @@ import (
 // listInstances answers the names of the instances that run here; an instance in several units
 // shows once.
 func (s *Server) listInstances(w http.ResponseWriter, r *http.Request) {
-	all, err := s.opts.Instances.Instances(r.Context())
+	all, err := s.opts.Instances.Instances(r.Context(), "")
 	if err != nil {
 		failAPI(w, http.StatusInternalServerError, problem{Error: "list instances: " + err.Error()})
 		return
@@ -52,7 +52,7 @@ func (s *Server) listTargets(w http.ResponseWriter, r *http.Request) {
 
 // sortedInstances is never nil: it is shown as [] when empty.
 func (s *Server) sortedInstances(ctx context.Context) ([]Instance, error) {
-	all, err := s.opts.Instances.Instances(ctx)
+	all, err := s.opts.Instances.Instances(ctx, "")
 	if err != nil {
 		return nil, err
 	}
@@ -65,7 +65,7 @@ func (s *Server) sortedInstances(ctx context.Context) ([]Instance, error) {
 
 // sortedTargets is never nil either.
 func (s *Server) sortedTargets(ctx context.Context) ([]Target, error) {
-	targets, err := s.opts.Instances.Targets(ctx)
+	targets, err := s.opts.Instances.Targets(ctx, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -84,8 +84,10 @@ func (s *Server) sortedTargets(ctx context.Context) ([]Target, error) {
 // noInstances is a process in which nothing runs.
 type noInstances struct{}
 
-func (noInstances) Instances(context.Context) ([]Instance, error)       { return nil, nil }
-func (noInstances) Targets(context.Context) ([]Target, error)           { return nil, nil }
+func (noInstances) Instances(context.Context, string) ([]Instance, error) { return nil, nil }
+func (noInstances) Targets(context.Context, func(UnitTargets) bool) ([]Target, error) {
+	return nil, nil
+}
 func (noInstances) Appendable(string) (a storage.AppendableV2, ok bool) { return nil, false }
 
 // noInspector is for a process in which nothing runs.
@@ -95,4 +97,6 @@ func (noInspector) Scrape(context.Context, Target) (Answer, error) {
 	return Answer{}, errors.New("nothing runs in this process")
 }
 
-func (noInspector) Discovered(context.Context, string) ([]DiscoveredJob, error) { return nil, nil }
+func (noInspector) Discovered(context.Context, string, bool) ([]DiscoveredJob, error) {
+	return nil, nil
+}

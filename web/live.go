@@ -107,7 +107,7 @@ func (s *Server) livePart(r *http.Request, of *url.URL) (event []byte, hash uint
 	asking.Header.Set("Accept", "text/html")
 	asking.Header.Del(askedByHeader)
 	part := &partWriter{header: http.Header{}}
-	s.live.pages.ServeHTTP(part, asking)
+	s.live.pages.ServeHTTP(part, remember(asking))
 	if part.status != http.StatusOK || !strings.HasPrefix(part.header.Get("Content-Type"), "text/html") {
 		return []byte(emptyEvent), 1
 	}

@@ -69,7 +69,7 @@ type changing struct {
 	reason string
 }
 
-func (c *changing) Instances(context.Context) ([]web.Instance, error) {
+func (c *changing) Instances(context.Context, string) ([]web.Instance, error) {
 	phase := "running"
 	if c.worse.Load() {
 		phase = "failed"

@@ -50,6 +50,15 @@ type Member struct {
 	Cordon *Standing
 }
 
+// Scope says of which units a state is wanted. The zero value: of all, which costs as much as there
+// are configs.
+type Scope struct {
+	// Config: of this config only. Empty: of all.
+	Config string
+	// Members: of none; only who shares the work is wanted.
+	Members bool
+}
+
 // ClusterState is what a node knows of its cluster.
 type ClusterState struct {
 	// Session is what this node's claims are bound to. Empty: it has none at the moment, or needs none.
@@ -60,13 +69,13 @@ type ClusterState struct {
 	Problem string
 	// Members are in any order, this node among them.
 	Members []Member
-	// Units is every unit that somebody should run or runs, in any order.
+	// Units is every unit in the scope that somebody should run or runs, in any order.
 	Units []Unit
 	// Held are the configs that people hold, by name.
 	Held []Standing
 	// Cordons are the nodes that are cordoned or drained, by name, whether they are members or not.
 	Cordons []Standing
-	// Unowned is how many of them nobody runs, and nobody holds.
+	// Unowned is how many of them nobody runs, and nobody holds, if all were asked for.
 	Unowned int
 	// Moves are the newest ones, newest first.
 	Moves []Move

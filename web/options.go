@@ -133,10 +133,13 @@ type Configs interface {
 // Instances is what runs in this process. All methods must answer promptly: they serve pages and
 // load balancers.
 type Instances interface {
-	// Instances describes every instance this process knows of, in any phase and any order.
-	Instances(ctx context.Context) ([]Instance, error)
-	// Targets lists the active targets of all instances, in any order.
-	Targets(ctx context.Context) ([]Target, error)
+	// Instances describes every instance this process knows of, or those of one config if one is
+	// named, in any phase and any order. The slice is the caller's.
+	Instances(ctx context.Context, config string) ([]Instance, error)
+	// Targets lists the active targets of the units that are wanted, in any order. It asks wanted
+	// about every unit that runs; counting targets costs little, and describing them does not. Nil:
+	// all are wanted.
+	Targets(ctx context.Context, wanted func(UnitTargets) bool) ([]Target, error)
 	// Appendable is the way into a running instance's log; ok is false if no instance of that name
 	// takes samples. It is valid for the request that asked for it: appenders of an instance that
 	// stops meanwhile fail.
@@ -150,9 +153,9 @@ type Inspector interface {
 	// it answers. The error says that it could not be asked; what is wrong with its answer is in
 	// the answer.
 	Scrape(ctx context.Context, t Target) (Answer, error)
-	// Discovered lists what the discoveries of all instances have found by job, or of one instance
-	// with each target.
-	Discovered(ctx context.Context, config string) ([]DiscoveredJob, error)
+	// Discovered lists what the discoveries of all instances have found by job, or those of one
+	// config if one is named; in detail, with each target.
+	Discovered(ctx context.Context, config string, detail bool) ([]DiscoveredJob, error)
 }
 
 // Ring is who shares the work.
@@ -168,8 +171,8 @@ type Ring interface {
 // Cluster is what this node knows of all nodes and of what they run. It is asked for pages, so it
 // must answer promptly and without asking other nodes: that is this package's part.
 type Cluster interface {
-	// State is a snapshot of everything.
-	State(ctx context.Context) (ClusterState, error)
+	// State is a snapshot of everything, or of what is asked for. Its units are the caller's.
+	State(ctx context.Context, of Scope) (ClusterState, error)
 	// Plan says what a change of members would move: cluster.ErrNotFound if the node that leaves is
 	// no member, ErrUnsettled if there is no ring to begin with.
 	Plan(ctx context.Context, change Change) (Plan, error)

@@ -2,6 +2,7 @@ package web
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"html/template"
 	"net/http"
@@ -71,16 +72,30 @@ type overviewJSON struct {
 	dead  []string
 }
 
-// someDown wants as many targets that are down as are told of.
-func someDown() func(outline) bool {
-	n := 0
-	return func(t outline) bool {
+// someDown wants as many targets that are down as are told of, and of no more units than it takes.
+func someDown() (units func(UnitTargets) bool, wanted func(outline) bool) {
+	found, n := 0, 0
+	units = func(u UnitTargets) bool {
+		if u.Down == 0 || found >= problemsByKind {
+			return false
+		}
+		found += u.Down
+		return true
+	}
+	wanted = func(t outline) bool {
 		if t.state != stateDown || n == problemsByKind {
 			return false
 		}
 		n++
 		return true
 	}
+	return units, wanted
+}
+
+// lookForOverview takes a snapshot of everything, with some of the targets that are down.
+func (s *Server) lookForOverview(ctx context.Context) (snapshot, error) {
+	units, wanted := someDown()
+	return s.look(ctx, "", units, wanted)
 }
 
 // summarize is this node's part.
@@ -127,19 +142,24 @@ func (s *Server) summarize(snap snapshot) nodeSummary {
 }
 
 func (s *Server) overview(r *http.Request) (out overviewJSON) {
-	snap, err := s.look(r.Context(), someDown())
+	others, end, failed := askAll(s, r, "/", func(n nodeSummary) string { return n.Node })
+	defer end()
+	snap, err := s.lookForOverview(r.Context())
 	if err != nil {
 		// The page shows what there is.
 		out.Unreachable = []unreachable{{s.opts.Node, err.Error()}}
 	}
 	own := s.summarize(snap)
-	parts, silent, err := askAll(s, r, "/", func(n nodeSummary) string { return n.Node })
-	if err != nil {
-		silent = []unreachable{{s.opts.Node, err.Error()}}
+	var parts []nodeSummary
+	silent := []unreachable{}
+	if failed != nil {
+		silent = append(silent, unreachable{s.opts.Node, failed.Error()})
+	} else {
+		parts, silent = others()
 	}
 	out.Node, out.Unreachable = s.opts.Node, append(out.Unreachable, silent...)
 	out.Nodes = append([]nodeSummary{own}, parts...)
-	orphans, err := s.orphanRows(r, silent)
+	orphans, err := s.orphanRows(r, "", silent)
 	if err != nil {
 		orphans = nil
 	}
@@ -266,7 +286,7 @@ type overviewData struct {
 // frontPage shows a person how the cluster is doing, what is wrong first.
 func (s *Server) frontPage(w http.ResponseWriter, r *http.Request) {
 	if askedByPeer(r) {
-		snap, err := s.look(r.Context(), someDown())
+		snap, err := s.lookForOverview(r.Context())
 		if err != nil {
 			failAPI(w, http.StatusInternalServerError, problem{Error: err.Error()})
 			return

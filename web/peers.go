@@ -87,6 +87,33 @@ func (s *Server) ask(ctx context.Context, members []Member, q question) []peerAn
 	return answers
 }
 
+// askOthers begins to ask every other node, and does not wait: this node's own part takes as long as
+// theirs. The answers come when all have come or the time is up; end waits for what is left of it.
+func (s *Server) askOthers(r *http.Request, target string) (answers func() []peerAnswer, end func(), err error) {
+	if s.opts.Cluster == nil || askedByPeer(r) {
+		return func() []peerAnswer { return nil }, func() {}, nil
+	}
+	state, err := s.opts.Cluster.State(r.Context(), Scope{Members: true})
+	if err != nil {
+		return nil, func() {}, err
+	}
+	ctx, cancel := context.WithCancel(r.Context())
+	var all []peerAnswer
+	var asking sync.WaitGroup
+	asking.Go(func() {
+		all = s.ask(ctx, s.others(state.Members), question{method: http.MethodGet, target: target, cause: r})
+	})
+	answers = func() []peerAnswer {
+		asking.Wait()
+		return all
+	}
+	end = func() {
+		cancel()
+		asking.Wait()
+	}
+	return answers, end, nil
+}
+
 func (s *Server) askOne(ctx context.Context, m Member, q question) peerAnswer {
 	answer := peerAnswer{Node: m.ID}
 	answer.Status, answer.Data, answer.Err = s.exchange(ctx, m, q)
@@ -185,7 +212,7 @@ func askNode[T any](s *Server, r *http.Request, node, target string) (part T, fa
 	if s.opts.Cluster == nil {
 		return part, &refusal{http.StatusNotFound, "there is no other node"}
 	}
-	state, err := s.opts.Cluster.State(r.Context())
+	state, err := s.opts.Cluster.State(r.Context(), Scope{Members: true})
 	if err != nil {
 		return part, refuseWith(http.StatusInternalServerError, "describe cluster", err)
 	}

@@ -96,7 +96,7 @@ func (s *Server) endpointsOfAll() gathering[endpointRow] {
 			}, nil
 		},
 		local: func(r *http.Request) ([]endpointRow, error) {
-			instances, err := s.opts.Instances.Instances(r.Context())
+			instances, err := s.opts.Instances.Instances(r.Context(), "")
 			return s.endpointRows(instances, s.opts.Now()), err
 		},
 	}
@@ -171,7 +171,7 @@ func destinations(rows []destination) []destination {
 }
 
 func (s *Server) ownDestinations(r *http.Request) ([]destination, error) {
-	instances, err := s.opts.Instances.Instances(r.Context())
+	instances, err := s.opts.Instances.Instances(r.Context(), "")
 	var rows []destination
 	for _, e := range s.endpointRows(instances, s.opts.Now()) {
 		d := destination{
@@ -196,14 +196,15 @@ type destinationsJSON struct {
 
 func (s *Server) destinationsOfAll(r *http.Request) (out destinationsJSON, failed *refusal) {
 	out = destinationsJSON{Node: s.opts.Node, Unreachable: []unreachable{}}
-	var err error
-	if out.Destinations, err = s.ownDestinations(r); err != nil {
-		return out, refuseWith(http.StatusInternalServerError, "list endpoints", err)
-	}
-	parts, silent, err := askAll(s, r, "/receivers/destinations", func(d destinationsJSON) string { return d.Node })
+	others, end, err := askAll(s, r, "/receivers/destinations", func(d destinationsJSON) string { return d.Node })
+	defer end()
 	if err != nil {
 		return out, refuseWith(http.StatusInternalServerError, "describe cluster", err)
 	}
+	if out.Destinations, err = s.ownDestinations(r); err != nil {
+		return out, refuseWith(http.StatusInternalServerError, "list endpoints", err)
+	}
+	parts, silent := others()
 	for _, part := range parts {
 		out.Destinations = append(out.Destinations, part.Destinations...)
 	}

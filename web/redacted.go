@@ -22,31 +22,37 @@ func (r redactedInstances) Appendable(name string) (storage.AppendableV2, bool) 
 	return r.from.Appendable(name)
 }
 
-func (r redactedInstances) Instances(ctx context.Context) ([]Instance, error) {
-	all, err := r.from.Instances(ctx)
-	shown := make([]Instance, len(all))
-	for i, instance := range all {
+func (r redactedInstances) Instances(ctx context.Context, config string) ([]Instance, error) {
+	return Once(ctx, instancesKey{config}, func() ([]Instance, error) { return r.instances(ctx, config) })
+}
+
+// instancesKey is of the instances of a config.
+type instancesKey struct{ config string }
+
+func (r redactedInstances) instances(ctx context.Context, config string) ([]Instance, error) {
+	all, err := r.from.Instances(ctx, config)
+	for i := range all {
+		instance := &all[i]
 		instance.LastError, instance.Hold = redact.Text(instance.LastError), redact.Text(instance.Hold)
 		instance.Limits = slices.Clone(instance.Limits)
 		for j := range instance.Limits {
 			instance.Limits[j].Message = redact.Text(instance.Limits[j].Message)
 		}
-		shown[i] = instance
 	}
-	return shown, redact.Error(err)
+	return all, redact.Error(err)
 }
 
-func (r redactedInstances) Targets(ctx context.Context) ([]Target, error) {
-	return r.pick(ctx, func(outline) bool { return true })
+func (r redactedInstances) Targets(ctx context.Context, wanted func(UnitTargets) bool) ([]Target, error) {
+	return r.pick(ctx, wanted, func(outline) bool { return true })
 }
 
 // outline is what may be known of a target without looking for secrets.
 type outline struct{ config, unit, job, state string }
 
-// pick returns the targets that are wanted. Only those are looked through for secrets, which is
-// what costs.
-func (r redactedInstances) pick(ctx context.Context, wanted func(outline) bool) ([]Target, error) {
-	all, err := r.from.Targets(ctx)
+// pick returns the targets that are wanted of the units that are. Only those are looked through for
+// secrets, which is what costs.
+func (r redactedInstances) pick(ctx context.Context, units func(UnitTargets) bool, wanted func(outline) bool) ([]Target, error) {
+	all, err := r.from.Targets(ctx, units)
 	var (
 		shown  = make([]Target, 0, len(all))
 		labels = labelRedactor{hidden: map[string]bool{}, builder: labels.NewScratchBuilder(16)}
@@ -107,8 +113,8 @@ func (r redactedInspector) Scrape(ctx context.Context, t Target) (Answer, error)
 	return answer, redact.Error(err)
 }
 
-func (r redactedInspector) Discovered(ctx context.Context, config string) ([]DiscoveredJob, error) {
-	all, err := r.from.Discovered(ctx, config)
+func (r redactedInspector) Discovered(ctx context.Context, config string, detail bool) ([]DiscoveredJob, error) {
+	all, err := r.from.Discovered(ctx, config, detail)
 	labels := labelRedactor{hidden: map[string]bool{}, builder: labels.NewScratchBuilder(16)}
 	for _, job := range all {
 		for i := range job.Targets {
@@ -123,8 +129,16 @@ func (r redactedInspector) Discovered(ctx context.Context, config string) ([]Dis
 // redactedCluster is what is known of all nodes, as it may be shown.
 type redactedCluster struct{ Cluster }
 
-func (r redactedCluster) State(ctx context.Context) (ClusterState, error) {
-	state, err := r.Cluster.State(ctx)
+// State gives what a page has asked for already, if that has what is wanted.
+func (r redactedCluster) State(ctx context.Context, of Scope) (ClusterState, error) {
+	if all, known := Known[ClusterState](ctx, Scope{}); known && of.Config == "" {
+		return all, nil
+	}
+	return Once(ctx, of, func() (ClusterState, error) { return r.state(ctx, of) })
+}
+
+func (r redactedCluster) state(ctx context.Context, of Scope) (ClusterState, error) {
+	state, err := r.Cluster.State(ctx, of)
 	state.Problem = redact.Text(state.Problem)
 	members := make([]Member, len(state.Members))
 	for i, member := range state.Members {
@@ -137,12 +151,10 @@ func (r redactedCluster) State(ctx context.Context) (ClusterState, error) {
 	for i, c := range state.Cordons {
 		cordons[i] = c.redacted()
 	}
-	units := make([]Unit, len(state.Units))
-	for i, unit := range state.Units {
-		unit.Hold = redact.Text(unit.Hold)
-		units[i] = unit
+	for i := range state.Units {
+		state.Units[i].Hold = redact.Text(state.Units[i].Hold)
 	}
-	state.Members, state.Units, state.Held, state.Cordons = members, units, held, cordons
+	state.Members, state.Held, state.Cordons = members, held, cordons
 	return state, redact.Error(err)
 }
 

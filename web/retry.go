@@ -59,7 +59,7 @@ func (s *Server) retry(r *http.Request, name string) (out retryJSON, failed *ref
 
 // retryElsewhere passes the request on to the other nodes that run a unit of the config, or should.
 func (s *Server) retryElsewhere(r *http.Request, name string, out *retryJSON) error {
-	state, err := s.opts.Cluster.State(r.Context())
+	state, err := s.opts.Cluster.State(r.Context(), Scope{Config: name})
 	if err != nil {
 		return err
 	}

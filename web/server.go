@@ -74,7 +74,9 @@ func New(o Options) *Server {
 }
 
 // ServeHTTP answers one request.
-func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.handler.ServeHTTP(w, r) }
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	s.handler.ServeHTTP(w, remember(r))
+}
 
 func (o Options) withDefaults() Options {
 	if o.Logger == nil {

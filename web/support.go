@@ -103,7 +103,7 @@ func (s *Server) supportParts() []part {
 	}
 	if s.opts.Cluster != nil {
 		parts = append(parts, part{"cluster.json", func(ctx context.Context, w io.Writer) error {
-			state, err := s.opts.Cluster.State(ctx)
+			state, err := s.opts.Cluster.State(ctx, Scope{})
 			return errorOr(err, w, s.describeCluster(state, maxLimit))
 		}})
 	}

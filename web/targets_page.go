@@ -110,7 +110,7 @@ func (s *Server) targetPart(r *http.Request) (part targetPart, failed *refusal) 
 
 // findTarget finds one of this node's targets.
 func (s *Server) findTarget(r *http.Request, query url.Values) (*clusterTarget, *refusal) {
-	all, err := s.ownTargets(r.Context())
+	all, err := s.ownTargets(r.Context(), query.Get("config"))
 	if err != nil {
 		return nil, refuseWith(http.StatusInternalServerError, "list targets", err)
 	}

@@ -27,9 +27,11 @@ import (
 // into is an agent's API with one instance.
 type into struct{ *Pipeline }
 
-func (into) Instances(context.Context) ([]web.Instance, error) { return nil, nil }
-func (into) Targets(context.Context) ([]web.Target, error)     { return nil, nil }
-func (i into) Appendable(string) (storage.AppendableV2, bool)  { return i.Pipeline.Appendable(), true }
+func (into) Instances(context.Context, string) ([]web.Instance, error) { return nil, nil }
+func (into) Targets(context.Context, func(web.UnitTargets) bool) ([]web.Target, error) {
+	return nil, nil
+}
+func (i into) Appendable(string) (storage.AppendableV2, bool) { return i.Pipeline.Appendable(), true }
 
 // chain is two agents, the first of which writes into the second, and a receiver behind them.
 type chain struct {

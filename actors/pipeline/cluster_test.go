@@ -165,7 +165,7 @@ func TestSlicesOfAConfigShareItsTargets(t *testing.T) {
 	for slice := range 3 {
 		p := n.open(messages.Unit{Config: "one", Slice: slice}, ofSlices(3))
 		opened = append(opened, p)
-		for _, target := range p.Targets() {
+		for _, target := range p.Targets(nil) {
 			owners[target.URL]++
 		}
 	}
@@ -174,9 +174,9 @@ func TestSlicesOfAConfigShareItsTargets(t *testing.T) {
 		require.Equal(t, 1, n, url)
 	}
 	require.NoError(t, opened[0].Reload(t.Context(), ofSlices(1)))
-	require.Len(t, opened[0].Targets(), 20)
+	require.Len(t, opened[0].Targets(nil), 20)
 	require.NoError(t, opened[2].Reload(t.Context(), ofSlices(1)))
-	require.Empty(t, opened[2].Targets())
+	require.Empty(t, opened[2].Targets(nil))
 	for _, p := range opened {
 		require.NoError(t, p.Close(false))
 	}

@@ -245,8 +245,12 @@ func alreadyOver() context.Context {
 	return ctx
 }
 
-// Targets are the targets that the instance has found. Any goroutine may call it.
-func (p *Pipeline) Targets() []scrape.Target {
+// Targets are the targets that the instance has found, if they are wanted: counting them by state
+// costs far less than describing them. Nil: they are. Any goroutine may call it.
+func (p *Pipeline) Targets(wanted func(counts map[scrape.State]int) bool) []scrape.Target {
+	if wanted != nil && !wanted(p.scraper.Counts()) {
+		return nil
+	}
 	targets := p.scraper.Targets()
 	for i := range targets {
 		targets[i].LastError = p.scrub.text(targets[i].LastError)

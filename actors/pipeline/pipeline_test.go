@@ -147,7 +147,7 @@ func (w *world) eventually(condition func() bool, message string) {
 func TestNothingIsScrapedBeforeStartAndNothingAfterStop(t *testing.T) {
 	w := newWorld(t)
 	p := w.open(w.patient())
-	require.Len(t, p.Targets(), 1, "discovery is warm")
+	require.Len(t, p.Targets(nil), 1, "discovery is warm")
 	require.Zero(t, p.log.Stats().SamplesAppended)
 	require.NoError(t, p.Start(t.Context(), ""))
 	w.eventually(func() bool { return w.receiver.samples.Load() > 0 }, "samples arrive")
@@ -213,7 +213,7 @@ func TestARefusedReloadLeavesTheConfigBeforeInForce(t *testing.T) {
 
 	before := w.receiver.samples.Load()
 	w.eventually(func() bool { return w.receiver.samples.Load() > before+20 }, "samples go on arriving")
-	require.Equal(t, "j", p.Targets()[0].Job)
+	require.Equal(t, "j", p.Targets(nil)[0].Job)
 }
 
 func TestARefusedReloadLeavesNoCursorOfAnEndpointItWouldHaveAdded(t *testing.T) {

@@ -130,7 +130,7 @@ func TestWhenTheNumberOfSlicesChangesEachTickIsTakenOnce(t *testing.T) {
 					for i, h := range hosts {
 						for _, entry := range h.directory.All() {
 							runners[fmt.Sprint(entry.Unit, " on ", i)] = true
-							units, found = units+1, found+len(entry.Pipeline.(*Pipeline).Targets())
+							units, found = units+1, found+len(entry.Pipeline.(*Pipeline).Targets(nil))
 						}
 					}
 					require.Equal(t, 2*number, units)
@@ -201,8 +201,8 @@ remote_write: [{url: %s, queue_config: {batch_send_deadline: 1h, max_samples_per
 	whole := divided(1)
 	whole.Earlier = []config.Division{{Slices: 2, Until: time.Now().Add(time.Second)}}
 	require.NoError(t, p.Reload(t.Context(), whole))
-	require.NotEmpty(t, p.Targets(), "it has them yet")
-	w.eventually(func() bool { return len(p.Targets()) == 0 }, "the targets go")
+	require.NotEmpty(t, p.Targets(nil), "it has them yet")
+	w.eventually(func() bool { return len(p.Targets(nil)) == 0 }, "the targets go")
 	w.eventually(func() bool { return w.receiver.samples.Load() == int64(p.log.End().Seq) }, "everything is sent")
 	require.Zero(t, w.receiver.stale.Load())
 }

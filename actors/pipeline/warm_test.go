@@ -36,7 +36,7 @@ func (w *world) slowToAnswer() (c *config.Instance, answer chan struct{}) {
 
 func (w *world) isUp(p *Pipeline, job string) func() bool {
 	return func() bool {
-		for _, target := range p.Targets() {
+		for _, target := range p.Targets(nil) {
 			if target.Job == job && target.State == scrape.StateUp {
 				return true
 			}
@@ -64,6 +64,6 @@ func TestASuccessorFindsItsTargetsWhileTheOtherNodeScrapes(t *testing.T) {
 	time.AfterFunc(50*time.Millisecond, func() { close(answer) })
 	opened, err := w.factory.New(t.Context(), actors.PipelineSpec{Unit: messages.WholeConfig(c.Name), Config: c, Warm: true, Failed: func(error) {}})
 	require.NoError(t, err)
-	require.Len(t, opened.(*Pipeline).Targets(), 2)
+	require.Len(t, opened.(*Pipeline).Targets(nil), 2)
 	require.NoError(t, opened.Close(false))
 }

@@ -18,8 +18,8 @@ import (
 )
 
 // Instances implements web.Instances.
-func (v *View) Instances(ctx context.Context) ([]web.Instance, error) {
-	description, err := v.Tree.Describe(ctx)
+func (v *View) Instances(ctx context.Context, config string) ([]web.Instance, error) {
+	description, err := v.describe(ctx, messages.DescribeTree{Config: config})
 	if err != nil {
 		return nil, err
 	}
@@ -91,13 +91,20 @@ func instant(ms int64) time.Time {
 }
 
 // Targets implements web.Instances.
-func (v *View) Targets(context.Context) ([]web.Target, error) {
+func (v *View) Targets(_ context.Context, wanted func(web.UnitTargets) bool) ([]web.Target, error) {
 	targets := []web.Target{}
 	for _, entry := range v.Directory.All() {
-		if p, ok := entry.Pipeline.(*pipeline.Pipeline); ok {
-			for _, t := range p.Targets() {
-				targets = append(targets, describeTarget(entry.Unit, t))
-			}
+		p, ok := entry.Pipeline.(*pipeline.Pipeline)
+		if !ok {
+			continue
+		}
+		counted := func(counts map[scrape.State]int) bool {
+			return wanted == nil || wanted(web.UnitTargets{
+				Config: entry.Unit.Config, Unit: unitName(entry.Unit), Up: counts[scrape.StateUp], Down: counts[scrape.StateDown], Unknown: counts[scrape.StateUnknown],
+			})
+		}
+		for _, t := range p.Targets(counted) {
+			targets = append(targets, describeTarget(entry.Unit, t))
 		}
 	}
 	return targets, nil
@@ -154,14 +161,14 @@ func describeGlance(g scrape.Glance) web.Answer {
 }
 
 // Discovered implements web.Inspector.
-func (v *View) Discovered(_ context.Context, config string) ([]web.DiscoveredJob, error) {
+func (v *View) Discovered(_ context.Context, config string, detail bool) ([]web.DiscoveredJob, error) {
 	var jobs []web.DiscoveredJob
 	for _, entry := range v.Directory.All() {
 		p, ok := entry.Pipeline.(*pipeline.Pipeline)
 		if !ok || config != "" && entry.Unit.Config != config {
 			continue
 		}
-		for _, job := range p.Discovered(config != "") {
+		for _, job := range p.Discovered(detail) {
 			shown := web.DiscoveredJob{
 				Config: entry.Unit.Config, Unit: unitName(entry.Unit), Job: job.Job, Kept: job.Kept, Dropped: job.Dropped, Failed: job.Invalid, Elsewhere: job.Elsewhere,
 			}

@@ -12,7 +12,7 @@ import (
 
 // Plan implements web.Cluster.
 func (v *View) Plan(ctx context.Context, change web.Change) (web.Plan, error) {
-	description, err := v.Tree.Describe(ctx)
+	description, err := v.describe(ctx, messages.DescribeTree{})
 	if err != nil {
 		return web.Plan{}, err
 	}

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"sync"
 	"time"
+
+	"github.com/ringmaster-agent/ringmaster/messages"
 )
 
 // readyTimeout bounds how long a probe waits for the supervisor.
@@ -78,7 +80,7 @@ func (r *Readiness) latch(late []string, stopping bool, now time.Time, least tim
 func (r *Readiness) late() (late []string, stopping bool) {
 	ctx, cancel := context.WithTimeout(context.Background(), readyTimeout)
 	defer cancel()
-	description, err := r.Tree.Describe(ctx)
+	description, err := r.Tree.DescribeOnly(ctx, messages.DescribeTree{Brief: true})
 	shared := description.Cluster
 	switch {
 	case err != nil:

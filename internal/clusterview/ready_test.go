@@ -36,7 +36,7 @@ func TestANodeThatWasReadyStaysReadyUntilItStops(t *testing.T) {
 // mute is a tree that does not answer.
 type mute struct{ Tree }
 
-func (mute) Describe(context.Context) (d messages.TreeDescription, err error) {
+func (mute) DescribeOnly(context.Context, messages.DescribeTree) (d messages.TreeDescription, err error) {
 	return d, errors.New("busy")
 }
 

@@ -31,7 +31,7 @@ type Options struct {
 
 // Tree is the part of actors.Client that is used here.
 type Tree interface {
-	Describe(ctx context.Context) (messages.TreeDescription, error)
+	DescribeOnly(ctx context.Context, part messages.DescribeTree) (messages.TreeDescription, error)
 	Retry(ctx context.Context, u messages.Unit) error
 	Forget(ctx context.Context, node string) error
 	Order(ctx context.Context, o messages.Order) error
@@ -50,9 +50,14 @@ var (
 // New returns the view of a node that is running.
 func New(o Options) *View { return &View{o} }
 
+// describe asks once while a request is answered, however many parts of a page want to know it.
+func (v *View) describe(ctx context.Context, part messages.DescribeTree) (messages.TreeDescription, error) {
+	return web.Once(ctx, part, func() (messages.TreeDescription, error) { return v.Tree.DescribeOnly(ctx, part) })
+}
+
 // State implements web.Cluster.
-func (v *View) State(ctx context.Context) (web.ClusterState, error) {
-	description, err := v.Tree.Describe(ctx)
+func (v *View) State(ctx context.Context, of web.Scope) (web.ClusterState, error) {
+	description, err := v.describe(ctx, messages.DescribeTree{Config: of.Config, Brief: of.Members})
 	if err != nil {
 		return web.ClusterState{}, err
 	}
@@ -121,7 +126,7 @@ func (v *View) Members(ctx context.Context) ([]web.Member, error) {
 	if v.Shared == nil {
 		return v.members(messages.ClusterDescription{}), nil
 	}
-	description, err := v.Tree.Describe(ctx)
+	description, err := v.describe(ctx, messages.DescribeTree{Brief: true})
 	return v.members(description.Cluster), err
 }
 
@@ -178,7 +183,7 @@ func (v *View) peers() map[string]actors.Peer {
 
 // Retry implements web.Cluster.
 func (v *View) Retry(ctx context.Context, config string) (known bool, err error) {
-	description, err := v.Tree.Describe(ctx)
+	description, err := v.Tree.DescribeOnly(ctx, messages.DescribeTree{Config: config})
 	if err != nil {
 		return false, err
 	}

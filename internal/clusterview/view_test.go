@@ -24,7 +24,7 @@ type fakeTree struct {
 	forget      error
 }
 
-func (f *fakeTree) Describe(context.Context) (messages.TreeDescription, error) {
+func (f *fakeTree) DescribeOnly(context.Context, messages.DescribeTree) (messages.TreeDescription, error) {
 	return f.description, nil
 }
 func (f *fakeTree) Retry(_ context.Context, u messages.Unit) error {
@@ -67,7 +67,7 @@ func TestANodeAloneIsAClusterOfOne(t *testing.T) {
 		messages.UnitDescription{Unit: messages.WholeConfig("own"), Phase: messages.PhaseRunning, Local: true},
 	)}}
 	view := aView(tree, nil)
-	state, err := view.State(t.Context())
+	state, err := view.State(t.Context(), web.Scope{})
 	require.NoError(t, err)
 	require.True(t, state.Settled)
 	require.True(t, state.Permitted)
@@ -104,7 +104,7 @@ func TestMembersShowWhatTheirRecordsAndGossipSay(t *testing.T) {
 		Moves:   messages.NewList(messages.Move{Unit: messages.WholeConfig("old")}, messages.Move{Unit: messages.Unit{Config: "new", Slice: 1, Replica: 2}, Reason: messages.MoveHandedOver}),
 	}}}
 	gossip := fakeGossip{peers: []actors.Peer{{Node: "joiner", Alive: true}, {Node: "dead"}}}
-	state, err := aView(tree, &actors.Cluster{Node: "me", Gossip: gossip}).State(t.Context())
+	state, err := aView(tree, &actors.Cluster{Node: "me", Gossip: gossip}).State(t.Context(), web.Scope{})
 	require.NoError(t, err)
 	states, alive := map[string]string{}, map[string]*bool{}
 	for _, m := range state.Members {
@@ -120,7 +120,7 @@ func TestMembersShowWhatTheirRecordsAndGossipSay(t *testing.T) {
 	require.Equal(t, "slice 1, replica 2", state.Moves[0].Name)
 	require.Equal(t, "handed over", state.Moves[0].Reason)
 
-	without, err := aView(tree, &actors.Cluster{Node: "me"}).State(t.Context())
+	without, err := aView(tree, &actors.Cluster{Node: "me"}).State(t.Context(), web.Scope{})
 	require.NoError(t, err)
 	for _, m := range without.Members {
 		if m.ID == "dead" {
@@ -191,7 +191,7 @@ func TestOrdersArePassedOnAndShown(t *testing.T) {
 		},
 	}}
 	view := aView(tree, &actors.Cluster{Node: "me"})
-	state, err := view.State(t.Context())
+	state, err := view.State(t.Context(), web.Scope{})
 	require.NoError(t, err)
 	require.Equal(t, []web.Standing{{Kind: web.HoldConfig, Name: "app", By: "ann"}, {Kind: web.HoldConfig, Name: "own"}}, state.Held)
 	require.Equal(t, []web.Standing{{Kind: web.CordonNode, Name: "absent"}, {Kind: web.DrainNode, Name: "other", Reason: "disk"}}, state.Cordons)

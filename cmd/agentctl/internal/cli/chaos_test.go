@@ -127,7 +127,7 @@ type oneNode struct {
 }
 
 // State looks at the clock, as an agent does.
-func (n oneNode) State(context.Context) (web.ClusterState, error) {
+func (n oneNode) State(context.Context, web.Scope) (web.ClusterState, error) {
 	n.faults.Decide(fault.Event{Point: fault.Clock})
 	return web.ClusterState{}, nil
 }

@@ -27,16 +27,20 @@ type world struct {
 	ordered   []web.Order
 }
 
-func (w *world) Instances(context.Context) ([]web.Instance, error) {
-	return []web.Instance{
+func (w *world) Instances(_ context.Context, config string) ([]web.Instance, error) {
+	all := []web.Instance{
 		{Name: "team/api", Phase: "running", Revision: 7, Endpoints: []web.Endpoint{{
 			Name: "main", URL: "http://receiver/", Sent: 1_000_000, Dropped: map[string]uint64{"rejected": 3}, LastError: "out of bounds", LastErrorAt: time.Now(), LastSuccess: time.Now(),
 		}}},
 		{Name: "sick", Phase: "quarantined", Quarantined: true, LastError: "open wal: no space"},
-	}, nil
+	}
+	return slices.DeleteFunc(all, func(i web.Instance) bool { return config != "" && i.Name != config }), nil
 }
 
-func (w *world) Targets(context.Context) ([]web.Target, error) {
+func (w *world) Targets(_ context.Context, wanted func(web.UnitTargets) bool) ([]web.Target, error) {
+	if wanted != nil && !wanted(web.UnitTargets{Config: "team/api", Up: 1, Down: 1}) {
+		return nil, nil
+	}
 	return []web.Target{
 		{Instance: "team/api", TargetGroup: "api", Endpoint: "http://10.0.0.7:9100/metrics", State: "up", Labels: labels.FromStrings("job", "api"), Samples: 5, LastScrape: time.Now()},
 		{Instance: "team/api", TargetGroup: "api", Endpoint: "http://10.0.0.8:9100/metrics", State: "down", ScrapeError: "connection refused", Labels: labels.FromStrings("job", "b")},
@@ -49,15 +53,19 @@ func (w *world) Scrape(_ context.Context, t web.Target) (web.Answer, error) {
 	}
 	return web.Answer{Status: "200 OK", Parsed: true, Samples: 1, Bytes: 5, Body: "up 1\n"}, nil
 }
-func (w *world) Discovered(context.Context, string) ([]web.DiscoveredJob, error) { return nil, nil }
-func (w *world) State(context.Context) (web.ClusterState, error) {
+func (w *world) Discovered(context.Context, string, bool) ([]web.DiscoveredJob, error) {
+	return nil, nil
+}
+func (w *world) State(_ context.Context, of web.Scope) (web.ClusterState, error) {
 	members, _ := w.Members(context.Background())
-	return web.ClusterState{
+	state := web.ClusterState{
 		Settled: true, Permitted: true, Members: members,
 		Units: []web.Unit{{Config: "team/api", Owner: "node-1", ClaimedBy: "node-1", Epoch: 3}, {Config: "sick", Owner: "node-1"}},
 		Held:  []web.Standing{{Kind: web.HoldConfig, Name: "sick", By: "ann", Reason: "too much"}},
 		Moves: []web.Move{{Config: "team/api", To: "node-1", At: time.Now(), Reason: "first claimed"}},
-	}, nil
+	}
+	state.Units = slices.DeleteFunc(state.Units, func(u web.Unit) bool { return of.Members || of.Config != "" && u.Config != of.Config })
+	return state, nil
 }
 func (w *world) Plan(context.Context, web.Change) (web.Plan, error) {
 	return web.Plan{Units: 2, Moved: 1, Nodes: []web.PlannedNode{{Node: "node-1", Before: 1, After: 2}}}, nil
