@@ -98,3 +98,17 @@ func TestAPartOfTheDescriptionIsThatOfTheWhole(t *testing.T) {
 	brief.Units = whole.Units
 	require.Equal(t, whole, brief)
 }
+
+func TestAConfigIsNewForAWhile(t *testing.T) {
+	s := quietSupervisor(1)
+	d := s.documents.known["app-00000"]
+	at := time.Unix(1000, 0)
+	for name, c := range map[string]struct {
+		since time.Time
+		asked uint64
+		isNew bool
+	}{"being parsed": {asked: 1, isNew: true}, "never valid": {}, "a moment ago": {since: at.Add(-newFor / 2), isNew: true}, "long ago": {since: at.Add(-newFor), asked: 1}} {
+		d.since, d.asked = c.since, c.asked
+		require.Equal(t, c.isNew, d.isNew(at), name)
+	}
+}

@@ -100,7 +100,7 @@ func (p picture) unit(id messages.Unit) messages.UnitDescription {
 	out := messages.UnitDescription{Unit: id, Phase: messages.PhaseWaiting, Hold: p.holds[id]}
 	p.claim(&out)
 	if d, ok := p.documents.known[id.Config]; ok {
-		out.Local, out.InvalidReason = d.Local, d.problem
+		out.Local, out.New, out.InvalidReason = d.Local, d.isNew(p.now), d.problem
 		out.WantedRevision, out.WantedDigest = d.valid.Revision, d.valid.Digest
 	}
 	u, ok := p.units.all[id]

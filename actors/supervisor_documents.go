@@ -61,6 +61,19 @@ type document struct {
 	outline *config.Instance
 	// problem says why a newer version than valid is not.
 	problem string
+	// since is when the first valid version was parsed; zero if none was.
+	since time.Time
+}
+
+// newFor is how long a config is new: many times what a claim takes.
+const newFor = 10 * time.Second
+
+// isNew: the document came a moment ago.
+func (d *document) isNew(now time.Time) bool {
+	if d.since.IsZero() {
+		return d.asked != 0
+	}
+	return now.Sub(d.since) < newFor
 }
 
 // different is what is different about configs.
@@ -355,6 +368,9 @@ func (k *documents) foldNewest(d *document, o outcome, now time.Time) {
 		changed = now // nobody else has it
 	}
 	d.problem, d.refused = "", false
+	if d.since.IsZero() {
+		d.since = now
+	}
 	k.putInForce(d, succeed(cmp.Or(d.config, d.outline), o.config.Outline(), changed, now))
 	d.outline = nil
 	before := d.valid.Digest

@@ -58,6 +58,8 @@ type UnitDescription struct {
 	Since time.Time
 	// Local is true for a config of the main file.
 	Local bool
+	// New: the node has heard of the config only now, so nobody can be expected to run it yet.
+	New bool
 	// Generation numbers the newest start attempt. It grows with every attempt of any unit, so no
 	// two share one; 0 before the first.
 	Generation uint64

@@ -263,7 +263,7 @@ func (d *configData) nameStates() {
 				best = row
 			}
 		}
-		if u.State = stateOf(nil, u.isUnclaimed(), u.Held); best != nil {
+		if u.State = stateOf(nil, u); best != nil {
 			u.State = best.State
 		}
 	}

@@ -116,7 +116,7 @@ func (s *Server) configRows(snap snapshot) []configRow {
 		row.Node = s.opts.Node
 		row.Targets = snap.counts[id]
 		row.Unclaimed = unit != nil && unit.isUnclaimed()
-		row.State = stateOf(&row, row.Unclaimed, unit != nil && unit.Held)
+		row.State = stateOf(&row, unit)
 		rows = append(rows, row)
 	}
 	return rows
@@ -181,6 +181,8 @@ func (s *Server) orphanRows(r *http.Request, config string, silent []unreachable
 	for i := range state.Units {
 		u := &state.Units[i]
 		row := configRow{Name: u.Config, Unit: u.Name, Phase: u.Phase, Hold: u.Hold, Unclaimed: u.isUnclaimed()}
+		nobody := *u
+		nobody.New = u.New && why[u.Owner] == ""
 		responsible := u.ClaimedBy
 		if responsible == "" {
 			responsible = u.Owner
@@ -189,9 +191,10 @@ func (s *Server) orphanRows(r *http.Request, config string, silent []unreachable
 		case u.Local, s.answersFor(u, u.Phase):
 			continue
 		case isSilent:
-			row.Node, row.State, row.Hold = responsible, stateOf(nil, row.Unclaimed, u.Held), reason
+			row.Node, row.State, row.Hold = responsible, stateOf(nil, &nobody), reason
 		case responsible == "" || !known[responsible]:
-			row.State = stateOf(nil, true, u.Held)
+			nobody.ClaimedBy, nobody.Epoch = "", 0
+			row.State = stateOf(nil, &nobody)
 		default:
 			continue
 		}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/prometheus/prometheus/model/labels"
@@ -54,6 +55,10 @@ type gathering[T any] struct {
 	filter func(query url.Values) (wanted func(T) bool, err error)
 	// local returns the items of this node.
 	local func(r *http.Request) ([]T, error)
+	// some returns as many of this node's items as the page takes without making all, and how many
+	// there are of each kind; all: there are no more. ok is false if only the items tell. Nil: it
+	// never is true.
+	some func(r *http.Request, page pageRequest) (items []T, counts map[string]int, all, ok bool, err error)
 	// orphans returns items that no node answers for, given those that did not answer. Nil: there
 	// are none.
 	orphans func(r *http.Request, silent []unreachable) ([]T, error)
@@ -119,15 +124,21 @@ func (s *Server) targets() gathering[clusterTarget] {
 		kinds:  targetStates,
 		sorts:  targetSorts,
 		filter: targetFilter,
+		some: func(r *http.Request, page pageRequest) ([]clusterTarget, map[string]int, bool, bool, error) {
+			return s.someTargets(r, "", page)
+		},
 		local: func(r *http.Request) ([]clusterTarget, error) {
-			return s.ownTargets(r.Context(), r.URL.Query().Get("instance"))
+			return s.ownTargets(r.Context(), func(u UnitTargets) bool { return is(u.Config, r.URL.Query().Get("instance")) })
 		},
 	}
 }
 
-// ownTargets are this node's targets, or those of one config if one is named.
-func (s *Server) ownTargets(ctx context.Context, config string) ([]clusterTarget, error) {
-	all, err := s.opts.Instances.Targets(ctx, func(u UnitTargets) bool { return config == "" || u.Config == config })
+// is passes what is wanted; empty: everything.
+func is(value, wanted string) bool { return wanted == "" || value == wanted }
+
+// ownTargets are this node's targets, of the units that are wanted.
+func (s *Server) ownTargets(ctx context.Context, wanted func(UnitTargets) bool) ([]clusterTarget, error) {
+	all, err := s.opts.Instances.Targets(ctx, wanted)
 	items := make([]clusterTarget, len(all))
 	for i, t := range all {
 		items[i] = clusterTarget{s.opts.Node, targetID(&t), t}
@@ -196,10 +207,6 @@ func collect[T any](s *Server, r *http.Request, g gathering[T]) (out gatheredLis
 	if err != nil {
 		return out, refuseWith(http.StatusInternalServerError, "describe cluster", err)
 	}
-	items, err := g.local(r)
-	if err != nil {
-		return out, refuseWith(http.StatusInternalServerError, "list "+g.what, err)
-	}
 	out.Node, out.Unreachable = s.opts.Node, []unreachable{}
 	add := func(items []T) {
 		kept := items[:0]
@@ -220,8 +227,18 @@ func collect[T any](s *Server, r *http.Request, g gathering[T]) (out gatheredLis
 		out.Total += len(kept)
 		out.Items = append(out.Items, kept...)
 	}
-	add(items)
-	out.Items, out.Next = pageOf(out.Items, key, page)
+	known, err := addSome(r, g, page, &out, func(items []T) []T {
+		return slices.DeleteFunc(items, func(item T) bool { return !wanted(item) || !ofKind(item) })
+	}, key)
+	if !known && err == nil {
+		var items []T
+		items, err = g.local(r)
+		add(items)
+		out.Items, out.Next = pageOf(out.Items, key, page)
+	}
+	if err != nil {
+		return out, refuseWith(http.StatusInternalServerError, "list "+g.what, err)
+	}
 	if askedByPeer(r) {
 		return out, nil
 	}
@@ -240,6 +257,35 @@ func collect[T any](s *Server, r *http.Request, g gathering[T]) (out gatheredLis
 		out.Next = encodeCursor(key(out.Items[len(out.Items)-1]))
 	}
 	return out, nil
+}
+
+// addSome adds this node's part of the page, if that can be told without making all items.
+func addSome[T any](r *http.Request, g gathering[T], page pageRequest, out *gatheredListing[T], filtered func([]T) []T, key func(T) []string) (known bool, err error) {
+	if g.some == nil {
+		return false, nil
+	}
+	items, counts, all, ok, err := g.some(r, page)
+	if err != nil || !ok {
+		return false, err
+	}
+	items, next := pageOf(filtered(items), key, page)
+	if next == "" && !all { // they have changed meanwhile
+		return false, nil
+	}
+	out.Items, out.Next = items, next
+	for kind, n := range counts {
+		if n == 0 {
+			continue
+		}
+		if out.Counts == nil {
+			out.Counts = map[string]int{}
+		}
+		out.Counts[kind] = n
+		if state := r.URL.Query().Get("state"); state == "" || state == kind {
+			out.Total += n
+		}
+	}
+	return true, nil
 }
 
 // addPeers adds the other nodes' parts of the page to this one's.

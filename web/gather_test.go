@@ -2,6 +2,7 @@ package web_test
 
 import (
 	"crypto/tls"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -321,4 +322,35 @@ func FuzzCursors(f *testing.F) {
 			require.NotEqual(t, after, page.Next, "a walk ends")
 		}
 	})
+}
+
+// A page of targets is made of few of them where counting tells which. A search that everything
+// matches has all of them looked at.
+func TestAPageOfSomeTargetsIsThatOfAllTargets(t *testing.T) {
+	for seed := range uint64(30) {
+		rnd := rand.New(rand.NewPCG(seed, 1))
+		parts := map[string]fakeInstances{"a": {}, "b": {}}
+		for i := range 80 {
+			node := []string{"a", "b"}[rnd.IntN(2)]
+			part := parts[node]
+			target := targetOf(fmt.Sprint("config", rnd.IntN(9)), []string{"j", "k"}[rnd.IntN(2)], i, []string{"up", "down", "unknown"}[rnd.IntN(3)])
+			target.Unit = []string{"", "slice 1"}[rnd.IntN(2)]
+			part.targets = append(part.targets, target)
+			parts[node] = part
+		}
+		net, _ := nodes(parts)
+		for _, query := range []string{"", "sort=state", "sort=config", "state=down", "state=down&sort=state", "state=up&sort=config", "instance=config3&sort=state", "node=a&sort=state"} {
+			after := ""
+			for {
+				page := fmt.Sprintf("%s?limit=%d&after=%s&%s", targetsPath, 1+rnd.IntN(12), after, query)
+				some := bodyOf(t, call(t, net["a:80"], "GET", page, ""))
+				require.JSONEq(t, bodyOf(t, call(t, net["a:80"], "GET", page+"&q=http", "")), some, "seed %d: %s", seed, page)
+				var answer struct{ Data targetPage }
+				require.NoError(t, json.Unmarshal([]byte(some), &answer))
+				if after = answer.Data.Next; after == "" {
+					break
+				}
+			}
+		}
+	}
 }

@@ -103,6 +103,8 @@ type Unit struct {
 	Held bool `json:"-"`
 	// Local: the unit is of a config that only this node has.
 	Local bool `json:"-"`
+	// New: its config came a moment ago, so nobody can be expected to run it yet.
+	New bool `json:"-"`
 	// Phase and Hold are those on this node.
 	Phase string `json:"phase"`
 	Hold  string `json:"hold,omitempty"`

@@ -192,7 +192,7 @@ func (o *overviewJSON) sum(orphans []configRow) {
 	}
 	for i, row := range orphans {
 		o.Configs[row.State]++
-		if i < problemsByKind {
+		if i < problemsByKind && slices.Contains(wrongStates, row.State) {
 			o.Problems = append(o.Problems, wrong{"config", row.State, strings.TrimSpace(row.Name + " " + row.Unit), row.Node, row.Hold, row.Link()})
 		}
 	}

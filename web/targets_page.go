@@ -30,6 +30,9 @@ func (t targetRow) Discovered() []shownLabel { return shownLabels(t.DiscoveredLa
 func (s *Server) targetsForPage() gathering[clusterTarget] {
 	g := s.targets()
 	g.path, g.usual = "/targets", "state"
+	g.some = func(r *http.Request, page pageRequest) ([]clusterTarget, map[string]int, bool, bool, error) {
+		return s.someTargets(r, g.usual, page)
+	}
 	return g
 }
 
@@ -110,7 +113,7 @@ func (s *Server) targetPart(r *http.Request) (part targetPart, failed *refusal) 
 
 // findTarget finds one of this node's targets.
 func (s *Server) findTarget(r *http.Request, query url.Values) (*clusterTarget, *refusal) {
-	all, err := s.ownTargets(r.Context(), query.Get("config"))
+	all, err := s.ownTargets(r.Context(), func(u UnitTargets) bool { return u.Config == query.Get("config") && u.Unit == query.Get("unit") })
 	if err != nil {
 		return nil, refuseWith(http.StatusInternalServerError, "list targets", err)
 	}

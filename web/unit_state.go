@@ -2,7 +2,7 @@ package web
 
 // The states of a config's unit, as all pages have them, worst first.
 const (
-	stateUnowned     = "unowned"     // nobody runs it, and nothing says why
+	stateUnowned     = "unowned"     // nobody runs it, and nothing says why: it has not come only now
 	stateQuarantined = "quarantined" // it failed too often
 	stateFailed      = "failed"      // it is in backoff
 	stateInvalid     = "invalid"     // its newest text is refused
@@ -11,7 +11,7 @@ const (
 	stateLagging     = "lagging"     // what is sent is old
 	stateWaiting     = "waiting"     // it waits for something, told in words
 	stateHeld        = "held"        // a person has stopped it
-	statePreparing   = "preparing"
+	statePreparing   = "preparing"   // it starts, or is so new that nobody has claimed it yet
 	stateDraining    = "draining"
 	stateRunning     = "running"
 )
@@ -30,11 +30,14 @@ const (
 
 // stateOf is what a unit is in. Every page that says how a unit is doing has it from here: pages
 // that decide by themselves disagree. row is what the node has that answers for the unit, nil if
-// none does; unclaimed says that no node has claimed it in the store, held that a person holds it.
-func stateOf(row *configRow, unclaimed, held bool) string {
+// none does; u is nil if the node knows no more of it.
+func stateOf(row *configRow, u *Unit) string {
+	unclaimed, held, fresh := u != nil && u.isUnclaimed(), u != nil && u.Held, u != nil && u.New
 	switch {
 	case row == nil && unclaimed && held:
 		return stateHeld
+	case row == nil && unclaimed && fresh:
+		return statePreparing
 	case row == nil && unclaimed:
 		return stateUnowned
 	case row == nil: // who runs it does not answer
@@ -63,7 +66,7 @@ func stateOf(row *configRow, unclaimed, held bool) string {
 		return stateDraining
 	case row.Hold != "":
 		return stateWaiting
-	case row.Phase == statePreparing, row.Phase == phaseNew:
+	case row.Phase == statePreparing, row.Phase == phaseNew, unclaimed && fresh:
 		return statePreparing
 	case unclaimed:
 		return stateUnowned

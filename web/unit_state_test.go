@@ -54,6 +54,35 @@ func twoNodesWith(t *testing.T) (s http.Handler, units int) {
 	return net["node-1:80"], len(fake.state.Units)
 }
 
+func TestAConfigThatHasJustComeIsStartingAndNoReasonForAlarm(t *testing.T) {
+	for _, owner := range []string{"node-1", ""} {
+		for fresh, want := range map[bool]string{true: "preparing", false: "unowned"} {
+			fake := &fakeCluster{state: web.ClusterState{
+				Settled: true, Members: []web.Member{{ID: "node-1", State: web.StateActive}},
+				Units: []web.Unit{{Config: "a", Owner: owner, Phase: "waiting", New: fresh}},
+			}}
+			instances := fakeInstances{}
+			if owner != "" {
+				instances.instances = []web.Instance{{Name: "a", Phase: "waiting"}}
+			}
+			s := web.New(web.Options{Node: "node-1", Cluster: fake, Instances: instances, Now: clock})
+			overview := dataOf[struct {
+				Sentence string
+				Configs  map[string]int
+				Problems []struct{ State string }
+			}](t, call(t, s, "GET", "/?format=json", ""))
+			require.Equal(t, map[string]int{want: 1}, overview.Configs, "owner %q", owner)
+			if fresh {
+				require.Contains(t, overview.Sentence, "Nothing is broken, but 1 config is starting.")
+				require.Empty(t, overview.Problems)
+			} else {
+				require.Contains(t, overview.Sentence, "1 config is run by nobody")
+				require.Len(t, overview.Problems, 1)
+			}
+		}
+	}
+}
+
 var linkedStates = regexp.MustCompile(`<a href="/configs\?state=([a-z]+)">([0-9,]+) ([a-z]+)</a>`)
 
 func TestAllPagesAgreeAboutTheStateOfAUnitInAnyPhase(t *testing.T) {

@@ -96,7 +96,7 @@ func (v *View) unit(u messages.UnitDescription) web.Unit {
 	shown := web.Unit{
 		Config: u.Unit.Config, Name: unitName(u.Unit), Slice: u.Unit.Slice, Replica: u.Unit.Replica,
 		Owner: u.Owner, ClaimedBy: u.ClaimedBy, ClaimedSince: u.ClaimedSince, Epoch: u.Epoch,
-		Local: u.Local, Phase: u.Phase.String(), Hold: u.Hold,
+		Local: u.Local, New: u.New, Phase: u.Phase.String(), Hold: u.Hold,
 	}
 	if v.Shared == nil || u.Local {
 		shown.Owner = v.Self.ID
