@@ -44,7 +44,9 @@ func quietSupervisor(configs int) *supervisor {
 	s := newSupervisor(Options{Configs: nil, Cluster: &Cluster{Node: "a"}}.withDefaults())
 	state := uint32(1)
 	var members []ring.Member
+	var records []messages.Member
 	for _, name := range []string{"a", "b", "c"} {
+		records = append(records, messages.Member{Node: name, State: messages.Active, Revision: 1})
 		members = append(members, ring.Member{Name: name, Tokens: ring.NewTokens(128, nil, func() uint32 { state = ring.Key(fmt.Sprint(state)); return state })})
 	}
 	m := s.membership
@@ -66,14 +68,14 @@ func quietSupervisor(configs int) *supervisor {
 			u.permit = &unitPermit{}
 		}
 	}
-	m.registry.Fold(messages.RegistryListed{Claims: messages.NewList(claims...), Revision: int64(configs + 1)})
+	m.registry.Fold(messages.RegistryListed{Members: messages.NewList(records...), Claims: messages.NewList(claims...), Revision: int64(configs + 1)})
 	return s
 }
 
 // BenchmarkDescription is the supervisor's part of a page: in this time it does nothing else.
 func BenchmarkDescription(b *testing.B) {
 	s := quietSupervisor(10_000)
-	for name, part := range map[string]messages.DescribeTree{"all": {}, "one": {Config: "app-00042"}, "none": {Brief: true}} {
+	for name, part := range map[string]messages.DescribeTree{"all": {}, "own": {Own: true}, "one": {Config: "app-00042"}, "none": {Brief: true}} {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
@@ -93,7 +95,14 @@ func TestAPartOfTheDescriptionIsThatOfTheWhole(t *testing.T) {
 		require.Equal(t, []messages.UnitDescription{u}, slices.Collect(part.Units.All()))
 		require.Equal(t, whole.Cluster, part.Cluster)
 	}
+	own := slices.DeleteFunc(slices.Collect(whole.Units.All()), func(u messages.UnitDescription) bool { return u.Owner != "a" })
+	require.NotEmpty(t, own)
+	require.Equal(t, own, slices.Collect(s.picture().tree(messages.DescribeTree{Own: true}).Units.All()))
 	require.Zero(t, s.picture().tree(messages.DescribeTree{Config: "app"}).Units.Len(), "it is no prefix")
+	b := slices.IndexFunc(slices.Collect(whole.Units.All()), func(u messages.UnitDescription) bool { return u.Owner == "b" })
+	s.membership.registry.Fold(messages.MemberGone{Node: "b", Revision: 100})
+	require.Contains(t, slices.Collect(s.picture().tree(messages.DescribeTree{Own: true}).Units.All()), whole.Units.At(b), "nobody answers for it")
+	whole = s.picture().tree(messages.DescribeTree{})
 	brief := s.picture().tree(messages.DescribeTree{Brief: true, Config: "app-00001"})
 	brief.Units = whole.Units
 	require.Equal(t, whole, brief)

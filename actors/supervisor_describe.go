@@ -1,6 +1,7 @@
 package actors
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"strings"
@@ -56,30 +57,56 @@ func (p picture) tree(part messages.DescribeTree) messages.TreeDescription {
 }
 
 // ids are the units that are asked for, in order. Sorting descriptions would move far more memory.
-func (p picture) ids(part messages.DescribeTree) (ids []messages.Unit) {
-	switch {
-	case part.Brief:
+func (p picture) ids(part messages.DescribeTree) []messages.Unit {
+	if part.Brief {
 		return nil
-	case part.Config == "":
-		ids = make([]messages.Unit, 0, len(p.units.all)+len(p.documents.known))
-		for id := range p.units.all {
+	}
+	wanted := func(messages.Unit) bool { return true }
+	switch {
+	case part.Config != "":
+		wanted = func(id messages.Unit) bool { return id.Config == part.Config }
+	case part.Own:
+		wanted = p.concerns
+	}
+	var ids []messages.Unit
+	add := func(id messages.Unit) {
+		if wanted(id) {
 			ids = append(ids, id)
 		}
-		for name := range p.documents.known {
-			ids = append(ids, p.documents.unitsOf(name, p.replicas)...)
-		}
-	default:
-		for id := range p.units.all {
-			if id.Config == part.Config {
-				ids = append(ids, id)
+	}
+	for id := range p.units.all {
+		add(id)
+	}
+	of := func(name string) {
+		for _, id := range p.documents.unitsOf(name, p.replicas) {
+			if _, there := p.units.all[id]; !there {
+				add(id)
 			}
 		}
-		if p.documents.known[part.Config] != nil {
-			ids = append(ids, p.documents.unitsOf(part.Config, p.replicas)...)
+	}
+	if part.Config == "" {
+		for name := range p.documents.known {
+			of(name)
 		}
+	} else if p.documents.known[part.Config] != nil {
+		of(part.Config)
 	}
 	slices.SortFunc(ids, messages.Unit.Compare)
-	return slices.Compact(ids)
+	return ids
+}
+
+// concerns: the node runs the unit or should, or no member is known that does either.
+func (p picture) concerns(id messages.Unit) bool {
+	if u := p.units.all[id]; u != nil && u.phase != messages.PhaseWaiting && u.phase != messages.PhaseStopped {
+		return true
+	}
+	out := messages.UnitDescription{Unit: id}
+	p.claim(&out)
+	if p.membership == nil || out.Owned || out.Owner == "" || out.ClaimedBy == p.options.Node {
+		return true
+	}
+	_, member := p.membership.registry.Members()[cmp.Or(out.ClaimedBy, out.Owner)]
+	return !member
 }
 
 // settled: everything is known and decided about, and nothing is on its way to running.

@@ -11,7 +11,10 @@ type Question interface{ question() }
 type DescribeTree struct {
 	// Config asks for the units of this config only. Empty: for all.
 	Config string
-	// Brief asks for no units, whatever Config is.
+	// Own asks for the units only that the node runs or should run, and those of which no member is
+	// known that does either. Unused with Config.
+	Own bool
+	// Brief asks for no units, whatever else is asked for.
 	Brief bool
 }
 

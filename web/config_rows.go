@@ -72,7 +72,7 @@ type snapshot struct {
 func (s *Server) look(ctx context.Context, config string, units func(UnitTargets) bool, wanted func(outline) bool) (snap snapshot, err error) {
 	snap.at = s.opts.Now()
 	if s.opts.Cluster != nil {
-		if snap.state, err = s.opts.Cluster.State(ctx, Scope{Config: config}); err != nil {
+		if snap.state, err = s.opts.Cluster.State(ctx, Scope{Config: config, Own: config == ""}); err != nil {
 			return snap, err
 		}
 	}
@@ -165,7 +165,8 @@ func (s *Server) orphanRows(r *http.Request, config string, silent []unreachable
 	if s.opts.Cluster == nil {
 		return nil, nil
 	}
-	state, err := s.opts.Cluster.State(r.Context(), Scope{Config: config})
+	// What is whose is known of the others' units only if all are asked for.
+	state, err := s.opts.Cluster.State(r.Context(), Scope{Config: config, Own: config == "" && len(silent) == 0})
 	if err != nil {
 		return nil, err
 	}

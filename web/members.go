@@ -55,6 +55,9 @@ type Member struct {
 type Scope struct {
 	// Config: of this config only. Empty: of all.
 	Config string
+	// Own: of those only that this node runs or should, and those of which no member is known that
+	// does either. Unused with Config.
+	Own bool
 	// Members: of none; only who shares the work is wanted.
 	Members bool
 }

@@ -19,7 +19,7 @@ import (
 
 // Instances implements web.Instances.
 func (v *View) Instances(ctx context.Context, config string) ([]web.Instance, error) {
-	description, err := v.describe(ctx, messages.DescribeTree{Config: config})
+	description, err := v.describe(ctx, messages.DescribeTree{Config: config, Own: config == ""})
 	if err != nil {
 		return nil, err
 	}

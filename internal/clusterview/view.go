@@ -52,12 +52,15 @@ func New(o Options) *View { return &View{o} }
 
 // describe asks once while a request is answered, however many parts of a page want to know it.
 func (v *View) describe(ctx context.Context, part messages.DescribeTree) (messages.TreeDescription, error) {
+	if whole, known := web.Known[messages.TreeDescription](ctx, messages.DescribeTree{}); known && part.Config == "" {
+		return whole, nil
+	}
 	return web.Once(ctx, part, func() (messages.TreeDescription, error) { return v.Tree.DescribeOnly(ctx, part) })
 }
 
 // State implements web.Cluster.
 func (v *View) State(ctx context.Context, of web.Scope) (web.ClusterState, error) {
-	description, err := v.describe(ctx, messages.DescribeTree{Config: of.Config, Brief: of.Members})
+	description, err := v.describe(ctx, messages.DescribeTree{Config: of.Config, Own: of.Own, Brief: of.Members})
 	if err != nil {
 		return web.ClusterState{}, err
 	}
