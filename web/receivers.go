@@ -194,13 +194,21 @@ type destinationsJSON struct {
 	Unreachable  []unreachable `json:"unreachable"`
 }
 
-func (s *Server) destinationsOfAll(r *http.Request) (out destinationsJSON, failed *refusal) {
-	out = destinationsJSON{Node: s.opts.Node, Unreachable: []unreachable{}}
+// destinationsOfAll begins to ask the other nodes; the answer comes when it is waited for. end has to
+// be called.
+func (s *Server) destinationsOfAll(r *http.Request) (wait func() (destinationsJSON, *refusal), end func()) {
 	others, end, err := askAll(s, r, "/receivers/destinations", func(d destinationsJSON) string { return d.Node })
-	defer end()
-	if err != nil {
-		return out, refuseWith(http.StatusInternalServerError, "describe cluster", err)
-	}
+	return func() (destinationsJSON, *refusal) {
+		if err != nil {
+			return destinationsJSON{}, refuseWith(http.StatusInternalServerError, "describe cluster", err)
+		}
+		return s.joinDestinations(r, others)
+	}, end
+}
+
+func (s *Server) joinDestinations(r *http.Request, others func() ([]destinationsJSON, []unreachable)) (out destinationsJSON, failed *refusal) {
+	out = destinationsJSON{Node: s.opts.Node}
+	var err error
 	if out.Destinations, err = s.ownDestinations(r); err != nil {
 		return out, refuseWith(http.StatusInternalServerError, "list endpoints", err)
 	}
@@ -213,7 +221,9 @@ func (s *Server) destinationsOfAll(r *http.Request) (out destinationsJSON, faile
 }
 
 func (s *Server) listDestinations(w http.ResponseWriter, r *http.Request) {
-	out, failed := s.destinationsOfAll(r)
+	wait, end := s.destinationsOfAll(r)
+	defer end()
+	out, failed := wait()
 	if failed != nil {
 		failed.answer(w)
 		return
@@ -229,6 +239,12 @@ type receiversData struct {
 
 // receiversPage shows where everything is sent, and what the receivers say.
 func (s *Server) receiversPage(w http.ResponseWriter, r *http.Request) {
+	var wait func() (destinationsJSON, *refusal)
+	if !wantsJSON(r) { // which has the list only
+		var end func()
+		wait, end = s.destinationsOfAll(r)
+		defer end()
+	}
 	list, out, done := answerList(s, w, r, listPage[endpointRow]{
 		gathering: s.endpointsOfAll(), rows: "receiver-row", item: func(e endpointRow) any { return e },
 		list: pages.List{
@@ -244,7 +260,7 @@ func (s *Server) receiversPage(w http.ResponseWriter, r *http.Request) {
 	if done {
 		return
 	}
-	all, failed := s.destinationsOfAll(r)
+	all, failed := wait()
 	if failed != nil {
 		s.failPage(w, r, failed)
 		return
