@@ -154,6 +154,7 @@ func (c client) Batch(ctx context.Context, ops []cluster.Op) (results []cluster.
 			release = release || releases(op.Key(), op.Put.Value)
 		}
 	}
+	defer c.node.beginWrite()()
 	err = c.call(ctx, "write", size, func() (err error) {
 		c.writes++
 		c.node.writes++

@@ -172,7 +172,7 @@ func (w *World) checkClaim(p *pipeline) {
 	l := w.store.sessions[n.session]
 	since := max(r.free, n.cutAt, w.ledger.nothing, w.ledger.meddled)
 	switch {
-	case n.goesOnAlone(), w.now < n.host.deaf+freeFor, n.unlisted, w.store.down, w.options.Garble, w.ledger.upset, n.host.link.lag > 0, !n.reaches(), l == nil, w.now-l.renewed > 2*renewEvery:
+	case n.goesOnAlone(), w.now < n.host.deaf+freeFor, n.unlisted, n.writing > 0, w.store.down, w.options.Garble, w.ledger.upset, n.host.link.lag > 0, !n.reaches(), l == nil, w.now-l.renewed > 2*renewEvery:
 	case w.ledger.restored > 0 && w.now-w.ledger.restored < restoredFor:
 	case e.Session == n.session, w.now-since < freeFor, strings.Contains(string(e.Value), "99"):
 	default:

@@ -57,6 +57,18 @@ func (n *node) reaches() bool {
 	return n.world.now >= n.cutUntil && n.world.store.reachable(&n.host.link)
 }
 
+// beginWrite notes that a write waits for its answer until the function that it returns is called.
+func (n *node) beginWrite() (end func()) {
+	began := n.world.now
+	n.writing++
+	return func() {
+		n.writing--
+		if n.world.now-began > time.Second {
+			n.cutAt = n.world.now
+		}
+	}
+}
+
 // node is one process.
 type node struct {
 	world   *World
@@ -76,7 +88,11 @@ type node struct {
 	storeless bool
 	// unlisted: it waits for a listing of claims, whose answer may be lost, or has not got one.
 	unlisted bool
-	// session is the newest that it has opened, cutAt when it last could not renew it.
+	// writing is how many of its writes wait for an answer: what else it has to write, of other units
+	// too, may wait for them.
+	writing int
+	// session is the newest that it has opened, cutAt when it last could not renew it, or found that
+	// a write had got no answer.
 	session string
 	cutAt   time.Duration
 	// cutUntil is until when the process, and not its host, does not reach the store.
