@@ -32,7 +32,7 @@ func succeed(before, after *config.Instance, changed, now time.Time) *config.Ins
 	}
 	until := changed.Add(divisionLead)
 	if before.Slices != after.Slices && until.After(now) && until.Before(now.Add(farAhead)) {
-		earlier = append(earlier, config.Division{Slices: before.Slices, Until: until})
+		earlier = prolong(earlier, before.Slices, changed, until)
 	}
 	if len(earlier) == 0 {
 		return after
@@ -40,6 +40,18 @@ func succeed(before, after *config.Instance, changed, now time.Time) *config.Ins
 	divided := *after
 	divided.Earlier = earlier
 	return &divided
+}
+
+// prolong returns the earlier divisions with that into so many slices, until the instant given. If
+// that one is replaced soon after it was stored, it never comes in force, since its slices may not
+// have begun anywhere: the one before it stays for longer. Who has not heard of it does the same.
+func prolong(earlier []config.Division, slices int, changed, until time.Time) []config.Division {
+	last := len(earlier) - 1
+	if last >= 0 && earlier[last].Until.Sub(changed) > divisionLead/2 {
+		earlier[last].Until = until
+		return earlier
+	}
+	return append(earlier, config.Division{Slices: slices, Until: until})
 }
 
 // redivided is when the number of slices of the newest valid version is in force; zero if it was

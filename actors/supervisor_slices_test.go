@@ -29,6 +29,7 @@ func TestHowAChangedConfigIsDividedAtFirst(t *testing.T) {
 		{"It is not known when it was changed", one, three, time.Time{}, nil},
 		{"It was changed an hour from now", one, three, at(3600), nil},
 		{"A change before it is not in force yet", changing, one, at(-1), []config.Division{division(1, 4), division(3, 9)}},
+		{"A change before it was replaced soon", &config.Instance{Slices: 3, Earlier: []config.Division{division(1, 8)}}, one, at(-1), []config.Division{division(1, 9)}},
 		{"A change before it is not in force yet, and the number stays", changing, three, at(-1), []config.Division{division(1, 4)}},
 		{"A change before it is in force", &config.Instance{Slices: 3, Earlier: []config.Division{division(1, 0)}}, one, now, []config.Division{division(3, 10)}},
 	} {

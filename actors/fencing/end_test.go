@@ -73,6 +73,24 @@ func TestAnotherProcessOfAMembersNameIsNotTogetherWithANodeThatEndsSessions(t *t
 	require.Equal(t, 2, Together(now, []Peer{answers, foreign, starting}), "the other side may hear the one that has registered")
 }
 
+// The other side may have a majority of those that the store lists.
+func TestWhomTheStoreDoesNotListIsNoEvidenceWithoutThoseItLists(t *testing.T) {
+	answers, silent := Peer{Alive: true, Answered: ago(time.Second)}, Peer{}
+	unlisted := answers
+	unlisted.Unlisted = true
+	contact := func(peers ...Peer) time.Time {
+		v := View{Now: now, TTL: 10 * time.Second}
+		v.Survey(peers)
+		return v.Contact
+	}
+	require.Equal(t, ago(time.Second), contact(answers, silent))
+	require.Zero(t, contact(unlisted, silent))
+	require.Zero(t, contact(answers, unlisted, silent, silent), "they may have registered")
+	require.Equal(t, ago(time.Second), contact(answers, unlisted, silent))
+	require.Equal(t, ago(time.Second), contact(unlisted), "the store lists nobody else")
+	require.Zero(t, contact())
+}
+
 func TestARenewalAfterAGapCountsOnceTheRecordIsWritten(t *testing.T) {
 	at := func(d time.Duration) time.Time { return now.Add(d) }
 	b := Belief{}.Take(at(0), at(0))

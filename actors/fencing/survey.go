@@ -18,6 +18,9 @@ type Peer struct {
 	// ReachesStore and AwaySince are what it last said of itself; see View.
 	ReachesStore bool
 	AwaySince    time.Time
+	// Unlisted: the store has no record of it, and had none before the fault. It may have registered
+	// since, or it never will.
+	Unlisted bool
 	// Foreign: it may be another process of the member's name. It is no evidence for a permission,
 	// but it is against one: that it reaches the store counts.
 	Foreign bool
@@ -52,13 +55,8 @@ func Together(now time.Time, peers []Peer) int {
 // them. It sets the view's Others, Contact, Reaching, Away, Unseen and AwaySince.
 func (v *View) Survey(peers []Peer) {
 	v.Others, v.Contact, v.Reaching, v.Away, v.Unseen, v.AwaySince = len(peers), time.Time{}, 0, 0, 0, time.Time{}
-	var few [8]time.Time
-	answered := few[:0]
 	known := true
 	for _, p := range peers {
-		if p.Alive && !p.Foreign {
-			answered = append(answered, p.Answered)
-		}
 		switch {
 		case !p.answers(v.Now), p.Foreign && !p.ReachesStore:
 			v.Unseen++
@@ -75,8 +73,34 @@ func (v *View) Survey(peers []Peer) {
 	if v.Reaching > 0 || !known {
 		v.AwaySince = time.Time{}
 	}
-	slices.SortFunc(answered, func(a, b time.Time) int { return b.Compare(a) })
-	if needed := (len(peers) + 1) / 2; needed > 0 && needed <= len(answered) {
-		v.Contact = answered[needed-1]
+	if len(peers) > 0 {
+		v.Contact = earlier(contact(v.Now, peers, false), contact(v.Now, peers, true))
 	}
+}
+
+// contact is when this node asked the last of those peers whose answers make it one of more than
+// half of all members; zero if too few have answered. With listed, only those count that the store
+// has a record of, here as there: the other side does not know of the others. If there are no such
+// peers, it is now.
+func contact(now time.Time, peers []Peer, listed bool) time.Time {
+	var few [8]time.Time
+	answered, others := few[:0], 0
+	for _, p := range peers {
+		if listed && p.Unlisted {
+			continue
+		}
+		others++
+		if p.Alive && !p.Foreign {
+			answered = append(answered, p.Answered)
+		}
+	}
+	needed := (others + 1) / 2
+	switch {
+	case needed == 0:
+		return now
+	case needed > len(answered):
+		return time.Time{}
+	}
+	slices.SortFunc(answered, func(a, b time.Time) int { return b.Compare(a) })
+	return answered[needed-1]
 }

@@ -76,6 +76,12 @@ func (r *Roll) Newcomer(node string, now time.Time, ago time.Duration) bool {
 	return !known || now.Sub(e.since) < ago
 }
 
+// Known reports whether the node is a member, or was one before a fault.
+func (r *Roll) Known(node string) bool {
+	_, known := r.names[node]
+	return known
+}
+
 // Others are the names of the other nodes that count, sorted, with those among also that are not
 // known. Follow has to come right before it, since time alone drops those who were lost. The caller
 // does not change them.

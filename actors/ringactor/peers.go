@@ -263,7 +263,7 @@ func (p *peerHealth) survey() []fencing.Peer {
 	p.surveyed = p.surveyed[:0]
 	now := p.now()
 	for _, node := range p.others() {
-		peer := fencing.Peer{Foreign: p.foreign(node), Newcomer: p.members.roll.Newcomer(node, now, p.SessionTTL)}
+		peer := fencing.Peer{Unlisted: !p.members.roll.Known(node), Foreign: p.foreign(node), Newcomer: p.members.roll.Newcomer(node, now, p.SessionTTL)}
 		if h, seen := p.seen[node]; seen {
 			peer.Alive, peer.Answered = h.Alive, h.Answered
 			peer.ReachesStore, peer.AwaySince = p.reaches(node), h.Status.AwaySince

@@ -137,7 +137,7 @@ func (s *storm) outageButOne() {
 // which has the store. What one side hears of it, the other does not.
 func (s *storm) twinAcross() {
 	nodes := s.living()
-	if len(nodes) < 3 || len(s.store.garbage()) > 0 {
+	if len(nodes) < 3 || len(s.store.garbage()) > 0 || s.now < s.twinned {
 		return
 	}
 	s.rnd.Shuffle(len(nodes), func(i, j int) { nodes[i], nodes[j] = nodes[j], nodes[i] })
@@ -146,9 +146,10 @@ func (s *storm) twinAcross() {
 		return
 	}
 	d := 8*time.Second + s.span()
+	s.twinned = s.now + d + 2*runOut // by then everybody has registered again
 	s.say("", "%d of %d nodes are parted from the others and from the store, for %v; among the others is a twin of %s", first, len(nodes), d, n.name)
 	twin := s.Host(n.name)
-	twin.lives = 100 // no process of it is taken for one of the other
+	twin.lives = 100 * len(s.hosts) // no process of it is taken for one of another
 	for _, one := range nodes[:first] {
 		twin.unheard[one.name] = true
 		for _, other := range nodes[first:] {

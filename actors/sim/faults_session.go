@@ -64,8 +64,10 @@ func (s *storm) pausedJudge() {
 	by.Stall()
 	s.later(time.Second+s.upTo(time.Second), func() { s.cut(n.host, 6*time.Second+s.upTo(3*time.Second)) })
 	s.later(4*time.Second, func() {
-		by.Resume()
-		by.gossip.slander(n.name, 2500*time.Millisecond)
+		if by.stalled { // else it has looked around for a while
+			by.Resume()
+			by.gossip.slander(n.name, 2500*time.Millisecond)
+		}
 	})
 	s.later(6500*time.Millisecond, func() { delete(by.host.unheard, n.name) })
 }

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -196,9 +197,14 @@ func (w *World) commit(p *pipeline) {
 	w.trace.mix(uint64(p.next))
 }
 
-// meddled reports whether somebody has deleted claims a moment ago.
+// meddled reports whether somebody has deleted claims a moment ago, or some node may not have heard
+// of it yet; or has restored the store: a node whose session is not in the backup hears of that when
+// it renews it.
 func (w *World) meddled() bool {
-	return w.ledger.meddled > 0 && w.now-w.ledger.meddled < takeover
+	deleted, restored := w.now-w.ledger.meddled, w.now-w.ledger.restored
+	unheard := slices.ContainsFunc(w.hosts, func(h *host) bool { return w.now < h.deaf+takeover })
+	return w.ledger.meddled > 0 && (deleted < takeover || deleted < runOut && unheard) ||
+		w.ledger.restored > 0 && restored < renewEvery+time.Second/2
 }
 
 // stops is called when an instance that scrapes is told to end: there has to be a reason in the world.

@@ -15,7 +15,7 @@ func fencingMutants() []mutant {
 		roll   = "actors/presence/roll.go"
 	)
 	return []mutant{
-		{name: "contact needs no majority", file: survey, old: "needed := (len(peers) + 1) / 2;", new: "needed := 1;"},
+		{name: "contact needs no majority", file: survey, old: "needed := (others + 1) / 2", new: "needed := min(others, 1)"},
 		{name: "peers that do not answer count as together", file: survey,
 			old: "if p.Alive && p.Registered && !p.Foreign && !p.Newcomer && !p.Answered.IsZero() && now.Sub(p.Answered) < Fresh {",
 			new: "if p.Alive && p.Registered && !p.Foreign && !p.Newcomer {"},
@@ -23,6 +23,13 @@ func fencingMutants() []mutant {
 			old: "if p.Alive && p.Registered && !p.Foreign && !p.Newcomer && ", new: "if p.Alive && p.Registered && !p.Foreign && "},
 		{name: "a process without a session counts as together", file: survey,
 			old: "if p.Alive && p.Registered && !p.Foreign && ", new: "if p.Alive && !p.Foreign && "},
+		{name: "what may be another process counts as together", file: survey,
+			old: "if p.Alive && p.Registered && !p.Foreign && ", new: "if p.Alive && p.Registered && "},
+		{name: "what may be another process is contact", file: survey, old: "if p.Alive && !p.Foreign {", new: "if p.Alive {"},
+		{name: "whom the store does not list is contact", file: survey, old: "earlier(contact(v.Now, peers, false), contact(v.Now, peers, true))",
+			new: "contact(v.Now, peers, false)"},
+		{name: "what may be another process is known to lack the store", file: survey,
+			old: "case !p.answers(v.Now), p.Foreign && !p.ReachesStore:", new: "case !p.answers(v.Now):"},
 		{name: "another process of a member's name is no newcomer", file: roll,
 			old: "if !known || next.incarnation != before.incarnation {", new: "if !known {"},
 		{name: "without gossip a successor waits no longer than with it", file: end,

@@ -74,6 +74,8 @@ type storm struct {
 	costs  []Cost
 	// filled: a disk has been full. How long a node's units stay away grows with each time.
 	filled bool
+	// twinned is until when no second process of a name is put on the other side of a cut.
+	twinned time.Duration
 	// blinded: a listing has lacked all configs.
 	blinded bool
 	// allowed is for how long the fault under way may leave a target unscraped, settles when

@@ -95,8 +95,8 @@ func faults() []fault {
 		{name: "session ended, and news late", weight: 1, do: (*storm).ambushDeaf, unscraped: runOut},
 		{name: "twin", weight: 1, do: (*storm).twin, unscraped: nothing},
 		{name: "outage that goes on for one node", weight: 1, do: (*storm).outageButOne, unscraped: runOut, added: true},
-		{name: "cut off, and another was paused", weight: 1, do: (*storm).pausedJudge, unscraped: tookBack, added: true},
-		{name: "parted, with a twin on the other side", weight: 1, do: (*storm).twinAcross, unscraped: unmeasured, added: true},
+		{name: "cut off, and another was paused", weight: 2, do: (*storm).pausedJudge, unscraped: runOut, added: true},
+		{name: "parted, with a twin on the other side", weight: 2, do: (*storm).twinAcross, unscraped: unmeasured, added: true},
 	}
 }
 
