@@ -85,6 +85,11 @@ func TestEachPlantedBugIsFoundBySeedsAlone(t *testing.T) {
 		if n, _ := fmt.Sscanf(*plant, "%d/%d", &part, &parts); n == 2 && i%parts != part%parts || n != 2 && *plant != "all" && *plant != m.name {
 			continue
 		}
+		known := m.equivalent != "" || m.survives != ""
+		if known && parts > 0 {
+			t.Logf("| %s | not played: its entry says why no seed finds it |", m.name)
+			continue
+		}
 		found, err := m.play(ctx, t.TempDir(), parts > 0)
 		if ctx.Err() != nil {
 			t.Logf("| %s | not played to the end: no time left |", m.name)
@@ -92,7 +97,7 @@ func TestEachPlantedBugIsFoundBySeedsAlone(t *testing.T) {
 		}
 		require.NoError(t, err, m.name)
 		t.Logf("| %s | %s |", m.name, found)
-		if found == survived && m.equivalent == "" && m.survives == "" {
+		if found == survived && !known {
 			t.Errorf("%s: %d seeds have not found it", m.name, mutantSeeds)
 		}
 	}
