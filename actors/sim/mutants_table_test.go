@@ -29,12 +29,12 @@ func fencingMutants() []mutant {
 		{name: "what may be another process is contact", file: survey, old: "if p.Alive && !p.Foreign {", new: "if p.Alive {",
 			survives: "It needs a twin on the side of a cut that has lost the store. A twin without a session counts there, so the failure model allows an " +
 				"overlap of two seconds, and no fault starts such a twin."},
-		{name: "whom the store does not list is contact", file: survey, old: "earlier(contact(v.Now, peers, false), contact(v.Now, peers, true))",
+		{name: "whom the store does not list is contact", by: "goes on for one node,parted in two", file: survey, old: "earlier(contact(v.Now, peers, false), contact(v.Now, peers, true))",
 			new: "contact(v.Now, peers, false)"},
 		{name: "what may be another process is known to lack the store", file: survey,
 			old: "case !p.answers(v.Now), p.Foreign && !p.ReachesStore:", new: "case !p.answers(v.Now):",
 			survives: "As the one before."},
-		{name: "another process of a member's name is no newcomer", file: roll,
+		{name: "another process of a member's name is no newcomer", by: "twin on the other", file: roll,
 			old: "if !known || next.incarnation != before.incarnation {", new: "if !known {"},
 		{name: "without gossip a successor waits no longer than with it", file: end,
 			old: "case e.Successor && e.NoGossip:", new: "case e.Successor && e.TTL == 0:"},
@@ -101,7 +101,7 @@ func memberMutants() []mutant {
 			equivalent: "A node whose renewals are doubted writes its record again, on condition that it is as it was. That fails if the record was taken away, and " +
 				"the node gives its session up for that."},
 		{name: "a doubted renewal is never confirmed", file: session, old: "r.own.belief = r.own.belief.Confirm(m.doubted)", new: ""},
-		{name: "a member counts no more as soon as its session was ended", file: roll, old: "e.leaving || now.Sub(e.goneSince) >= keep", new: "!e.goneSince.IsZero()"},
+		{name: "a member counts no more as soon as its session was ended", by: "cut off from the store,session ended,parted in two", file: roll, old: "e.leaving || now.Sub(e.goneSince) >= keep", new: "!e.goneSince.IsZero()"},
 		{name: "whose record has gone leaves the ring although it lives", file: ring,
 			old: "if !v.Alive(node) || v.Now.Sub(at.goneSince) >= absence {", new: "if !at.goneSince.IsZero() {"},
 		{name: "no wait after a lost session", file: membership, old: "othersReturn: max(fencing.Idle, sessionTTL/2)}", new: "othersReturn: min(fencing.Idle, 0)}"},

@@ -31,7 +31,8 @@ type mutant struct {
 	name string
 	// file is where, from the root of the repository. Old stands in it exactly once, and becomes new.
 	file, old, new string
-	// by is a kind of fault that shows it soon, if seeds in which all kinds come may miss it by chance.
+	// by are kinds of faults that show it soon, parted by commas, if seeds in which all kinds come may
+	// miss it by chance.
 	by string
 	// equivalent says why no seed can find it; empty: one does.
 	equivalent string

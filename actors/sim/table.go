@@ -104,7 +104,7 @@ func faults() []fault {
 func (s *storm) drawFault(ok func(fault) bool) fault {
 	all := slices.DeleteFunc(faults(), func(f fault) bool {
 		if only := s.options.Only; only != "" {
-			return !strings.Contains(f.name, only)
+			return !slices.ContainsFunc(strings.Split(only, ","), func(part string) bool { return strings.Contains(f.name, part) })
 		}
 		return f.off != "" || !ok(f)
 	})
