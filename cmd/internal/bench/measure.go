@@ -242,7 +242,7 @@ func (p plan) save(ctx context.Context, address, what, name string) {
 		defer body.Close()
 		var content []byte
 		if content, err = io.ReadAll(body); err == nil {
-			err = os.WriteFile(filepath.Join(p.profile, name+".pprof"), content, 0o600)
+			err = errors.Join(os.MkdirAll(p.profile, 0o750), os.WriteFile(filepath.Join(p.profile, name+".pprof"), content, 0o600))
 		}
 	}
 	if err != nil {
