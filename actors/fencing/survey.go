@@ -79,9 +79,8 @@ func (v *View) Survey(peers []Peer) {
 }
 
 // contact is when this node asked the last of those peers whose answers make it one of more than
-// half of all members; zero if too few have answered. With listed, only those count that the store
-// has a record of, here as there: the other side does not know of the others. If there are no such
-// peers, it is now.
+// half of all members; zero if too few have answered. With listed, only peers that are listed count,
+// since nobody who ends sessions counts the others. If there are no such peers, it is now.
 func contact(now time.Time, peers []Peer, listed bool) time.Time {
 	var few [8]time.Time
 	answered, others := few[:0], 0

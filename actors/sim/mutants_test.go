@@ -31,7 +31,7 @@ type mutant struct {
 	name string
 	// file is where, from the root of the repository. Old stands in it exactly once, and becomes new.
 	file, old, new string
-	// by are kinds of faults that show it soon, parted by commas, if seeds in which all kinds come may
+	// by are the kinds of faults that show it soon, separated by commas, if seeds with all kinds may
 	// miss it by chance.
 	by string
 	// equivalent says why no seed can find it; empty: one does.
@@ -111,9 +111,9 @@ var (
 	panics = regexp.MustCompile(`(?m)^(panic: .*|fatal error: .*)`)
 )
 
-// play builds the tests with the bug in them, and says which seed has found it, and how. Briefly, it
-// is for seeds only in which the kind of fault comes that shows the bug, if there is one. Otherwise
-// that is for a bug that survives seeds in which all kinds come.
+// play builds the tests with the bug in them, and says which seed has found it, and how. It plays
+// seeds with all kinds of faults, and then, if none has found the bug, seeds with the kinds that show
+// it. Briefly, it plays the latter only, if there are such kinds.
 func (m mutant) play(ctx context.Context, dir string, briefly bool) (found string, err error) {
 	mutated, err := m.source()
 	if err != nil {
@@ -138,14 +138,17 @@ func (m mutant) play(ctx context.Context, dir string, briefly bool) (found strin
 		return playOf(ctx, binary, m.by)
 	}
 	found, err = playOf(ctx, binary, "")
-	if err == nil && found == survived && m.by != "" {
-		found, err = playOf(ctx, binary, m.by)
-		found += " (by this alone: " + m.by + ")"
+	if err != nil || found != survived || m.by == "" {
+		return found, err
+	}
+	found, err = playOf(ctx, binary, m.by)
+	if found != survived {
+		found += " (only with " + m.by + ")"
 	}
 	return found, err
 }
 
-// playOf plays seeds with a test binary, of one kind of fault or of all.
+// playOf plays seeds with a test binary; fault is the kinds that come, empty: all.
 func playOf(ctx context.Context, binary, fault string) (found string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 20*time.Minute)
 	defer cancel()

@@ -13,12 +13,12 @@ import (
 )
 
 var (
-	seeds    = flag.Uint64("seeds", 30, "how many seeds to play")                                                                         //nolint:forbidigo // a flag of the test binary only
-	first    = flag.Uint64("first", 0, "the first of them")                                                                               //nolint:forbidigo // a flag of the test binary only
-	most     = flag.Int64("failures", 1, "stop after so many seeds that fail")                                                            //nolint:forbidigo // a flag of the test binary only
-	kind     = flag.String("fault", "", "only faults whose names have this, or one of several that commas part; also those that are off") //nolint:forbidigo // a flag of the test binary only
-	percents = flag.Int("percents", 6, "how many rules to play that lose, double or delay a percent of one kind of message; 0: all")      //nolint:forbidigo // a flag of the test binary only
-	only     = flag.Int64("seed", -1, "play this seed only, and print everything it did")                                                 //nolint:forbidigo // a flag of the test binary only
+	seeds    = flag.Uint64("seeds", 30, "how many seeds to play")                                                                                //nolint:forbidigo // a flag of the test binary only
+	first    = flag.Uint64("first", 0, "the first of them")                                                                                      //nolint:forbidigo // a flag of the test binary only
+	most     = flag.Int64("failures", 1, "stop after so many seeds that fail")                                                                   //nolint:forbidigo // a flag of the test binary only
+	kind     = flag.String("fault", "", "only faults whose names contain this, or one of several, separated by commas; also those that are off") //nolint:forbidigo // a flag of the test binary only
+	percents = flag.Int("percents", 6, "how many rules to play that lose, double or delay a percent of one kind of message; 0: all")             //nolint:forbidigo // a flag of the test binary only
+	only     = flag.Int64("seed", -1, "play this seed only, and print everything it did")                                                        //nolint:forbidigo // a flag of the test binary only
 )
 
 func TestMain(m *testing.M) {

@@ -107,7 +107,8 @@ type Options struct {
 	// Orderly: what goes wrong does so one after the other, and all clocks are right. So a change
 	// of slices is heard of in time.
 	Orderly bool
-	// Only: no other faults than those whose names have it. Empty: all that are not off.
+	// Only: no other faults than those whose names contain it, or one of several, separated by commas.
+	// Empty: all that are not off.
 	Only string
 	// Trouble is the share of pipeline calls that fail.
 	Trouble float64
