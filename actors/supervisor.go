@@ -49,7 +49,7 @@ func newSupervisor(o Options) *supervisor {
 	d := newDesk(newTree(o))
 	s := &supervisor{desk: d, documents: newDocuments(o.Logger, o.Configs == nil), children: &children{tree: d.tree}}
 	if o.Cluster != nil {
-		s.membership = newMembership(o.Cluster.Node, o.Cluster.SessionTTL)
+		s.membership = newMembership(o.Cluster)
 	}
 	s.units = newUnits(d.tree, s.membership)
 	s.documents.runs = func(name string) bool { return runsOneOf(s.units, s.agenda.unitsOf(name)) }

@@ -32,8 +32,8 @@ type coordination struct {
 
 // spawn spawns what this node needs to be one of several, if it is missing.
 func (k *coordination) spawn(c actor.Context) {
-	if k.membership == nil || k.stopping.begun {
-		return
+	if k.membership == nil || k.stopping.begun && (!k.stopping.leaving || k.children.ring == nil) {
+		return // a node that leaves needs the registry to hand over, but no new ring actor
 	}
 	if k.children.spawnCluster(c) {
 		k.membership.asked, k.membership.heard = 0, 0
@@ -49,6 +49,9 @@ func (k *coordination) foldRegistry(c actor.Context, event messages.RegistryEven
 	if move, ok := m.moves.note(m.registry.Claims(), event, k.now()); ok {
 		k.metrics.cluster.moves.WithLabelValues(move.Reason.String()).Inc()
 		k.notify(messages.UnitMoved{Move: move})
+	}
+	if l, ok := event.(messages.RegistryListed); ok && l.Afresh && m.registry.Listed() && !m.recalled {
+		m.storeChanged(k.now())
 	}
 	if !m.fold(event) {
 		return

@@ -51,11 +51,12 @@ type lease struct {
 	earlier messages.EarlierSession
 	// renewed is when the session was renewed last, if the store has not answered since.
 	renewed time.Time
-	// takeFrom is when what nobody has claimed may be taken, after a session was lost.
+	// takeFrom is when what nobody has claimed may be taken, after a session was lost, or the store's
+	// data.
 	takeFrom time.Time
 	// othersReturn is how long a node that has lost its session leaves to others what they may be
 	// running. They may have lost theirs too, and go on until they hear of it: one that the store
-	// does not answer, and peers do, for half of the session's time.
+	// does not answer for fencing.GoesOn.
 	othersReturn time.Duration
 }
 
@@ -77,10 +78,10 @@ type recordWrites struct {
 	refusals int
 }
 
-func newMembership(node string, sessionTTL time.Duration) *membership {
+func newMembership(o *Cluster) *membership {
 	return &membership{
-		node: node, registry: knowledge.NewRecords(),
-		lease:        lease{othersReturn: max(fencing.Idle, sessionTTL/2)},
+		node: o.Node, registry: knowledge.NewRecords(),
+		lease:        lease{othersReturn: fencing.GoesOn(o.SessionTTL, o.Gossip == nil)},
 		recordWrites: recordWrites{writing: map[reshard.Record]bool{}, since: map[reshard.Record]uint64{}},
 	}
 }
@@ -104,6 +105,15 @@ func (m *membership) view(o *Cluster, leaving bool, now time.Time) (reshard.Owne
 // claimOf is the revision of this session's claim on the unit, 0 if it has none.
 func (m *membership) claimOf(u messages.Unit) int64 {
 	if claim := m.registry.Claims()[u]; claim.Held() && claim.Session == m.session {
+		return claim.Revision
+	}
+	return 0
+}
+
+// ownClaimOf is the revision of this process' claim on the unit, of whatever session; 0 if it has
+// none.
+func (m *membership) ownClaimOf(u messages.Unit) int64 {
+	if claim := m.registry.Claims()[u]; claim.Held() && claim.Node == m.node && claim.Incarnation == m.incarnation {
 		return claim.Revision
 	}
 	return 0
@@ -257,6 +267,10 @@ func (l *lease) sessionChanged(e messages.SessionChanged, now time.Time) bool {
 	}
 	return true
 }
+
+// storeChanged notes that the store is not the one it was. Its claims are gone, and a node that has
+// lost it may go on by one of them.
+func (l *lease) storeChanged(now time.Time) { l.takeFrom = now.Add(l.othersReturn) }
 
 // refused is how long to wait after a write that was refused.
 func (w *recordWrites) refused() time.Duration {

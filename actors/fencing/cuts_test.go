@@ -170,7 +170,7 @@ func (m *model) endOthers(i int, at time.Time) {
 	if !m.reach[i] || !m.nodes[i].over.IsZero() {
 		return
 	}
-	together := Together(at, m.others(i))
+	together := Together(at, false, m.others(i))
 	for j := range m.nodes {
 		n := &m.nodes[j]
 		if i == j || !n.over.IsZero() {
@@ -325,4 +325,49 @@ func outcome(c cut, stop bool) (scrapes, free string) {
 		free = fmt.Sprintf("%.1f s", over.Sub(now).Seconds())
 	}
 	return scrapes, free
+}
+
+// A node leaves, and a cut parts the members in two: a side that has lost the store, where each may
+// or may not have heard that it leaves, and one that has the store and knows. However they are
+// parted, if one of the first has contact, none of the second may end a session.
+func TestAMemberThatLeavesMakesNoMajorityOfBothSides(t *testing.T) {
+	for stay := 1; stay <= 5; stay++ {
+		leaver, n := stay, stay+1
+		for lost := range 1 << n {
+			for heard := range 1 << n {
+				contact, mayEnd := sidesOfALeave(n, leaver, lost, heard)
+				require.False(t, contact && mayEnd, "%d stay and one leaves; without the store: %0*b, of which have heard that it leaves: %0*b", stay, n, lost, n, heard)
+			}
+		}
+	}
+}
+
+// sidesOfALeave reports whether any node that has lost the store has contact, and whether any other
+// one is with enough members to end sessions.
+func sidesOfALeave(n, leaver, lost, heard int) (contact, mayEnd bool) {
+	in := func(set, i int) bool { return set>>i&1 == 1 }
+	for i := range n {
+		var peers []Peer
+		for j := range n {
+			p := Peer{Alive: true, Registered: true, ReachesStore: !in(lost, j)}
+			if in(lost, i) == in(lost, j) {
+				p.Answered = now
+			}
+			switch {
+			case j == i, j == leaver && in(lost, i) && in(heard, i):
+				continue
+			case j == leaver && !in(lost, i):
+				p.Leaving = true
+			}
+			peers = append(peers, p)
+		}
+		if in(lost, i) {
+			v := View{Now: now, Leaving: i == leaver}
+			v.Survey(peers)
+			contact = contact || len(peers) > 0 && !v.Contact.IsZero()
+		} else {
+			mayEnd = mayEnd || 2*Together(now, i == leaver, peers) >= len(peers)+1
+		}
+	}
+	return contact, mayEnd
 }

@@ -59,6 +59,8 @@ type View struct {
 	// AwaySince is since when at the latest the store has not answered any of the peers; zero if
 	// that is not known.
 	AwaySince time.Time
+	// Leaving: this node leaves, so others may not count it any more.
+	Leaving bool
 	// Others is how many other members there were before the fault.
 	Others int
 	// Lapsed: since the session was last renewed there was a time without evidence, in which others

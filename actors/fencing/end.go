@@ -96,14 +96,19 @@ func MayEnd(e Evidence) (Ending, string) {
 // bound is how long the session must not have been renewed. Without the word of gossip it is as
 // long as a node may go on that only peers answer, or that has no gossip.
 func (e Evidence) bound() time.Duration {
-	switch {
-	case e.Successor && e.NoGossip:
-		return max(Idle, e.TTL-Fresh)
-	case e.Successor:
-		return max(Idle, e.TTL/2)
-	default:
-		return Idle
+	if e.Successor {
+		return GoesOn(e.TTL, e.NoGossip)
 	}
+	return Idle
+}
+
+// GoesOn is how long after the last renewal of its session a node scrapes at most that has lost the
+// store, if others have not and it is not told to go on when it is isolated.
+func GoesOn(ttl time.Duration, noGossip bool) time.Duration {
+	if noGossip {
+		return max(Idle, ttl-Fresh)
+	}
+	return max(Idle, ttl/2)
 }
 
 // Wait is when the session may be ended at the earliest, once the store was asked.

@@ -63,14 +63,14 @@ func TestANewcomerIsNotTogetherWithANodeThatEndsSessions(t *testing.T) {
 	answers := Peer{Alive: true, Registered: true, Answered: ago(time.Second)}
 	newcomer := answers
 	newcomer.Newcomer = true
-	require.Equal(t, 2, Together(now, []Peer{answers, {}, newcomer}), "those who have lost the store do not know of it")
+	require.Equal(t, 2, Together(now, false, []Peer{answers, {}, newcomer}), "those who have lost the store do not know of it")
 }
 
 func TestAnotherProcessOfAMembersNameIsNotTogetherWithANodeThatEndsSessions(t *testing.T) {
 	answers := Peer{Alive: true, Registered: true, Answered: ago(time.Second)}
 	foreign, starting := answers, answers
 	foreign.Foreign, starting.Registered = true, false
-	require.Equal(t, 2, Together(now, []Peer{answers, foreign, starting}), "the other side may hear the one that has registered")
+	require.Equal(t, 2, Together(now, false, []Peer{answers, foreign, starting}), "the other side may hear the one that has registered")
 }
 
 // The other side may have a majority of those that the store lists.

@@ -29,6 +29,9 @@ type Peer struct {
 	Registered bool
 	// Newcomer: a node that has lost the store may not have heard of this member.
 	Newcomer bool
+	// Leaving: it has begun to leave a short while ago, and a node that has lost the store may not
+	// have heard of that.
+	Leaving bool
 }
 
 // answers reports whether what the peer last said of itself counts.
@@ -39,12 +42,17 @@ func (p Peer) answers(now time.Time) bool {
 // Together is how many members are with this node now, itself included: those that have answered so
 // lately that a permission of the other side which rests on an older answer has ended. What gossip
 // has not declared dead yet is no evidence. Nor is a newcomer: the other side does not count it, so
-// with it both sides could be many enough. The same is so of who has no session yet: the other side
-// may hear the process that has it, and count that.
-func Together(now time.Time, peers []Peer) int {
+// with it both sides could be many enough. The same is so of who leaves, this node too: some of the
+// other side may count it, and some may not, so it is one of all members and with nobody. And of who
+// has no session yet: the other side may hear the process that has it, and count that.
+func Together(now time.Time, leaving bool, peers []Peer) int {
 	n := 1
+	if leaving {
+		n = 0
+	}
 	for _, p := range peers {
-		if p.Alive && p.Registered && !p.Foreign && !p.Newcomer && !p.Answered.IsZero() && now.Sub(p.Answered) < Fresh {
+		known := p.Registered && !p.Foreign && !p.Newcomer && !p.Leaving
+		if known && p.Alive && !p.Answered.IsZero() && now.Sub(p.Answered) < Fresh {
 			n++
 		}
 	}
@@ -74,14 +82,15 @@ func (v *View) Survey(peers []Peer) {
 		v.AwaySince = time.Time{}
 	}
 	if len(peers) > 0 {
-		v.Contact = earlier(contact(v.Now, peers, false), contact(v.Now, peers, true))
+		v.Contact = earlier(v.contact(peers, false), v.contact(peers, true))
 	}
 }
 
 // contact is when this node asked the last of those peers whose answers make it one of more than
 // half of all members; zero if too few have answered. With listed, only peers that are listed count,
-// since nobody who ends sessions counts the others. If there are no such peers, it is now.
-func contact(now time.Time, peers []Peer, listed bool) time.Time {
+// since nobody who ends sessions counts the others. If there are no such peers, it is now. A node that
+// leaves does not count itself.
+func (v *View) contact(peers []Peer, listed bool) time.Time {
 	var few [8]time.Time
 	answered, others := few[:0], 0
 	for _, p := range peers {
@@ -94,9 +103,12 @@ func contact(now time.Time, peers []Peer, listed bool) time.Time {
 		}
 	}
 	needed := (others + 1) / 2
+	if v.Leaving {
+		needed = others/2 + 1
+	}
 	switch {
-	case needed == 0:
-		return now
+	case others == 0:
+		return v.Now
 	case needed > len(answered):
 		return time.Time{}
 	}

@@ -20,6 +20,8 @@ type Roll struct {
 // entry is one of them.
 type entry struct {
 	leaving bool
+	// leavingSince is when it was first heard that it leaves.
+	leavingSince time.Time
 	// since is when this process of it was first heard of.
 	since       time.Time
 	incarnation string
@@ -41,8 +43,14 @@ func (r *Roll) Follow(now time.Time, self string, records map[string]messages.Me
 		present++
 		before, known := r.names[node]
 		next := entry{leaving: m.State == messages.Leaving, since: before.since, incarnation: m.Incarnation}
+		if next.leaving {
+			next.leavingSince = before.leavingSince
+			if !before.leaving {
+				next.leavingSince = now
+			}
+		}
 		if m.Problem != "" {
-			next.leaving, next.incarnation = before.leaving, before.incarnation
+			next.leaving, next.leavingSince, next.incarnation = before.leaving, before.leavingSince, before.incarnation
 		}
 		if !known || next.incarnation != before.incarnation {
 			next.since = now
@@ -74,6 +82,17 @@ func (r *Roll) Follow(now time.Time, self string, records map[string]messages.Me
 func (r *Roll) Newcomer(node string, now time.Time, ago time.Duration) bool {
 	e, known := r.names[node]
 	return !known || now.Sub(e.since) < ago
+}
+
+// Leaving are those that leave, and did not yet so long ago: who has lost the store may not have
+// heard of it.
+func (r *Roll) Leaving(now time.Time, ago time.Duration) (names []string) {
+	for name, e := range r.names {
+		if e.leaving && now.Sub(e.leavingSince) < ago {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 // Known reports whether the node is a member, or was one before a fault.

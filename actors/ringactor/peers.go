@@ -210,7 +210,7 @@ func (p *peerHealth) sayStatus(c actor.Context, fenced bool) {
 	if p.Gossip == nil {
 		return
 	}
-	status := PeerStatus{Session: p.own.id(), Fenced: fenced}
+	status := PeerStatus{Session: p.own.id(), Fenced: fenced, ReachesStore: p.own.answered}
 	if status.Session != "" {
 		renewed := p.own.renewed(p.clocks)
 		status.ReachesStore = p.now().Sub(renewed) < fencing.Fresh
@@ -257,21 +257,30 @@ func (p *peerHealth) reaches(node string) bool {
 	return seen && h.Status.ReachesStore || p.registeredAnew(node)
 }
 
-// survey is what gossip shows of all others, those that it does not see among them. It is good until
-// the next one.
-func (p *peerHealth) survey() []fencing.Peer {
+// survey is what gossip shows of all others, those that it does not see among them, and of those
+// that leave, if they are to be counted. It is good until the next one.
+func (p *peerHealth) survey(leaving ...string) []fencing.Peer {
 	p.surveyed = p.surveyed[:0]
-	now := p.now()
 	for _, node := range p.others() {
-		peer := fencing.Peer{Unlisted: !p.members.roll.Known(node), Foreign: p.foreign(node), Newcomer: p.members.roll.Newcomer(node, now, p.SessionTTL)}
-		if h, seen := p.seen[node]; seen {
-			peer.Alive, peer.Answered = h.Alive, h.Answered
-			peer.ReachesStore, peer.AwaySince = p.reaches(node), h.Status.AwaySince
-			peer.Registered = h.Status.Session != "" && h.Status.Session == p.registry.Members()[node].Session
-		}
+		p.surveyed = append(p.surveyed, p.peer(node))
+	}
+	for _, node := range leaving {
+		peer := p.peer(node)
+		peer.Leaving = true
 		p.surveyed = append(p.surveyed, peer)
 	}
 	return p.surveyed
+}
+
+// peer is what gossip shows of one of them.
+func (p *peerHealth) peer(node string) fencing.Peer {
+	peer := fencing.Peer{Unlisted: !p.members.roll.Known(node), Foreign: p.foreign(node), Newcomer: p.members.roll.Newcomer(node, p.now(), p.SessionTTL)}
+	if h, seen := p.seen[node]; seen {
+		peer.Alive, peer.Answered = h.Alive, h.Answered
+		peer.ReachesStore, peer.AwaySince = p.reaches(node), h.Status.AwaySince
+		peer.Registered = h.Status.Session != "" && h.Status.Session == p.registry.Members()[node].Session
+	}
+	return peer
 }
 
 // check ends the sessions of peers that are dead, or that have given them up.

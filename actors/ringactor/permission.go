@@ -105,7 +105,7 @@ func (p *permission) view() fencing.View {
 	v := fencing.View{
 		Now: now, TTL: p.SessionTTL, Renewed: renewed, Others: len(peers), NoGossip: p.Gossip == nil,
 		Lapsed: !fresh && (p.lapsed || p.own.session == nil || over), AwakeSince: p.clocks.awakeSince, StopWhenIsolated: p.StopWhenIsolated,
-		WentOn: !fresh && p.wentOn,
+		WentOn: !fresh && p.wentOn, Leaving: p.own.leaves,
 	}
 	if p.Gossip == nil {
 		return v

@@ -32,6 +32,10 @@ type own struct {
 	belief fencing.Belief
 	// othersMayHaveRun goes with SessionChanged.
 	othersMayHaveRun bool
+	// leaves: others may have read that the node leaves. It does not come back from that.
+	leaves bool
+	// answered: the store has answered the newest attempt to register.
+	answered bool
 }
 
 // id is the session that the node claims by; empty if it has none.
@@ -146,7 +150,7 @@ func (r *ringActor) condemned(c actor.Context) {
 func (r *ringActor) forgetSession(c actor.Context) {
 	r.Permits.clear()
 	r.own.session, r.own.earlier, r.own.record, r.own.belief = nil, messages.EarlierSession{}, messages.Member{}, fencing.Belief{}
-	r.own.othersMayHaveRun = false
+	r.own.othersMayHaveRun, r.own.answered = false, false
 	r.tellSession(c)
 }
 
@@ -223,7 +227,7 @@ func (r *ringActor) sessionOpened(c actor.Context, m sessionOpened) {
 	if m.err != nil {
 		conflict := errors.Is(m.err, cluster.ErrConflict)
 		var refused refusal
-		errors.As(m.err, &refused)
+		r.own.answered = errors.As(m.err, &refused) || conflict
 		if conflict {
 			refused.after = conflictPause
 		}
@@ -270,6 +274,7 @@ func (r *ringActor) adopt(c actor.Context, earlier messages.EarlierSession) {
 func (r *ringActor) putMember(c actor.Context) {
 	session, m := r.own.session, r.self()
 	m.State, m.Session = r.state.Intended, session.ID()
+	r.own.leaves = r.own.leaves || m.State == messages.Leaving
 	cond := cluster.Condition{Revision: r.own.record.Revision}
 	if r.own.lost(r.Node, r.registry) && !r.own.belief.InDoubt(r.now()) {
 		cond = cluster.Condition{Absent: true}

@@ -23,6 +23,8 @@ var (
 // link is how a host reaches the store.
 type link struct {
 	cut bool
+	// cutUntil is when the cut ends, if it is not ended by hand.
+	cutUntil time.Duration
 	// dark is until when it does not reach the store, since that comes back for other hosts first.
 	dark time.Duration
 	// lag is how long a message takes at most, beyond the world's.

@@ -39,6 +39,7 @@ func (s *storm) restart() {
 	if len(staying) == 0 {
 		return
 	}
+	s.served = min(s.served, len(staying)-1)
 	n := staying[s.rnd.IntN(len(staying))]
 	n.Stop(time.Duration(5+s.rnd.IntN(20)) * time.Second)
 	s.later(s.span()+10*time.Second, func() { s.comeBack(n.host) })
@@ -75,12 +76,13 @@ func (s *storm) cutFromStore() {
 
 func (s *storm) cut(h *host, d time.Duration) {
 	s.say(h.name, "is cut off from the store")
-	h.link.cut = true
+	h.link.cut, h.link.cutUntil = true, max(h.link.cutUntil, s.now+d)
 	s.later(d, func() { s.healStore(h) })
 }
 
+// healStore ends a cut, unless a later one goes on.
 func (s *storm) healStore(h *host) {
-	if h.link.cut {
+	if h.link.cut && s.now >= h.link.cutUntil {
 		s.say(h.name, "reaches the store again")
 		h.link.cut = false
 		s.store.notify()
@@ -111,8 +113,16 @@ func (s *storm) cutGossip() {
 		return
 	}
 	s.say(a.name, "does not hear %s", b.name)
-	a.host.unheard[b.name] = true
-	s.later(s.span(), func() { delete(a.host.unheard, b.name) })
+	s.deafen(a.host, s.span(), b.host)
+}
+
+// deafen keeps a host and others from hearing each other for a while, or for longer if another fault
+// does so.
+func (s *storm) deafen(h *host, d time.Duration, others ...*host) {
+	for _, other := range others {
+		h.unheard[other.name] = max(h.unheard[other.name], s.now+d)
+	}
+	s.later(d, func() {})
 }
 
 // isolate cuts a node off from all peers, and often from the store too.
@@ -123,10 +133,7 @@ func (s *storm) isolate() {
 	}
 	s.say(n.name, "hears nobody")
 	d := s.span()
-	for _, h := range s.hosts {
-		n.host.unheard[h.name] = true
-	}
-	s.later(d, func() { clear(n.host.unheard) })
+	s.deafen(n.host, d, s.hosts...)
 	if s.rnd.IntN(2) == 0 {
 		s.cut(n.host, d)
 	}
@@ -196,6 +203,10 @@ func (s *storm) emptyStore() {
 		s.later(s.span(), func() { lose(); s.reappear() })
 	case 2:
 		n := s.any()
+		if n == nil {
+			lose()
+			return
+		}
 		s.join()
 		at := 2500*time.Millisecond + s.upTo(2*time.Second) // the joiner has had a session by then
 		s.later(at-s.upTo(time.Second), func() { s.cut(n.host, s.span()) })

@@ -71,6 +71,7 @@ func (s *server) wipe(prefix string) {
 	s.revision++
 	for _, key := range slices.Sorted(maps.Keys(s.entries)) {
 		if strings.HasPrefix(key, prefix) {
+			s.world.deletes(key)
 			s.unset(key)
 		}
 	}

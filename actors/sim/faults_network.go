@@ -16,18 +16,13 @@ func (s *storm) split() {
 	for i, n := range nodes {
 		for _, other := range nodes[first:] {
 			if i < first {
-				n.host.unheard[other.name] = true
+				s.deafen(n.host, d, other.host)
 			}
 		}
 		if cut := with&1 != 0 && i < first || with&2 != 0 && i >= first; cut {
 			s.cut(n.host, d)
 		}
 	}
-	s.later(d, func() {
-		for _, n := range nodes[:first] {
-			clear(n.host.unheard)
-		}
-	})
 	reach := len(nodes) // how many nodes are with the store
 	switch with {
 	case 1:
@@ -75,21 +70,17 @@ func (s *storm) joinPart() {
 	s.say("", "%d of %d nodes are parted from the others and from the store, for %v; %d join the others", len(nodes)-with, len(nodes), d, joiners)
 	for _, n := range nodes[with:] {
 		for _, other := range nodes[:with] {
-			n.host.unheard[other.name] = true
+			s.deafen(n.host, d, other.host)
 		}
 		s.cut(n.host, d)
 	}
+	end := s.now + d
 	s.later(s.upTo(200*time.Millisecond), func() {
 		for range joiners {
 			s.join()
 			for _, n := range nodes[with:] {
-				n.host.unheard[s.hosts[len(s.hosts)-1].name] = true
+				s.deafen(n.host, end-s.now, s.hosts[len(s.hosts)-1])
 			}
-		}
-	})
-	s.later(d, func() {
-		for _, n := range nodes[with:] {
-			clear(n.host.unheard)
 		}
 	})
 }
@@ -104,13 +95,11 @@ func (s *storm) cutThenIsolate() {
 	}
 	d := 25*time.Second + s.span()
 	s.cut(n.host, d)
+	end := s.now + d
 	s.later(7*time.Second+s.upTo(2*time.Second), func() {
 		s.say(n.name, "hears nobody")
-		for _, h := range s.hosts {
-			n.host.unheard[h.name] = true
-		}
+		s.deafen(n.host, end-s.now, s.hosts...)
 	})
-	s.later(d, func() { clear(n.host.unheard) })
 }
 
 // outageButOne has the store come back from an outage for all nodes but one, which goes without for a
@@ -151,19 +140,14 @@ func (s *storm) twinAcross() {
 	twin := s.Host(n.name)
 	twin.lives = 100 * len(s.hosts) // no process of it is taken for one of another
 	for _, one := range nodes[:first] {
-		twin.unheard[one.name] = true
+		s.deafen(twin, d, one.host)
 		for _, other := range nodes[first:] {
-			one.host.unheard[other.name] = true
+			s.deafen(one.host, d, other.host)
 		}
 		s.cut(one.host, d)
 	}
 	other := twin.Start(NodeOptions{Moved: true})
 	s.later(d-time.Second, other.Crash)
-	s.later(d, func() {
-		for _, one := range nodes[:first] {
-			clear(one.host.unheard)
-		}
-	})
 }
 
 // joinAndOutage has the store go away while a node is being given its units.

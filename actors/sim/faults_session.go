@@ -60,7 +60,7 @@ func (s *storm) pausedJudge() {
 		return
 	}
 	s.say(by.name, "does not hear %s", n.name)
-	by.host.unheard[n.name] = true
+	s.deafen(by.host, 6500*time.Millisecond, n.host)
 	by.Stall()
 	s.later(time.Second+s.upTo(time.Second), func() { s.cut(n.host, 6*time.Second+s.upTo(3*time.Second)) })
 	s.later(4*time.Second, func() {
@@ -69,7 +69,6 @@ func (s *storm) pausedJudge() {
 			by.gossip.slander(n.name, 2500*time.Millisecond)
 		}
 	})
-	s.later(6500*time.Millisecond, func() { delete(by.host.unheard, n.name) })
 }
 
 // usurp has a second process of a name, which waits for it, find that somebody has just deleted the

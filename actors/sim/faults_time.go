@@ -1,6 +1,9 @@
 package sim
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // suspend has a machine sleep: its process stands still, and so does its monotonic clock. The clock
 // that counts from boot goes on.
@@ -32,7 +35,8 @@ func (n *node) sleptThrough(d time.Duration) {
 	}
 	w.queue.rearrange()
 	missed := n.missed
-	n.missed, n.stalled = nil, false
+	n.missed, n.stalled, n.woke = nil, false, w.now
+	w.goesOn(n)
 	for _, e := range missed {
 		if e.f != nil {
 			e.at += d
@@ -44,8 +48,8 @@ func (n *node) sleptThrough(d time.Duration) {
 // setClock has a host come back from a reboot with another time.
 func (s *storm) setClock() {
 	n := s.any()
-	if n == nil || len(s.processesOf(n.name)) == 0 {
-		return
+	if n == nil || slices.ContainsFunc(s.living(), func(other *node) bool { return other != n && other.host == n.host }) {
+		return // the clock of a process that lives is not set
 	}
 	n.unplanned = true
 	n.Crash()

@@ -1,7 +1,6 @@
 package sim
 
 import (
-	"slices"
 	"strings"
 	"time"
 
@@ -30,6 +29,8 @@ type ledger struct {
 	// was away.
 	limbo bool
 	away  time.Duration
+	// caught: a process went on just as its session was ended.
+	caught bool
 	// upset: a message was lost, doubled or late, so nodes may not know what they could.
 	upset bool
 }
@@ -51,10 +52,14 @@ type record struct {
 	// divided is when the config got another number of slices, slices how many it has.
 	divided time.Duration
 	slices  int
+	// fewer: it has fewer since then.
+	fewer bool
 	// valid: what is stored is a valid config.
 	valid bool
 	// free is when its claim was last released or deleted.
 	free time.Duration
+	// deletedBy is when a person last deleted its claim; 0: never.
+	deletedBy time.Duration
 	// covered is which targets were scraped in each tick, of each replica.
 	covered map[int]map[int64]targets
 }
@@ -115,6 +120,25 @@ func (w *World) removed(key string) {
 	}
 	if name, ok := strings.CutPrefix(key, registryPrefix+"members/"); ok {
 		w.ambushes(name)
+		w.condemned(name)
+	}
+}
+
+// condemned notes that the record of a member was taken away that stands still or has just gone on.
+func (w *World) condemned(name string) {
+	if n := w.node(name); n != nil && (n.stalled || w.now-n.woke < 2*gossipRound) {
+		n.condemned = w.now
+		if !n.stalled {
+			w.ledger.caught = true
+		}
+	}
+}
+
+// goesOn notes that a process goes on just as its session is ended: some peers hear it again before
+// they have heard that it is dead, and leave its units to it. It waits before it claims them.
+func (w *World) goesOn(n *node) {
+	if n.condemned > 0 && w.now-n.condemned < 2*gossipRound {
+		w.ledger.caught = true
 	}
 }
 
@@ -152,7 +176,7 @@ func (w *World) takes(p *pipeline, what string) {
 			continue
 		}
 		q := other.pipelines[p.unit]
-		if q != nil && q.scraping && q.spec.Permit() && !q.node.goesOnAlone() && !p.node.goesOnAlone() && !w.meddled() {
+		if q != nil && q.scraping && q.spec.Permit() && !q.excused() && !p.excused() && !w.meddled(p.unit) {
 			w.fail("%s %s tick %d of %v, and %s may scrape it too", p.node.name, what, p.next, p.unit, other.name)
 		}
 	}
@@ -185,26 +209,16 @@ func (w *World) checkClaim(p *pipeline) {
 func (w *World) commit(p *pipeline) {
 	w.checkClaim(p)
 	r := p.record
-	if before, ok := r.taken[p.next]; ok && !p.node.goesOnAlone() && !before.alone && !w.meddled() {
+	if before, ok := r.taken[p.next]; ok && !p.excused() && !before.alone && !w.meddled(p.unit) {
 		w.fail("%s commits tick %d of %v, and %s has", p.node.name, p.next, p.unit, before.by)
 	}
 	if len(r.taken) == 0 {
 		r.first = p.next
 	}
 	w.cover(p)
-	r.taken[p.next] = taker{p.node.name, p.node.goesOnAlone()}
+	r.taken[p.next] = taker{p.node.name, p.excused()}
 	r.newest = max(r.newest, p.next)
 	w.trace.mix(uint64(p.next))
-}
-
-// meddled reports whether somebody has deleted claims a moment ago, or some node may not have heard
-// of it yet; or has restored the store: a node whose session is not in the backup hears of that when
-// it renews it.
-func (w *World) meddled() bool {
-	deleted, restored := w.now-w.ledger.meddled, w.now-w.ledger.restored
-	unheard := slices.ContainsFunc(w.hosts, func(h *host) bool { return w.now < h.deaf+takeover })
-	return w.ledger.meddled > 0 && (deleted < takeover || deleted < runOut && unheard) ||
-		w.ledger.restored > 0 && restored < renewEvery+time.Second/2
 }
 
 // stops is called when an instance that scrapes is told to end: there has to be a reason in the world.

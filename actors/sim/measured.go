@@ -3,6 +3,8 @@ package sim
 import (
 	"slices"
 	"time"
+
+	"github.com/ringmaster-agent/ringmaster/actors/fencing"
 )
 
 const (
@@ -40,7 +42,8 @@ func (s *storm) measure(f fault) {
 	}
 	s.say("", "now: %s", f.name)
 	s.allowed, s.settles = s.bound(f), measuredFor
-	s.ledger.limbo, s.ledger.away = false, 0
+	s.ledger.limbo, s.ledger.away, s.ledger.caught = false, 0, false
+	s.served = max(s.options.Replicas, 1)
 	few := s.options.Replicas > 1 && len(s.staying()) <= s.options.Replicas
 	f.do(s)
 	if few && s.allowed > nothing {
@@ -62,6 +65,9 @@ func (s *storm) measure(f fault) {
 	}
 	s.calm()
 	s.Run(s.settles)
+	if f.unscraped == takeover && s.ledger.caught {
+		s.allow(max(s.allowed, tookBack))
+	}
 	s.checkSettled()
 	cost := Cost{Fault: f.name, Unscraped: s.checkUnscraped(f.name, s.allowed, from), Units: len(s.wanted())}
 	for _, n := range s.nodes {
@@ -100,18 +106,54 @@ func (s *storm) takeover() time.Duration {
 }
 
 // runOut is how long it takes others to take over when a session runs out.
-func (*storm) runOut() time.Duration { return runOut }
+func (s *storm) runOut() time.Duration {
+	if s.options.NoGossip {
+		return runOut + fencing.Fresh // who has no gossip goes on for longer, and the others wait for that
+	}
+	return runOut
+}
+
+// allowedFor is for how long targets of a config may not be scraped, if the fault has that bound.
+func (s *storm) allowedFor(name string, bound, from time.Duration) time.Duration {
+	allowed := s.redivided(name, from)
+	if bound != nothing {
+		allowed = max(bound, allowed, s.surplus(name, from))
+	}
+	if allowed > nothing {
+		allowed += intervalOf(name)
+	}
+	return allowed
+}
+
+// redivided is for how long targets of a config may wait that got another number of slices, or is
+// about to, because a clock is ahead.
+func (s *storm) redivided(name string, from time.Duration) time.Duration {
+	if s.ledger.at(name).divided >= from-dividedAfter {
+		return min(s.ahead(), dividedAfter)
+	}
+	return nothing
+}
+
+// surplus is for how long targets of a config wait that gets fewer slices, if a node that runs one
+// of those that are to go ends before they do: nobody starts it any more.
+func (s *storm) surplus(name string, from time.Duration) time.Duration {
+	r := s.ledger.at(name)
+	died := func(n *node) bool {
+		return n.dead && n.panicked >= r.divided && n.panicked < r.divided+dividedAfter
+	}
+	if r.fewer && r.divided >= from && slices.ContainsFunc(s.nodes, died) {
+		return dividedAfter
+	}
+	return nothing
+}
 
 // checkUnscraped asks how long targets were not scraped since an instant, and returns the longest,
 // beyond its interval.
 func (s *storm) checkUnscraped(what string, bound, from time.Duration) (longest time.Duration) {
 	for _, name := range s.configs {
-		for replica := range max(s.options.Replicas, 1) {
+		allowed := s.allowedFor(name, bound, from)
+		for replica := range s.served {
 			gap, known := s.unscraped(name, replica, from, s.now)
-			allowed := bound
-			if bound != nothing {
-				allowed += intervalOf(name)
-			}
 			if known && bound >= 0 && gap > allowed {
 				s.fail("%s: a target of %s, replica %d, was not scraped for %v, and may be for %v", what, name, replica, gap, allowed)
 			}

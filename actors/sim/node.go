@@ -40,8 +40,8 @@ type host struct {
 	// usurped: a second process of its name finds no record of the first, which loses the store
 	// then for so long, if that is more than a moment.
 	usurped time.Duration
-	// unheard are the hosts that it can't gossip with.
-	unheard map[string]bool
+	// unheard is until when it can't gossip with other hosts.
+	unheard map[string]time.Duration
 	skew    time.Duration
 	known   memory
 	lives   int
@@ -50,7 +50,9 @@ type host struct {
 }
 
 // silent reports whether gossip between the two is cut.
-func (h *host) silent(other *host) bool { return h.unheard[other.name] || other.unheard[h.name] }
+func (h *host) silent(other *host) bool {
+	return h.world.now < max(h.unheard[other.name], other.unheard[h.name])
+}
 
 // reaches reports whether the process reaches the store.
 func (n *node) reaches() bool {
@@ -91,6 +93,11 @@ type node struct {
 	// writing is how many of its writes wait for an answer: what else it has to write, of other units
 	// too, may wait for them.
 	writing int
+	// knew is which session each member's record had when the store last renewed its own.
+	knew map[string]string
+	// answered is when it last asked the store to renew its session and was answered, registered when
+	// its first session began.
+	answered, registered time.Duration
 	// session is the newest that it has opened, cutAt when it last could not renew it, or found that
 	// a write had got no answer.
 	session string
@@ -116,6 +123,12 @@ type node struct {
 	slept time.Duration
 	// mishap is what will happen to a message; nil: nothing.
 	mishap *mishap
+	// astray are the units of which it has lost news of a claim, since when, until it lists the registry.
+	astray map[messages.Unit]time.Duration
+	// woke is when it last went on after it stood still; 0: never.
+	woke time.Duration
+	// condemned is when its record was taken away while it stood still; 0: never.
+	condemned time.Duration
 	// panicked is when an actor of it last panicked.
 	panicked time.Duration
 	// unplanned: it has had an accident, so its instances may stop for no other reason.
@@ -154,7 +167,7 @@ func (o NodeOptions) predecessor(h *host) func() string {
 func (w *World) Host(name string) *host {
 	state := ring.Key(name)
 	draw := func() uint32 { state = ring.Key(fmt.Sprint(name, state)); return state }
-	h := &host{world: w, name: name, tokens: ring.NewTokens(tokensPerNode, nil, draw), unheard: map[string]bool{}, unsent: map[messages.Unit]bool{}, known: memory{documents: map[string]messages.Document{}}}
+	h := &host{world: w, name: name, tokens: ring.NewTokens(tokensPerNode, nil, draw), unheard: map[string]time.Duration{}, unsent: map[messages.Unit]bool{}, known: memory{documents: map[string]messages.Document{}}}
 	w.hosts = append(w.hosts, h)
 	return h
 }
@@ -170,10 +183,6 @@ func (h *host) left(units []messages.Unit, counts map[string]int) []messages.Uni
 	slices.SortFunc(found, messages.Unit.Compare)
 	return slices.Compact(found)
 }
-
-// goesOnAlone reports whether it goes on as one that can't know of others: it was told to, or those
-// that have joined by way of the store are heard by none of those who have lost it.
-func (n *node) goesOnAlone() bool { return n.alone || n.storeless && n.world.now < n.world.apart }
 
 // node is the living process of that name, the first if there are two.
 func (w *World) node(name string) *node {
@@ -305,7 +314,8 @@ func (n *node) Resume() {
 		return
 	}
 	n.world.say(n.name, "goes on, with %d things to do", len(n.missed))
-	n.stalled = false
+	n.stalled, n.woke = false, n.world.now
+	n.world.goesOn(n)
 	missed := n.missed
 	n.missed = nil
 	for i, e := range missed {
@@ -331,6 +341,9 @@ func (n *node) middleware() []actor.ReceiverMiddleware {
 				}
 			case messages.InstanceCommand:
 				w.commanded(n, m)
+			}
+			if _, ok := envelope.Message.(messages.RegistryListed); ok && c.Self().Equal(n.supervisor) {
+				clear(n.astray)
 			}
 			n.echo(c, envelope.Message)
 			if n.befall(c, envelope.Message, func() { next(c, envelope) }) {
@@ -358,6 +371,7 @@ func (n *node) garble(c actor.ReceiverContext, message any) bool {
 	switch x := w.rnd.Float64(); {
 	case x < 0.02:
 		w.say(n.name, "a hint is lost: %T", message)
+		n.misses(message)
 		return true
 	case x < 0.06:
 		lost := w.store.lost
@@ -370,6 +384,23 @@ func (n *node) garble(c actor.ReceiverContext, message any) bool {
 	default:
 		return false
 	}
+}
+
+// misses notes that it will not hear of a claim.
+func (n *node) misses(message any) {
+	var unit messages.Unit
+	switch e := message.(type) {
+	case messages.ClaimGone:
+		unit = e.Unit
+	case messages.ClaimPut:
+		unit = e.Claim.Unit
+	default:
+		return
+	}
+	if n.astray == nil {
+		n.astray = map[messages.Unit]time.Duration{}
+	}
+	n.astray[unit] = n.world.now
 }
 
 // ended is called when the supervisor has ended.

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/ringmaster-agent/ringmaster/cluster"
+	"github.com/ringmaster-agent/ringmaster/messages"
 )
 
 // renewEvery is how often a session is renewed.
@@ -27,7 +28,10 @@ func (c client) OpenSession(ctx context.Context, ttl time.Duration) (cluster.Ses
 		c.writes++
 		c.node.writes++
 		s.id = c.open(ttl)
-		c.node.session = s.id
+		c.node.session, c.node.answered = s.id, c.world.now
+		if c.node.registered == 0 {
+			c.node.registered = c.world.now
+		}
 		c.world.say(c.node.name, "has session %s", s.id)
 		return nil
 	})
@@ -45,7 +49,7 @@ func (s *session) renew() {
 		return
 	}
 	s.renewLater()
-	sent, l, w := s.node.clock(), &s.node.host.link, s.world
+	sent, asked, l, w := s.node.clock(), s.world.now, &s.node.host.link, s.world
 	if !s.node.reaches() || w.chance(l.refused) {
 		s.node.cutAt = w.now
 		return
@@ -68,7 +72,8 @@ func (s *session) renew() {
 			case !alive:
 				s.end()
 			case sent.After(s.renewed):
-				s.renewed = sent
+				s.renewed, s.node.answered = sent, asked
+				s.node.knew = s.server.registered()
 			}
 		})
 	})
@@ -80,6 +85,20 @@ func (s *session) end() {
 		s.node.lost++
 		close(s.done)
 	}
+}
+
+// registered is which session each member's record has, other than of those that leave.
+func (s *server) registered() map[string]string {
+	if s.recordsAt != s.revision {
+		s.recordsAt, s.records = s.revision, map[string]string{}
+		for _, e := range s.entries {
+			put, ok := decoded(cluster.Event{Kind: cluster.EventPut, Entry: e}).(messages.MemberPut)
+			if ok && put.Member.State != messages.Leaving {
+				s.records[put.Member.Node] = e.Session
+			}
+		}
+	}
+	return s.records
 }
 
 // ID implements cluster.Session.

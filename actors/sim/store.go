@@ -36,11 +36,18 @@ type server struct {
 	listed map[string]*listing
 	// stamps is when users have written which revision.
 	stamps map[int64]time.Duration
+	// over is when each session ended.
+	over map[string]time.Duration
+	// records is which session each member's record has, recordsAt the revision of that.
+	records   map[string]string
+	recordsAt int64
 	// down: it answers nobody, since then. lost counts how often it lost its data.
 	down  bool
 	since time.Duration
-	lost  int
-	era   cluster.Era
+	// back is when it was last started again; 0: never.
+	back time.Duration
+	lost int
+	era  cluster.Era
 	// hangs is until when writes wait.
 	hangs time.Duration
 	// ending is until when requests to end a session are on their way.
@@ -74,7 +81,7 @@ type lease struct {
 }
 
 func newServer(w *World) *server {
-	return &server{world: w, revision: 1, entries: map[string]cluster.Entry{}, sessions: map[string]*lease{}, listed: map[string]*listing{}, stamps: map[int64]time.Duration{}}
+	return &server{world: w, revision: 1, entries: map[string]cluster.Entry{}, sessions: map[string]*lease{}, listed: map[string]*listing{}, stamps: map[int64]time.Duration{}, over: map[string]time.Duration{}}
 }
 
 func (s *server) get(key string) (cluster.Entry, error) {
@@ -220,6 +227,7 @@ func (s *server) put(key, value string) {
 func (s *server) remove(key string) {
 	if _, ok := s.entries[key]; ok {
 		s.revision++
+		s.world.deletes(key)
 		s.unset(key)
 		s.notify()
 	}
@@ -261,7 +269,8 @@ func (s *server) start() {
 		return
 	}
 	s.world.say("", "store: up again")
-	s.down, s.world.ledger.away = false, s.world.now-s.since
+	s.down, s.back, s.world.ledger.away = false, s.world.now, s.world.now-s.since
+	s.world.backAfter(s.since)
 	for _, id := range slices.Sorted(maps.Keys(s.sessions)) {
 		s.sessions[id].renewed = s.world.now
 		s.expire(s.sessions[id])
@@ -307,6 +316,7 @@ func (s *server) end(id string) {
 		return
 	}
 	delete(s.sessions, id)
+	s.over[id] = s.world.now
 	var bound []string
 	for key, e := range s.entries {
 		if e.Session == id {

@@ -42,6 +42,7 @@ func Play(system System, seed uint64, planted ...Planted) Result {
 	for _, plant := range planted {
 		plant(&o)
 	}
+	s.served = max(o.Replicas, 1)
 	s.World = NewWorld(system, o)
 	defer s.Close()
 	s.play()
@@ -72,10 +73,10 @@ type storm struct {
 	// sliced is in how many slices each config was stored last.
 	sliced map[string]int
 	costs  []Cost
+	// served is how many replicas there were nodes for during the fault under way.
+	served int
 	// filled: a disk has been full. How long a node's units stay away grows with each time.
 	filled bool
-	// twinned is until when no second process of a name is put on the other side of a cut.
-	twinned time.Duration
 	// blinded: a listing has lacked all configs.
 	blinded bool
 	// allowed is for how long the fault under way may leave a target unscraped, settles when

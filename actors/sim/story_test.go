@@ -2,6 +2,7 @@ package sim
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -153,7 +154,7 @@ func (s *story) part(names []string) {
 	for _, h := range s.hosts {
 		for _, other := range s.hosts {
 			if slices.Contains(names, h.name) != slices.Contains(names, other.name) {
-				h.unheard[other.name] = true
+				h.unheard[other.name] = math.MaxInt64
 			}
 		}
 	}

@@ -43,6 +43,8 @@ const (
 	tookBack = takeover + 5*time.Second
 	// runOut is a session's ten seconds and the five for which others wait that may have lost theirs.
 	runOut = 15 * time.Second
+	// dividedAfter is how long after it was written another number of slices is in force.
+	dividedAfter = 10 * time.Second
 	// midMove is until the node that has just stopped scraping finds out that the store will not
 	// take its release, or takes it after all.
 	midMove = 12 * time.Second
