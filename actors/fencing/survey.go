@@ -42,12 +42,13 @@ func (p Peer) answers(now time.Time) bool {
 // Together is how many members are with this node now, itself included: those that have answered so
 // lately that a permission of the other side which rests on an older answer has ended. What gossip
 // has not declared dead yet is no evidence. Nor is a newcomer: the other side does not count it, so
-// with it both sides could be many enough. The same is so of who leaves, this node too: some of the
-// other side may count it, and some may not, so it is one of all members and with nobody. And of who
-// has no session yet: the other side may hear the process that has it, and count that.
-func Together(now time.Time, leaving bool, peers []Peer) int {
+// with it both sides could be many enough. The same is so of who leaves: some of the other side may
+// count it, and some may not, so it is one of all members and with nobody. And of who has no session
+// yet: the other side may hear the process that has it, and count that. If this node is a newcomer
+// or leaves, it is uncounted itself.
+func Together(now time.Time, uncounted bool, peers []Peer) int {
 	n := 1
-	if leaving {
+	if uncounted {
 		n = 0
 	}
 	for _, p := range peers {

@@ -56,7 +56,7 @@ func (p *peerHealth) evidence(m messages.Member) fencing.Evidence {
 		Now: p.now(), TTL: p.SessionTTL, Dead: known && !peer.Alive,
 		Fenced:  known && peer.Status.Fenced && peer.Status.Session == m.Session,
 		Assured: peer.Assured, Answered: peer.answered,
-		Together: fencing.Together(p.now(), p.own.leaves, others), Members: len(others) + 1,
+		Together: fencing.Together(p.now(), p.own.uncounted(p.now(), p.SessionTTL), others), Members: len(others) + 1,
 		Renewed: p.own.renewed(p.clocks), AwakeSince: p.clocks.awakeSince, CanTell: canTell, Idle: -1,
 	}
 }

@@ -28,6 +28,9 @@ type own struct {
 	record messages.Member
 	// since is when the node first registered.
 	since time.Time
+	// joined is when it first registered, or did so again after it had been away for as long as a
+	// session lives. held is when the session before was last renewed.
+	joined, held time.Time
 	// belief is which renewals of the session count.
 	belief fencing.Belief
 	// othersMayHaveRun goes with SessionChanged.
@@ -36,6 +39,12 @@ type own struct {
 	leaves bool
 	// answered: the store has answered the newest attempt to register.
 	answered bool
+}
+
+// uncounted reports whether others may not count this node: it leaves, or it has joined a short while
+// ago.
+func (o *own) uncounted(now time.Time, ago time.Duration) bool {
+	return o.leaves || now.Sub(o.joined) < ago
 }
 
 // id is the session that the node claims by; empty if it has none.
@@ -149,6 +158,9 @@ func (r *ringActor) condemned(c actor.Context) {
 // claimed it again.
 func (r *ringActor) forgetSession(c actor.Context) {
 	r.Permits.clear()
+	if r.own.session != nil {
+		r.own.held = r.own.session.LastRenewed()
+	}
 	r.own.session, r.own.earlier, r.own.record, r.own.belief = nil, messages.EarlierSession{}, messages.Member{}, fencing.Belief{}
 	r.own.othersMayHaveRun, r.own.answered = false, false
 	r.tellSession(c)
@@ -177,6 +189,12 @@ func (o *own) lost(node string, registry *knowledge.Records) bool {
 	default:
 		return record.Revision < o.record.Revision // the store went back, and with it the record
 	}
+}
+
+// wrote reports whether the record is a later one of this process and session: a write that seemed
+// to fail was done after all.
+func (o *own) wrote(record messages.Member, incarnation string) bool {
+	return record.Problem == "" && record.Incarnation == incarnation && record.Session == o.id() && record.Revision > o.record.Revision
 }
 
 // outdated reports whether the record says otherwise of what the node can, and may, run.
@@ -239,6 +257,9 @@ func (r *ringActor) sessionOpened(c actor.Context, m sessionOpened) {
 	}
 	r.Permits.install(m.session.ID(), m.session)
 	r.own.session, r.own.earlier, r.own.record, r.own.belief = m.session, messages.EarlierSession{}, m.member, fencing.Belief{}
+	if r.own.joined.IsZero() || r.now().Sub(r.own.held) >= r.SessionTTL {
+		r.own.joined = r.now()
+	}
 	r.SessionsOpened.Inc()
 	r.Logger.Info("node has registered", zap.String("node", r.Node), zap.String("session", m.session.ID()), zap.Stringer("state", m.member.State))
 	r.problem(c, "")
@@ -276,6 +297,9 @@ func (r *ringActor) putMember(c actor.Context) {
 	m.State, m.Session = r.state.Intended, session.ID()
 	r.own.leaves = r.own.leaves || m.State == messages.Leaving
 	cond := cluster.Condition{Revision: r.own.record.Revision}
+	if late, there := r.registry.Members()[r.Node]; there && r.own.wrote(late, r.Incarnation) {
+		cond.Revision = late.Revision
+	}
 	if r.own.lost(r.Node, r.registry) && !r.own.belief.InDoubt(r.now()) {
 		cond = cluster.Condition{Absent: true}
 		if garbage, there := r.registry.Members()[r.Node]; there {

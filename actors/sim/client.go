@@ -27,6 +27,8 @@ type link struct {
 	cutUntil time.Duration
 	// dark is until when it does not reach the store, since that comes back for other hosts first.
 	dark time.Duration
+	// lost is when the outage began for it.
+	lost time.Duration
 	// lag is how long a message takes at most, beyond the world's.
 	lag time.Duration
 	// refused is the share of requests that get lost, unanswered that of answers.

@@ -19,6 +19,8 @@ const (
 	// displacedFor is how long a node may go on by its peers after its session was ended: others may
 	// end it once it was idle for three seconds, and peers' answers are good for five.
 	displacedFor = 2 * time.Second
+	// heardWithin is how long after the end of a cut a node hears who has joined meanwhile.
+	heardWithin = 1500 * time.Millisecond
 	// backFor is how long a node may go on after the store has come back for others: until they reach
 	// it, say so, and have done so for four seconds.
 	backFor = 8 * time.Second
@@ -61,7 +63,11 @@ func (n *node) goesOnAlone() bool {
 	w := n.world
 	over, ended := w.store.over[n.session]
 	displaced := ended && w.now-over < displacedFor && w.now < w.twinned && !n.reaches()
-	return n.alone || n.storeless && (w.now < w.apart || n.passedBy()) || displaced
+	if n.storeless && n.passedBy() {
+		n.passed = w.now
+	}
+	passed := n.passed > 0 && w.now-n.passed < heardWithin
+	return n.alone || n.storeless && (w.now < w.apart || passed) || displaced
 }
 
 // passedBy reports whether all that reach the store have joined by way of it, unheard by this node,
@@ -103,7 +109,7 @@ func (n *node) unknown(m *node) bool {
 // it renews it.
 func (w *World) meddled(unit messages.Unit) bool {
 	deleted, restored := w.now-w.ledger.meddled, w.now-w.ledger.restored
-	unheard := slices.ContainsFunc(w.hosts, func(h *host) bool { return w.now < h.deaf+takeover })
+	unheard := slices.ContainsFunc(w.hosts, func(h *host) bool { return w.now < h.deaf+takeover || h.link.lag > 0 })
 	astray := slices.ContainsFunc(w.nodes, func(n *node) bool {
 		since, ok := n.astray[unit]
 		return ok && !n.dead && since >= w.ledger.meddled

@@ -3,6 +3,8 @@ package sim
 import (
 	"slices"
 	"time"
+
+	"github.com/ringmaster-agent/ringmaster/actors/fencing"
 )
 
 // span draws how long a fault lasts: often a moment, sometimes long.
@@ -157,7 +159,8 @@ func (s *storm) outageFor(apart time.Duration) {
 	d := s.span()
 	for _, h := range s.hosts {
 		h.link.dark = 0
-		s.later(s.upTo(apart), func() { h.link.dark = s.now + apart })
+		h.link.lost = s.now + apart
+		s.later(s.upTo(apart), func() { h.link.dark, h.link.lost = s.now+apart, s.now })
 	}
 	s.later(apart, func() {
 		s.store.stop()
@@ -173,9 +176,19 @@ func (s *storm) reappear() {
 	apart := time.Duration(s.rnd.IntN(2)) * 2 * time.Second
 	for _, h := range s.hosts {
 		h.link.dark = s.now + s.upTo(apart)
+		if s.outlasted(&h.link) {
+			s.allow(max(s.allowed, tookBack))
+		}
 	}
 	s.store.start()
 	s.later(apart, func() {})
+}
+
+// outlasted reports whether a node is without the store for so long, and others are for so short,
+// that it can't tell the outage from a cut: they don't all say at one time that they have lost it.
+func (s *storm) outlasted(l *link) bool {
+	short := s.now-s.store.since < fencing.Fresh+2*gossipRound
+	return short && l.dark-l.lost >= sessionTTL/2-renewEvery
 }
 
 // emptyStore loses everything that is stored: while everybody is looking, during an outage, or

@@ -65,7 +65,7 @@ func (s *storm) measure(f fault) {
 	}
 	s.calm()
 	s.Run(s.settles)
-	if f.unscraped == takeover && s.ledger.caught {
+	if f.unscraped == takeover && s.allowed != unmeasured && s.ledger.caught {
 		s.allow(max(s.allowed, tookBack))
 	}
 	s.checkSettled()

@@ -95,6 +95,8 @@ type node struct {
 	writing int
 	// knew is which session each member's record had when the store last renewed its own.
 	knew map[string]string
+	// passed is when others were last found to have joined unheard by it.
+	passed time.Duration
 	// answered is when it last asked the store to renew its session and was answered, registered when
 	// its first session began.
 	answered, registered time.Duration
