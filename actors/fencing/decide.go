@@ -57,7 +57,7 @@ type View struct {
 	// run out either. Otherwise it may have.
 	Survived bool
 	// AwaySince is since when at the latest the store has not answered any of the peers; zero if
-	// that is not known.
+	// that is not known, or if the clock of one of them may be behind.
 	AwaySince time.Time
 	// Leaving: this node leaves, so others may not count it any more.
 	Leaving bool

@@ -179,3 +179,21 @@ func TestNoPermissionOutlastsTheSession(t *testing.T) {
 		}
 	}
 }
+
+func TestAClockThatIsBehindHidesNoPeerThatHasReachedTheStoreSince(t *testing.T) {
+	for name, test := range map[string]struct {
+		away   time.Time
+		permit bool
+	}{
+		"it lost the store with the others":                       {ago(59 * time.Second), true},
+		"it lost the store later":                                 {ago(30 * time.Second), false},
+		"it lost the store later, says a clock an hour behind it": {ago(time.Hour + 30*time.Second), false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			v := base()
+			v.Lapsed = true
+			v.Survey([]Peer{{Alive: true, Answered: now, AwaySince: ago(59 * time.Second)}, {Alive: true, Answered: now, AwaySince: test.away}})
+			require.Equal(t, test.permit, !Decide(v).Until.IsZero())
+		})
+	}
+}

@@ -65,6 +65,7 @@ func Together(now time.Time, uncounted bool, peers []Peer) int {
 func (v *View) Survey(peers []Peer) {
 	v.Others, v.Contact, v.Reaching, v.Away, v.Unseen, v.AwaySince = len(peers), time.Time{}, 0, 0, 0, time.Time{}
 	known := true
+	var first time.Time
 	for _, p := range peers {
 		switch {
 		case !p.answers(v.Now), p.Foreign && !p.ReachesStore:
@@ -77,9 +78,14 @@ func (v *View) Survey(peers []Peer) {
 		default:
 			v.Away++
 			v.AwaySince = later(v.AwaySince, p.AwaySince)
+			if first.IsZero() || p.AwaySince.Before(first) {
+				first = p.AwaySince
+			}
 		}
 	}
-	if v.Reaching > 0 || !known {
+	// A peer that seems to have lost the store long before this node may have a clock that is behind. It
+	// may then have lost it last, and the latest of the others says nothing of that.
+	if v.Reaching > 0 || !known || v.Renewed.Sub(first) >= Idle {
 		v.AwaySince = time.Time{}
 	}
 	if len(peers) > 0 {

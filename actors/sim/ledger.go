@@ -183,7 +183,7 @@ func (w *World) takes(p *pipeline, what string) {
 }
 
 // freeFor is how long a node may scrape by a claim that is gone, while the store renews its
-// session: until it hears of it.
+// session, and since it last went on after it stood still: until it hears of it.
 const freeFor = 3 * time.Second
 
 // restoredFor is how long a store that was restored may say other things of claims than nodes go
@@ -195,7 +195,7 @@ func (w *World) checkClaim(p *pipeline) {
 	n, r := p.node, p.record
 	e := w.store.entries[p.claim]
 	l := w.store.sessions[n.session]
-	since := max(r.free, n.cutAt, w.ledger.nothing, w.ledger.meddled)
+	since := max(r.free, n.cutAt, n.woke, w.ledger.nothing, w.ledger.meddled)
 	switch {
 	case n.goesOnAlone(), w.now < n.host.deaf+freeFor, n.unlisted, n.writing > 0, w.store.down, w.options.Garble, w.ledger.upset, n.host.link.lag > 0, !n.reaches(), l == nil, w.now-l.renewed > 2*renewEvery:
 	case w.ledger.restored > 0 && w.now-w.ledger.restored < restoredFor:
