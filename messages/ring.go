@@ -102,7 +102,7 @@ type SessionChanged struct {
 	// one, or the one before while the store is away.
 	Incarnation string
 	// OthersMayHaveRun: before, the node was without permission to scrape for so long that others
-	// may have run its units.
+	// may have run its units, or went on although it was isolated.
 	OthersMayHaveRun bool
 }
 

@@ -265,7 +265,8 @@ func (r *ringActor) sessionOpened(c actor.Context, m sessionOpened) {
 	r.problem(c, "")
 	r.registry.Fold(messages.MemberPut{Member: m.member})
 	permitted := r.permission.permitted
-	r.own.othersMayHaveRun = !permitted.IsZero() && r.now().Sub(permitted) >= fencing.Idle
+	unpermitted := !permitted.IsZero() && r.now().Sub(permitted) >= fencing.Idle
+	r.own.othersMayHaveRun = unpermitted || r.permission.wentOn
 	r.tellSession(c)
 	r.checkPermit(c)
 	r.step(c, presence.Input{Kind: presence.Opened, Record: m.member.State})

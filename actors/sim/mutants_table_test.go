@@ -105,6 +105,8 @@ func memberMutants() []mutant {
 			old: "e.leaving || now.Sub(e.goneSince) >= keep", new: "!e.goneSince.IsZero()"},
 		{name: "whose record has gone leaves the ring although it lives", file: ring,
 			old: "if !v.Alive(node) || v.Now.Sub(at.goneSince) >= absence {", new: "if !at.goneSince.IsZero() {"},
+		{name: "who went on alone goes on with what it remembers", file: session, by: "isolated,store emptied",
+			old: "unpermitted || r.permission.wentOn", new: "unpermitted"},
 		{name: "who leaves counts no more at once", file: "actors/ringactor/end.go", by: "leave,parted in two",
 			old: "p.survey(p.members.roll.Leaving(p.now(), p.SessionTTL)...)", new: "p.survey()"},
 		{name: "who leaves counts itself", file: session, by: "leave,parted in two",
