@@ -308,7 +308,7 @@ func (p *Plan) claim(v View, unit messages.Unit, i Instance, claim messages.Clai
 	case i.Contested && i.Phase == messages.PhaseRunning:
 		// It starts anew, without what it remembers of ticks that another node may have taken.
 		p.Stop = append(p.Stop, Stop{Unit: unit, Reason: messages.Fenced})
-	case i.Phase != messages.PhaseRunning && claim.Revision == 0 && v.Now.Before(v.Cluster.TakeFrom):
+	case i.Phase != messages.PhaseRunning && v.Cluster.none(claim) && v.Now.Before(v.Cluster.TakeFrom):
 		p.Hold = append(p.Hold, Hold{Unit: unit, Cause: OthersMayReturn, Until: v.Cluster.TakeFrom})
 		p.wakeAt(unit, v.Cluster.TakeFrom)
 	default:

@@ -192,6 +192,12 @@ func (c *Cluster) wrote(claim messages.Claim) bool {
 	return claim.Problem == "" && claim.Node == c.Node && claim.Incarnation == c.Incarnation
 }
 
+// none reports whether there is no claim as far as this node can know: a claim of its own session
+// before has ended with that, whether that was heard or not.
+func (c *Cluster) none(claim messages.Claim) bool {
+	return claim.Revision == 0 || claim.Held() && c.wrote(claim)
+}
+
 // anothers reports whether another node may be running by the claim.
 func (c *Cluster) anothers(claim messages.Claim) bool { return claim.Held() && !c.wrote(claim) }
 

@@ -185,7 +185,7 @@ func (p *peerHealth) survived(now bool) bool {
 		return true
 	}
 	for node, peer := range p.seen {
-		another := p.sessions[node] != peer.Status.Session || p.registeredAnew(node)
+		another := peer.Status.Session == "" || p.sessions[node] != peer.Status.Session || p.registeredAnew(node)
 		if peer.Alive && p.reaches(node) && another {
 			return false
 		}

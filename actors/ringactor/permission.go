@@ -122,9 +122,11 @@ func (p *permission) view() fencing.View {
 	return v
 }
 
-// say logs by what the node scrapes, or doesn't, when that has changed.
+// say logs by what the node scrapes, or doesn't, when that has changed, and at the start if it is not
+// a session of this process.
 func (p *permission) say(v fencing.Verdict) {
-	if before := p.verdict.Reason; before != "" && v.Reason != before {
+	remembers := p.own.session == nil && !v.Until.IsZero()
+	if before := p.verdict.Reason; v.Reason != before && (before != "" || remembers) {
 		p.Logger.Info("scrape permission: evidence changed", zap.String("reason", v.Reason),
 			zap.Bool("permitted", !v.Until.IsZero()), zap.Bool("fenced", v.Fenced))
 	}

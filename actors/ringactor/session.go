@@ -163,6 +163,7 @@ func (r *ringActor) forgetSession(c actor.Context) {
 	}
 	r.own.session, r.own.earlier, r.own.record, r.own.belief = nil, messages.EarlierSession{}, messages.Member{}, fencing.Belief{}
 	r.own.othersMayHaveRun, r.own.answered = false, false
+	r.writes.drop(c)
 	r.tellSession(c)
 }
 

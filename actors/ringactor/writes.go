@@ -75,6 +75,16 @@ func (w *writes) write(c actor.Context) {
 	}
 }
 
+// drop gives up what waits to be written, since the session has ended by which it was decided: what
+// was right to claim by that may be wrong by the next.
+func (w *writes) drop(c actor.Context) {
+	batch := w.waiting
+	w.waiting = nil
+	if len(batch) > 0 {
+		w.tellWritten(c, written{batch: batch, err: cluster.ErrSessionLost})
+	}
+}
+
 // batchSize is how many of the writes the store takes in one step: at least one.
 func batchSize(waiting []messages.RecordWrite) int {
 	bytes := 0

@@ -90,19 +90,22 @@ func (s *storm) panicSomewhere() {
 	if n := s.any(); n != nil {
 		n.unplanned = true
 		n.mishap = &mishap{kind: panicked, who: []string{"ring/", "registry/", "configs/", "instance", ""}[s.rnd.IntN(5)], skip: s.rnd.IntN(20)}
-		s.disturbNode()
+		if s.disturbNode() {
+			s.allow(s.runOut()) // who has just joined, or leaves, does not help to end the session of the node that ends
+		}
 		if len(s.staying())-1 < s.options.Replicas {
 			s.allow(unmeasured) // without the node that ends there is none left for some replicas
 		}
 	}
 }
 
-// disturbNode has something happen that makes actors talk.
-func (s *storm) disturbNode() {
-	if s.rnd.IntN(2) == 0 {
+// disturbNode has something happen that makes actors talk, and reports whether a node joins or leaves.
+func (s *storm) disturbNode() (moves bool) {
+	if moves = s.rnd.IntN(2) == 0; moves {
 		s.joinOrLeave()
 	} else {
 		s.churn()
 	}
 	s.later(10*time.Second, func() {})
+	return moves
 }
