@@ -110,13 +110,16 @@ func (m *membership) claimOf(u messages.Unit) int64 {
 	return 0
 }
 
-// ownClaimOf is the revision of this process' claim on the unit, of whatever session; 0 if it has
-// none.
-func (m *membership) ownClaimOf(u messages.Unit) int64 {
-	if claim := m.registry.Claims()[u]; claim.Held() && claim.Node == m.node && claim.Incarnation == m.incarnation {
-		return claim.Revision
+// outdates reports whether others may have run the unit since its generation ended: the claim of that
+// is not the newest. This is asked before the next generation has a claim, since one may be on its
+// way already.
+func (m *membership) outdates(u *unit) bool {
+	if m == nil || u.handoverOf == 0 {
+		return false
 	}
-	return 0
+	claim := m.registry.Claims()[u.Unit]
+	own := claim.Held() && claim.Node == m.node && claim.Incarnation == m.incarnation
+	return !own || claim.Revision != u.handoverOf
 }
 
 // settled reports whether the node has its place.

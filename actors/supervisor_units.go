@@ -99,23 +99,16 @@ func (k *units) begin(start reshard.Start, local bool, c *config.Instance) (*uni
 	u.generation, u.local, u.ordered, u.config = k.generation, local, start.Version, c
 	u.asked, u.pending = messages.NotStopping, 0
 	if u.epoch != 0 || u.handover != "" {
-		u.resume, u.tookOverFrom = k.ownHandover(u, local), ""
+		u.resume, u.tookOverFrom = u.handover, ""
+		if !local && k.membership.outdates(u) {
+			u.resume = ""
+		}
 	}
 	u.handover, u.handoverOf, u.quiet = "", 0, false
 	u.prepared, u.epoch, u.permit = false, 0, &unitPermit{permits: k.permits, free: !start.Hold}
 	u.terminated, u.told, u.overSince, u.over = false, false, time.Time{}, make(chan struct{})
 	shared, unitID, generation, over, permit := k.tree, u.Unit, u.generation, u.over, u.permit.allowed
 	return u, func() actor.Actor { return newInstance(shared, unitID, generation, over, permit) }
-}
-
-// ownHandover is where the generation before has ended; empty if others may have run the unit since,
-// as the claim of that generation is not the unit's newest. This is asked before the next generation
-// has a claim, since one may be on its way already.
-func (k *units) ownHandover(u *unit, local bool) messages.Handover {
-	if k.membership != nil && !local && u.handoverOf != 0 && k.membership.ownClaimOf(u.Unit) != u.handoverOf {
-		return ""
-	}
-	return u.handover
 }
 
 // began notes that the instance is there, or why it is not.

@@ -65,7 +65,10 @@ func (s *storm) measure(f fault) {
 	}
 	s.calm()
 	s.Run(s.settles)
-	if f.unscraped == takeover && s.allowed != unmeasured && s.ledger.caught {
+	switch {
+	case f.unscraped == unmeasured:
+		s.allow(unmeasured) // drawn since only faults of its name are played
+	case f.unscraped == takeover && s.allowed != unmeasured && s.ledger.caught:
 		s.allow(max(s.allowed, tookBack))
 	}
 	s.checkSettled()

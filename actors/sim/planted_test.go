@@ -39,7 +39,7 @@ func forgetsToStop(o *Options) {
 	}
 }
 
-func TestAPlantedBugIsFoundWithin500Seeds(t *testing.T) {
+func TestAPlantedBugIsFoundWithin1500Seeds(t *testing.T) {
 	for what, plant := range map[string]Planted{
 		"a claim is written before the release":       claimsBeforeTheRelease,
 		"the store ignores the conditions of claims":  func(o *Options) { o.AnyClaim = true },
@@ -48,7 +48,7 @@ func TestAPlantedBugIsFoundWithin500Seeds(t *testing.T) {
 		t.Run(what, func(t *testing.T) {
 			var played atomic.Int64
 			var found atomic.Pointer[Result]
-			each(0, 500, func(system System, seed uint64) bool {
+			each(0, 1500, func(system System, seed uint64) bool {
 				played.Add(1)
 				r := Play(system, seed, plant)
 				if r.Failure != "" {

@@ -73,7 +73,7 @@ func (s *session) renew() {
 				s.end()
 			case sent.After(s.renewed):
 				s.renewed, s.node.answered = sent, asked
-				s.node.knew = s.server.registered()
+				s.node.knew = s.registered()
 			}
 		})
 	})

@@ -3,8 +3,11 @@ package difftest
 import (
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/prometheus/common/model"
 )
 
 // diff returns what differs, or "".
@@ -21,6 +24,7 @@ func (s scenario) diff(stock, own *trace) string {
 		for i := range max(len(a), len(b)) {
 			if s.keepsCache {
 				forgiveEnds(at(a, i), at(b, i))
+				forgiveMemory(at(a, i), at(b, i))
 			}
 			diffLines(&out, fmt.Sprintf("transaction %d of target %s", i, target), at(a, i), forgive(at(a, i), at(b, i)))
 		}
@@ -133,6 +137,27 @@ func forgiveEnds(a, b []string) {
 			a[i], _, _ = strings.Cut(a[i], " refused: ")
 			b[i], _, _ = strings.Cut(b[i], " refused: ")
 		}
+	}
+}
+
+// said takes a line apart: what is before its metadata, the family, the type, unit and help, and what
+// is behind.
+var said = regexp.MustCompile(`^(.*) family=("(?:[^"\\]|\\.)*") type=(\S*) unit=("(?:[^"\\]|\\.)*") help=("(?:[^"\\]|\\.)*")(.*)$`)
+
+// forgiveMemory leaves out of own lines what the target has said of a family before a reload by which
+// Prometheus has forgotten it, and not since.
+func forgiveMemory(stock, own []string) {
+	for i := range min(len(stock), len(own)) {
+		a, b := said.FindStringSubmatch(stock[i]), said.FindStringSubmatch(own[i])
+		if a == nil || b == nil || a[1] != b[1] || a[2] != b[2] || a[6] != b[6] {
+			continue
+		}
+		for part, nothing := range map[int]string{3: string(model.MetricTypeUnknown), 4: `""`, 5: `""`} {
+			if a[part] == nothing {
+				b[part] = nothing
+			}
+		}
+		own[i] = fmt.Sprintf("%s family=%s type=%s unit=%s help=%s%s", b[1], b[2], b[3], b[4], b[5], b[6])
 	}
 }
 

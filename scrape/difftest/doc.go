@@ -31,7 +31,7 @@
 //   - A change of static targets restarts nothing; in Prometheus it restarts all loops of the job, which forget their caches. The
 //     other tests give Prometheus its targets as if a discovery had found them.
 //   - A reload that changes a job keeps what is known of its targets. Prometheus forgets it, so that series which are gone end some
-//     intervals later, or never. Scenarios with keepsCache compare what is left then.
+//     intervals later, or never, and what was said of a metric before is not known. Scenarios with keepsCache compare what is left.
 //   - A target to which discovery gives another interval or timeout goes on. In Prometheus it ends and begins anew, so that a longer
 //     interval puts staleness markers between the samples of its series.
 //   - The series of a job that a reload removes end. In Prometheus they stay open.

@@ -79,6 +79,9 @@ func TestReloads(t *testing.T) {
 		"body limit changes": {keepsCache: true, steps: still(
 			step{config: targets("one:80"), answers: changing[0]}, step{config: targets("one:80", "body_size_limit: 3B")}, step{},
 			step{config: targets("one:80")}, step{})},
+		"what is said of a metric before a reload, and not since": {keepsCache: true, steps: still(
+			step{config: targets("one:80"), answers: all(plain("# HELP a x\n# TYPE a gauge\na 1\n"))},
+			step{config: targets("one:80", "body_size_limit: 1KB"), answers: all(plain("# TYPE a gauge\na 1\n"))}, step{})},
 		"extra metrics come and go": {keepsCache: true, steps: still(
 			step{config: targets("one:80"), answers: changing[0]}, step{config: targets("one:80", "extra_scrape_metrics: true")}, step{},
 			step{config: targets("one:80")}, step{})},
