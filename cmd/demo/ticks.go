@@ -86,7 +86,7 @@ func (t *ticks) longest(since, now time.Time) (gap time.Duration) {
 }
 
 func newTicks(configs []string) *ticks {
-	return &ticks{configs: configs, judge: toy.Judge{Interval: interval, Patience: patience}}
+	return &ticks{configs: configs, judge: toy.Judge{Interval: interval, Patience: patience, Late: interval / 2}}
 }
 
 // report judges what there is to judge, and says it in one line.

@@ -45,7 +45,7 @@ func newWorld(targets int) (*world, error) {
 			return nil, err
 		}
 		w.targets = append(w.targets, target)
-		w.judges = append(w.judges, toy.Judge{Interval: interval, Patience: patience})
+		w.judges = append(w.judges, toy.Judge{Interval: interval, Patience: patience, Late: interval / 2})
 		w.targetURLs = append(w.targetURLs, address)
 	}
 	address, err := w.listen(w.receiver)

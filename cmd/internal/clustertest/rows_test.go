@@ -123,7 +123,7 @@ func (c *clusterUnderTest) wantsWhole(r *row, m measurement) {
 		whole = true
 	}
 	r.wants(whole, "%d ticks missed, %d not received", m.missed, m.unreceived)
-	m.wantsNoneDoubled(r)
+	c.wantsNoneDoubled(r, m)
 }
 
 // wantsNoTwoNodes is for a long row on a machine that may be busy with others: what one node took
@@ -133,7 +133,12 @@ func (m measurement) wantsNoTwoNodes(r *row) {
 	r.wants(m.byTwo == 0, "%d ticks taken by two nodes", m.byTwo)
 }
 
-func (m measurement) wantsNoneDoubled(r *row) {
+// wantsNoneDoubled wants no tick to be taken twice. On a machine that had no time one node can take
+// two close together, of which the first was meant for the tick before.
+func (c *clusterUnderTest) wantsNoneDoubled(r *row, m measurement) {
+	if !m.tells(c.interval) && m.byTwo == 0 {
+		return
+	}
 	r.wants(m.doubled == 0 && m.receivedTwo == 0, "%d ticks doubled, %d received twice", m.doubled, m.receivedTwo)
 }
 

@@ -41,7 +41,7 @@ func (c *clusterUnderTest) lostTheirNode(r *row, lost []string, node string, sin
 	longest, never := c.takenOver(lost, node, since)
 	r.measured = fmt.Sprintf("%d of %d configs lost their node: the last one scraped again after %s; %s", len(lost), len(c.configs), sec(longest), m.ticks())
 	r.wants(never == 0, "%d configs never scraped by another node", never)
-	m.wantsNoneDoubled(r)
+	c.wantsNoneDoubled(r, m)
 	return longest
 }
 
@@ -178,7 +178,7 @@ func TestAnOutageOfTheStoreStopsNothing(t *testing.T) {
 		r.wants(ended == nil, "%v", ended)
 		r.wants(len(stopped) == 0 && never == 0, "%d configs stopped", len(stopped))
 		c.wantsWhole(r, m)
-		whole.wantsNoneDoubled(r)
+		c.wantsNoneDoubled(r, whole)
 	})
 }
 

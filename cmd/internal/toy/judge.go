@@ -11,6 +11,10 @@ type Judge struct {
 	// Interval is that of all targets, Patience how long after it is due a tick is judged: one that
 	// can't be taken is made up for within its interval.
 	Interval, Patience time.Duration
+	// Late is how long after a tick is due the two scrapes may come of which the first was meant for
+	// the tick before, if that has none. It is for machines that may have no time for a while; zero:
+	// as JitterOfArrivals.
+	Late time.Duration
 	// Due, Missed and Doubled are the ticks so far.
 	Due, Missed, Doubled int
 
@@ -34,7 +38,9 @@ func (j *Judge) Until(name string, arrivals []time.Time, now time.Time) {
 		j.learned[name], j.judged[name] = schedule, arrivals[0].Add(-j.Interval/10)
 	}
 	until := now.Add(-j.Patience)
-	found := schedule.Account(arrivals, j.judged[name], until, JitterOfArrivals())
+	jitter := JitterOfArrivals()
+	jitter.Late = max(jitter.Late, j.Late)
+	found := schedule.Account(arrivals, j.judged[name], until, jitter)
 	j.Due += found.Due
 	j.Missed += len(found.Missed)
 	j.Doubled += len(found.Doubled)

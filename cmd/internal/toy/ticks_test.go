@@ -97,3 +97,13 @@ func TestAScheduleNumbersItsTicks(t *testing.T) {
 		require.Equal(t, tick, s.At(due.Add(s.Interval-1)))
 	}
 }
+
+// On a machine that had no time a scrape arrives after the end of its interval, and the next one late.
+func TestAJudgeThatWaitsCountsNoLateScrapeAsDoubled(t *testing.T) {
+	arrivals := atMillis(300, 1300, 2300, 3300, 5310, 5620, 6300, 7300)
+	for late, doubled := range map[time.Duration]int{0: 1, 500 * time.Millisecond: 0} {
+		judge := Judge{Interval: time.Second, Patience: 1500 * time.Millisecond, Late: late}
+		judge.Until("one", arrivals, time.UnixMilli(8500))
+		require.Equal(t, []int{doubled, doubled}, []int{judge.Missed, judge.Doubled}, "late: %v", late)
+	}
+}
