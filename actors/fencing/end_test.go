@@ -64,6 +64,7 @@ func TestANewcomerIsNotTogetherWithANodeThatEndsSessions(t *testing.T) {
 	newcomer := answers
 	newcomer.Newcomer = true
 	require.Equal(t, 2, Together(now, false, []Peer{answers, {}, newcomer}), "those who have lost the store do not know of it")
+	require.Equal(t, 1, Together(now, true, []Peer{answers, {}, newcomer}), "nor of this one, which has just joined itself")
 }
 
 func TestAnotherProcessOfAMembersNameIsNotTogetherWithANodeThatEndsSessions(t *testing.T) {

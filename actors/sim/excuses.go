@@ -61,13 +61,24 @@ func (p *pipeline) passedOver() bool {
 // its session was ended by others, who count the twin of a peer that it goes by.
 func (n *node) goesOnAlone() bool {
 	w := n.world
-	over, ended := w.store.over[n.session]
-	displaced := ended && w.now-over < displacedFor && w.now < w.twinned && !n.reaches()
+	ended, twin := w.store.displaced[n.session]
+	displaced := twin && w.now-ended < displacedFor && !n.reaches()
 	if n.storeless && n.passedBy() {
 		n.passed = w.now
 	}
 	passed := n.passed > 0 && w.now-n.passed < heardWithin
 	return n.alone || n.storeless && (w.now < w.apart || passed) || displaced
+}
+
+// twinRegistered reports whether a member's record is that of a second process of its name, while the
+// first lives without the store: to others without it that one still is the member.
+func (w *World) twinRegistered() bool {
+	records := w.store.registered()
+	return slices.ContainsFunc(w.nodes, func(first *node) bool {
+		return !first.dead && !first.reaches() && slices.ContainsFunc(w.nodes, func(second *node) bool {
+			return second != first && second.name == first.name && !second.dead && second.session != "" && records[first.name] == second.session
+		})
+	})
 }
 
 // passedBy reports whether all that reach the store have joined by way of it, unheard by this node,

@@ -75,6 +75,8 @@ type storm struct {
 	costs  []Cost
 	// served is how many replicas there were nodes for during the fault under way.
 	served int
+	// twinned is until when no second process of a name is put on the other side of a cut.
+	twinned time.Duration
 	// filled: a disk has been full. How long a node's units stay away grows with each time.
 	filled bool
 	// blinded: a listing has lacked all configs.

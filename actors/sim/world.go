@@ -65,8 +65,6 @@ type World struct {
 
 	// apart is until when there may be nodes that others can't have heard of.
 	apart time.Duration
-	// twinned is until when a second process of a name may be on the other side of a cut.
-	twinned time.Duration
 
 	trace  trace
 	ledger ledger
