@@ -30,8 +30,10 @@ func fencingMutants() []mutant {
 				"overlap of two seconds, and no fault starts such a twin."},
 		{name: "whom the store does not list is contact", by: "goes on for one node,parted in two", file: survey,
 			old: "earlier(v.contact(peers, false), v.contact(peers, true))", new: "v.contact(peers, false)"},
-		{name: "a clock that is behind hides who has reached the store since", file: survey, by: "twin on the other,outage,crash",
-			old: "!known || v.Renewed.Sub(first) >= Idle", new: "!known"},
+		{name: "a clock that is behind hides who has reached the store since", file: survey,
+			old: "!known || v.Renewed.Sub(first) >= Idle", new: "!known",
+			survives: "Of 100,000 seeds one shows it (96483 on the code of 30 November 2026): a cut that ends in an outage, and a clock an hour behind on " +
+				"the side that had the store. TestAClockThatIsBehindHidesNoPeerThatHasReachedTheStoreSince of fencing tests the rule."},
 		{name: "what may be another process is known to lack the store", file: survey,
 			old: "case !p.answers(v.Now), p.Foreign && !p.ReachesStore:", new: "case !p.answers(v.Now):",
 			survives: "As for what may be another process and is contact: it needs a twin on the side of a cut that has lost the store."},
@@ -124,7 +126,9 @@ func memberMutants() []mutant {
 		{name: "no wait after a loss of the store that cost no session", file: "actors/supervisor_cluster.go", by: "store emptied,takes the name",
 			old: "l.Afresh && m.registry.Listed() && !m.recalled", new: "l.Afresh && m.registry == nil"},
 		{name: "no wait after a lost session", file: membership, old: "othersReturn: fencing.GoesOn(o.SessionTTL, o.Gossip == nil)}", new: "othersReturn: min(fencing.Idle, 0)}"},
-		{name: "who was without permission goes on with what it remembers", file: units, old: "u.contested = u.epoch != 0", new: "u.contested = false"},
+		{name: "who was without permission goes on with what it remembers", file: units, old: "u.contested = u.epoch != 0", new: "u.contested = false",
+			survives: "Since a claim of this process' earlier session counts as none, a second rule holds what others may have run, and 2,000 seeds don't " +
+				"show that this one is missing. They did before, at seed 295."},
 		{name: "a handover that was told is dropped", file: units, old: "u.resume, u.tookOverFrom = before.Handover, before.Node",
 			new: `u.resume, u.tookOverFrom = "", before.Node`},
 		{name: "what is released is not given up", file: membership, old: "m.registry.GiveUp(w.Unit, w.Revision)", new: ""},
