@@ -16,9 +16,6 @@ import (
 const (
 	// sessionTTL is the nodes' SessionTTL.
 	sessionTTL = 10 * time.Second
-	// displacedFor is how long a node may go on by its peers after its session was ended: others may
-	// end it once it was idle for three seconds, and peers' answers are good for five.
-	displacedFor = 2 * time.Second
 	// heardWithin is how long after the end of a cut a node hears who has joined meanwhile.
 	heardWithin = 1500 * time.Millisecond
 	// backFor is how long a node may go on after the store has come back for others: until they reach
@@ -57,28 +54,14 @@ func (p *pipeline) passedOver() bool {
 }
 
 // goesOnAlone reports whether it goes on as one that can't know of others: it was told to, or those
-// that have joined by way of the store are heard by none of those who have lost it, or a moment ago
-// its session was ended by others, who count the twin of a peer that it goes by.
+// that have joined by way of the store are heard by none of those who have lost it.
 func (n *node) goesOnAlone() bool {
 	w := n.world
-	ended, twin := w.store.displaced[n.session]
-	displaced := twin && w.now-ended < displacedFor && !n.reaches()
 	if n.storeless && n.passedBy() {
 		n.passed = w.now
 	}
 	passed := n.passed > 0 && w.now-n.passed < heardWithin
-	return n.alone || n.storeless && (w.now < w.apart || passed) || displaced
-}
-
-// twinRegistered reports whether a member's record is that of a second process of its name, while the
-// first lives without the store: to others without it that one still is the member.
-func (w *World) twinRegistered() bool {
-	records := w.store.registered()
-	return slices.ContainsFunc(w.nodes, func(first *node) bool {
-		return !first.dead && !first.reaches() && slices.ContainsFunc(w.nodes, func(second *node) bool {
-			return second != first && second.name == first.name && !second.dead && second.session != "" && records[first.name] == second.session
-		})
-	})
+	return n.alone || n.storeless && (w.now < w.apart || passed)
 }
 
 // passedBy reports whether all that reach the store have joined by way of it, unheard by this node,

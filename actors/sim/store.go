@@ -36,9 +36,6 @@ type server struct {
 	listed map[string]*listing
 	// stamps is when users have written which revision.
 	stamps map[int64]time.Duration
-	// displaced is when each session ended while a second process of a member's name was registered in
-	// place of the first, which lives.
-	displaced map[string]time.Duration
 	// records is which session each member's record has, recordsAt the revision of that.
 	records   map[string]string
 	recordsAt int64
@@ -82,7 +79,7 @@ type lease struct {
 }
 
 func newServer(w *World) *server {
-	return &server{world: w, revision: 1, entries: map[string]cluster.Entry{}, sessions: map[string]*lease{}, listed: map[string]*listing{}, stamps: map[int64]time.Duration{}, displaced: map[string]time.Duration{}}
+	return &server{world: w, revision: 1, entries: map[string]cluster.Entry{}, sessions: map[string]*lease{}, listed: map[string]*listing{}, stamps: map[int64]time.Duration{}}
 }
 
 func (s *server) get(key string) (cluster.Entry, error) {
@@ -317,9 +314,6 @@ func (s *server) end(id string) {
 		return
 	}
 	delete(s.sessions, id)
-	if s.world.twinRegistered() {
-		s.displaced[id] = s.world.now
-	}
 	var bound []string
 	for key, e := range s.entries {
 		if e.Session == id {
