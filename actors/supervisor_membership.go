@@ -55,8 +55,8 @@ type lease struct {
 	// data.
 	takeFrom time.Time
 	// othersReturn is how long a node that has lost its session leaves to others what they may be
-	// running. They may have lost theirs too, and go on until they hear of it: one that the store
-	// does not answer for fencing.GoesOn.
+	// running. They may have lost theirs too, and go on until they hear of it: a node that the store
+	// does not answer goes on for fencing.GoesOn.
 	othersReturn time.Duration
 }
 

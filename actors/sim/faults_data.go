@@ -43,7 +43,7 @@ func (s *server) restore(b *backup) {
 		s.sessions[id] = l
 		s.expire(l)
 	}
-	s.lost++
+	s.lost, s.recordsAt = s.lost+1, 0
 	s.world.emptied()
 	s.world.ledger.restored = s.world.now
 	for _, key := range slices.Sorted(maps.Keys(s.entries)) {

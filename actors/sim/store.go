@@ -247,7 +247,7 @@ func (s *server) lose(revision int64) {
 		s.era.Rewinds++ // of what went on at a higher revision a client can't know
 	}
 	s.history, s.revision, s.compacted = nil, revision, revision
-	s.lost++
+	s.lost, s.recordsAt = s.lost+1, 0
 	s.world.emptied()
 	s.notify()
 }
