@@ -2,6 +2,7 @@ package gossip
 
 import (
 	"fmt"
+	"math"
 	"net"
 	"strings"
 	"testing"
@@ -17,14 +18,16 @@ import (
 
 func TestAnAnnouncementThatWouldBeTooLongGoesWithoutItsSession(t *testing.T) {
 	for _, session := range []string{strings.Repeat("x", maxSessionBytes+1), strings.Repeat("\x01", maxSessionBytes)} {
-		meta, err := announcement{Session: session, ReachesStore: true, Fenced: true, Leaving: true}.encode()
+		meta, err := announcement{Session: session, ReachesStore: true, Fenced: true, Leaving: true, Process: math.MaxUint32, Number: math.MaxUint64}.encode()
 		require.Error(t, err)
 		said, err := decodeAnnouncement(meta)
 		require.NoError(t, err)
 		require.Equal(t, Status{ReachesStore: true, Fenced: true}, said.status())
 		require.True(t, said.Leaving)
 	}
-	meta, err := announcement{Session: strings.Repeat("x", maxSessionBytes), ReachesStore: true, Fenced: true, Leaving: true}.encode()
+	meta, err := announcement{
+		Session: strings.Repeat("x", maxSessionBytes), ReachesStore: true, Fenced: true, Leaving: true, Process: math.MaxUint32, Number: math.MaxUint64, AwaySince: math.MinInt64,
+	}.encode()
 	require.NoError(t, err)
 	require.LessOrEqual(t, len(meta), memberlist.MetaMaxSize)
 }
@@ -51,7 +54,8 @@ func FuzzDecodeAnnouncement(f *testing.F) {
 
 func FuzzDecodeMessage(f *testing.F) {
 	for _, m := range []message{
-		{Kind: ask, From: "a", Nonce: 1<<64 - 1}, {Kind: answer, From: "b", Nonce: 1}, {Kind: clash, From: "c", Name: "a", Address: "[::1]:7946"}, {Kind: "other", From: "d"},
+		{Kind: ask, From: "a", Nonce: 1<<64 - 1}, {Kind: answer, From: "b", Nonce: 1}, {Kind: answer, From: "b", Said: announcement{Version: 1, Process: 1, Number: 2, Session: "s"}},
+		{Kind: answer, From: "b", Said: announcement{Version: 2, Fenced: true}}, {Kind: clash, From: "c", Name: "a", Address: "[::1]:7946"}, {Kind: "other", From: "d"},
 	} {
 		f.Add(m.encode())
 	}

@@ -17,7 +17,7 @@ var (
 	_ memberlist.AliveDelegate    = delegate{}
 )
 
-func (d delegate) NodeMeta(int) []byte { return *d.g.meta.Load() }
+func (d delegate) NodeMeta(int) []byte { return d.g.saying.Load().meta }
 
 func (d delegate) NotifyMsg(text []byte) {
 	m, err := decodeMessage(text)

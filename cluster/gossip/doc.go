@@ -39,7 +39,10 @@
 // comes too late, and every death makes the survivors distrust themselves.
 //
 // A change of a status, a suspicion or its refutation is sent to three nodes every 100 ms, four
-// times and more: everyone knows in about 0.3 s. A node that was suspected wrongly has 2 s to
+// times and more: everyone knows in about 0.3 s. But memberlist's queue takes two messages of one
+// length for one, if its numbers for them are equal, as they may be. So it may lose what nodes say at
+// the same time, such as that the store is away. Therefore each answer says it too, half a second later
+// in small clusters, two seconds in large ones. A node that was suspected wrongly has 2 s to
 // object.
 //
 // # Names

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log"
+	"math/rand/v2"
 	"runtime/pprof"
 	"slices"
 	"strings"
@@ -48,11 +49,11 @@ type Gossip struct {
 	metrics
 	unregister func()
 
-	meta   atomic.Pointer[[]byte] // what this node says of itself, encoded
+	saying atomic.Pointer[saying]
 	inbox  chan message
 	joins  chan joined
 	wake   chan struct{} // capacity 1: there may be somebody to join
-	spread chan struct{} // capacity 1: meta has changed
+	spread chan struct{} // capacity 1: what this node says has changed
 
 	mu    sync.Mutex
 	said  announcement
@@ -65,6 +66,12 @@ type Gossip struct {
 	ctx  context.Context
 	stop context.CancelFunc
 	busy sync.WaitGroup
+}
+
+// saying is what a node says of itself, without what is too long, and the same as its metadata.
+type saying struct {
+	announcement
+	meta []byte
 }
 
 const inboxSize = 256
@@ -85,7 +92,7 @@ func Start(o Options) (*Gossip, error) {
 		inbox: make(chan message, inboxSize), joins: make(chan joined, maxJoins), wake: make(chan struct{}, 1), spread: make(chan struct{}, 1),
 	}
 	g.ctx, g.stop = context.WithCancel(context.Background())
-	g.announce(func(*announcement) {})
+	g.announce(func(a *announcement) { a.Process = rand.Uint32() | 1 })
 	if err := g.create(o); err != nil {
 		g.stop()
 		g.notes.flush()
@@ -174,7 +181,8 @@ func (g *Gossip) register(r prometheus.Registerer) error {
 // Address returns the host:port that others are told.
 func (g *Gossip) Address() string { return g.address }
 
-// SetStatus sets what this node says of itself; others know in about 0.3 s. It does not block.
+// SetStatus sets what this node says of itself; others know in about 0.3 s, and with its next answer
+// at the latest. It does not block.
 func (g *Gossip) SetStatus(s Status) {
 	away := int64(0)
 	if !s.AwaySince.IsZero() {
@@ -192,16 +200,21 @@ func (g *Gossip) SetStatus(s Status) {
 func (g *Gossip) announce(change func(*announcement)) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	before := g.said
-	change(&g.said)
-	if g.said == before && g.meta.Load() != nil {
+	said := g.said
+	change(&said)
+	if said == g.said {
 		return false
 	}
-	meta, err := g.said.encode()
+	said.Number++
+	g.said = said
+	meta, err := said.encode()
 	if err != nil {
 		g.notes.add(zapcore.ErrorLevel, "gossip announces no session", zap.Error(err))
 	}
-	g.meta.Store(&meta)
+	if said, err = decodeAnnouncement(meta); err != nil {
+		panic(err) // it was encoded just now
+	}
+	g.saying.Store(&saying{said, meta})
 	return true
 }
 
@@ -255,12 +268,13 @@ func (g *Gossip) receive(m message) {
 	switch m.Kind {
 	case ask:
 		if p, alive := g.table.assure(m.From); alive {
-			g.tell(p.Address, message{Kind: answer, Nonce: m.Nonce, Clock: time.Now().UnixMilli()})
+			g.tell(p.Address, message{Kind: answer, Nonce: m.Nonce, Clock: time.Now().UnixMilli(), Said: g.saying.Load().announcement})
 		}
 	case answer:
 		if sent, ok := g.contact.answered(m.Nonce, m.From); ok {
 			ahead, known := skew(sent, time.Now(), m.Clock)
 			g.table.answered(m.From, sent, ahead, known)
+			g.table.told(m.From, m.Said)
 		}
 	case clash:
 		if m.Name == g.node {

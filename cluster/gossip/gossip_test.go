@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hashicorp/memberlist"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 	"go.uber.org/zap"
@@ -108,6 +109,43 @@ func TestANodeThatIsKilledIsDeadAndOneThatLeavesIsNot(t *testing.T) {
 	nodes[0].Forget("n1")
 	require.Empty(t, nodes[0].peer("n3"))
 	require.True(t, nodes[0].peer("n1").Alive, "only who is not alive can be forgotten")
+}
+
+func TestWhatAPeerSaidLastCountsHoweverItWasHeard(t *testing.T) {
+	said := func(process uint32, number uint64, session string) announcement {
+		return announcement{Version: statusVersion, Process: process, Number: number, Session: session}
+	}
+	meta := func(a announcement) *memberlist.Node {
+		text, err := a.encode()
+		require.NoError(t, err)
+		return &memberlist.Node{Name: "b", Meta: text}
+	}
+	for _, c := range []struct {
+		name string
+		hear func(*table)
+		want string
+	}{
+		{"an answer is newer than what memberlist says", func(p *table) { p.seen(meta(said(1, 1, "old"))); p.told("b", said(1, 2, "new")) }, "new"},
+		{"what memberlist says is older than an answer", func(p *table) {
+			p.seen(meta(said(1, 1, "old")))
+			p.told("b", said(1, 3, "new"))
+			p.seen(meta(said(1, 2, "older")))
+		}, "new"},
+		{"an answer comes late", func(p *table) { p.seen(meta(said(1, 2, "new"))); p.told("b", said(1, 1, "old")) }, "new"},
+		{"the process is another one now", func(p *table) { p.seen(meta(said(1, 7, "old"))); p.seen(meta(said(2, 1, "new"))) }, "new"},
+		{"the process before answers late", func(p *table) { p.seen(meta(said(2, 1, "new"))); p.told("b", said(1, 7, "old")) }, "new"},
+		{"older versions don't say it with their answers", func(p *table) { p.seen(meta(said(0, 0, "new"))); p.told("b", announcement{}) }, "new"},
+		{"older versions don't count", func(p *table) { p.seen(meta(said(0, 0, "old"))); p.seen(meta(said(0, 0, "new"))) }, "new"},
+		{"who is not known can't be told of", func(p *table) { p.told("b", said(1, 1, "new")) }, ""},
+	} {
+		p := newTable("a", newNotes(zap.NewNop()))
+		c.hear(p)
+		var got string
+		for _, peer := range p.list() {
+			got = peer.Status.Session
+		}
+		require.Equal(t, c.want, got, c.name)
+	}
 }
 
 func TestWhatANodeSaysOfItselfSpreads(t *testing.T) {

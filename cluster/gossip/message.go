@@ -25,11 +25,14 @@ const (
 type message struct {
 	Version int         `json:"v"`
 	Kind    messageKind `json:"k"`
-	From    string      `json:"from"`           // the sender's name
-	Nonce   uint64      `json:"n,omitempty"`    // of the question, and repeated in its answer
-	Clock   int64       `json:"c,omitempty"`    // answer: the sender's clock, in Unix milliseconds
-	Name    string      `json:"name,omitempty"` // clash: the name
-	Address string      `json:"at,omitempty"`   // clash: where somebody else has it
+	From    string      `json:"from"`        // the sender's name
+	Nonce   uint64      `json:"n,omitempty"` // of the question, and repeated in its answer
+	Clock   int64       `json:"c,omitempty"` // answer: the sender's clock, in Unix milliseconds
+	// Said is, in an answer, what the sender says of itself. Zero: it is of an older version, or of a
+	// newer one that can't be understood.
+	Said    announcement `json:"said,omitzero"`
+	Name    string       `json:"name,omitempty"` // clash: the name
+	Address string       `json:"at,omitempty"`   // clash: where somebody else has it
 }
 
 func (m message) encode() []byte {
@@ -50,6 +53,9 @@ func decodeMessage(text []byte) (message, error) {
 		return message{}, errors.New("decode message: no sender")
 	case m.Kind != ask && m.Kind != answer && m.Kind != clash:
 		return message{}, fmt.Errorf("decode message: unknown kind %q", m.Kind)
+	}
+	if m.Said.Version != statusVersion {
+		m.Said = announcement{}
 	}
 	return m, nil
 }

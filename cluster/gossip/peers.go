@@ -34,7 +34,7 @@ type Peer struct {
 // peer is a Peer with what only this package needs.
 type peer struct {
 	Peer
-	leaving    bool // it has announced that it will leave
+	said       announcement
 	garbled    bool // that its status can't be understood has been logged
 	unanswered int  // questions in a row
 }
@@ -72,12 +72,36 @@ func (t *table) seen(n *memberlist.Node) {
 		t.notes.add(zapcore.WarnLevel, "gossip peer speaks another version", zap.String("node", n.Name), zap.String("address", n.Address()), zap.Error(err))
 	}
 	p.garbled = err != nil
-	p.Address, p.Status, p.leaving = n.Address(), said.status(), said.Leaving
+	p.Address = n.Address()
+	p.hear(said)
 	if !p.Alive {
 		p.Alive, p.Left, p.Since, p.unanswered = true, false, time.Now(), 0
 		t.notes.add(zapcore.InfoLevel, "gossip peer alive", zap.String("node", n.Name), zap.String("address", p.Address))
 	}
 	hint(t.changed)
+}
+
+// hear takes in what the peer says of itself, unless it has said something else since. It reports
+// whether that is news.
+func (p *peer) hear(said announcement) (news bool) {
+	if said.before(p.said) {
+		return false
+	}
+	news = said != p.said
+	p.said, p.Status = said, said.status()
+	return news
+}
+
+// told takes in what a node has said with an answer. memberlist alone does not do: of what all say at
+// the same time, it may lose some, until nodes exchange everything they know, every 10 s. But only
+// memberlist introduces another process of a name.
+func (t *table) told(node string, said announcement) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	p := t.peers[node]
+	if p != nil && said.Version != 0 && said.Process == p.said.Process && p.hear(said) {
+		hint(t.changed)
+	}
 }
 
 // gone is called when memberlist says that a node is dead or has left.
@@ -88,7 +112,7 @@ func (t *table) gone(n *memberlist.Node) {
 	if t.closed || p == nil || !p.Alive {
 		return
 	}
-	p.Alive, p.Left, p.Since = false, p.leaving, time.Now()
+	p.Alive, p.Left, p.Since = false, p.said.Leaving, time.Now()
 	if p.Left {
 		t.notes.add(zapcore.InfoLevel, "gossip peer left", zap.String("node", n.Name), zap.String("address", p.Address))
 	} else {

@@ -24,10 +24,14 @@ const (
 	maxSessionBytes = 256
 )
 
-// announcement is how a status travels, as a node's metadata. Fields may be added within a version;
-// a new version is for what older nodes would misunderstand.
+// announcement is how a status travels, as a node's metadata and in its answers. Fields may be added
+// within a version; a new version is for what older nodes would misunderstand.
 type announcement struct {
-	Version      int    `json:"v"`
+	Version int `json:"v"`
+	// Process is a random number of the process that says this, and Number counts what it has said.
+	// Both are 0 in what older versions say.
+	Process      uint32 `json:"p,omitempty"`
+	Number       uint64 `json:"n,omitempty"`
 	Session      string `json:"s,omitempty"`
 	ReachesStore bool   `json:"r,omitempty"`
 	Fenced       bool   `json:"f,omitempty"`
@@ -70,6 +74,11 @@ func (a announcement) status() Status {
 		s.AwaySince = time.UnixMilli(a.AwaySince)
 	}
 	return s
+}
+
+// before reports whether the same process has said other since.
+func (a announcement) before(other announcement) bool {
+	return a.Process == other.Process && a.Number < other.Number
 }
 
 // marshal is for values that always can be.
