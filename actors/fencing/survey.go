@@ -5,9 +5,9 @@ import (
 	"time"
 )
 
-// answerLife is how long what a peer said of itself counts after it last answered: each is asked
+// AnswerLife is how long what a peer said of itself counts after it last answered: each is asked
 // every two seconds at least.
-const answerLife = 2 * Fresh
+const AnswerLife = 2 * Fresh
 
 // Peer is another member as gossip shows it. The zero value is one that was never seen.
 type Peer struct {
@@ -36,7 +36,7 @@ type Peer struct {
 
 // answers reports whether what the peer last said of itself counts.
 func (p Peer) answers(now time.Time) bool {
-	return p.Alive && !p.Answered.IsZero() && now.Sub(p.Answered) < answerLife
+	return p.Alive && !p.Answered.IsZero() && now.Sub(p.Answered) < AnswerLife
 }
 
 // Together is how many members are with this node now, itself included: those that have answered so

@@ -23,7 +23,7 @@ type RingView struct {
 	Settle time.Duration
 	// Without is a node that has no place, since it leaves; empty if there is none.
 	Without string
-	// Records are those of the members, Alive whom gossip sees alive.
+	// Records are those of the members, Alive whom gossip sees alive, or who may scrape unheard.
 	Records map[string]messages.Member
 	Alive   func(node string) bool
 }

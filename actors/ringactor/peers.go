@@ -39,6 +39,8 @@ type peerHealth struct {
 	// status is what the node said last of itself, conflict what gossip said last of its name.
 	status   PeerStatus
 	conflict string
+	// back is when the store last answered again after this node had told peers that it does not.
+	back time.Time
 	// ending is the sessions of others that are being looked at or ended.
 	ending map[string]*ending
 	// surveyed is the room for the newest survey.
@@ -177,6 +179,15 @@ func (p *peerHealth) alive(node string) bool {
 	return node == p.Node || seen && peer.Alive && !peer.Status.Fenced
 }
 
+// mayGoOn reports whether a member whose record has gone may still scrape. Either gossip sees it
+// alive. Or it was parted from this node before this node had the store again: then it believes for
+// fencing.AnswerLife that no node reaches the store, and scrapes on while its session runs out.
+func (p *peerHealth) mayGoOn(node string) bool {
+	peer, seen := p.seen[node]
+	toldAway := !p.status.AwaySince.IsZero() || !p.back.IsZero() && p.now().Sub(p.back) < fencing.AnswerLife
+	return p.alive(node) || seen && toldAway && !peer.Status.Fenced
+}
+
 // survived reports whether all peers that reach the store have the sessions that they had when it
 // answered this node last. Now says that it does.
 func (p *peerHealth) survived(now bool) bool {
@@ -226,6 +237,9 @@ func (p *peerHealth) sayStatus(c actor.Context, fenced bool) {
 	}
 	if !status.AwaySince.IsZero() && p.status.AwaySince.IsZero() && p.own.session != nil {
 		p.tell(c, messages.StoreAway{Renewed: p.own.session.LastRenewed()})
+	}
+	if status.AwaySince.IsZero() && !p.status.AwaySince.IsZero() {
+		p.back = p.now()
 	}
 	p.status = status
 	p.Gossip.SetStatus(status)

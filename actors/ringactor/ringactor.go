@@ -193,7 +193,7 @@ func (r *ringActor) membersChanged(c actor.Context) {
 	}
 	now := r.now()
 	r.followRoll()
-	view := presence.RingView{Now: now, Settle: r.Settle, Records: r.registry.Members(), Alive: r.peers.alive}
+	view := presence.RingView{Now: now, Settle: r.Settle, Records: r.registry.Members(), Alive: r.peers.mayGoOn}
 	if r.state.Place >= messages.PlaceLeaving {
 		view.Without = r.Node
 	}

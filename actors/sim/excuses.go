@@ -25,7 +25,9 @@ const (
 
 // excused reports whether its scrapes are no failure, though another node may scrape the unit: its
 // node can't know of it.
-func (p *pipeline) excused() bool { return p.node.goesOnAlone() || p.unaware() || p.passedOver() }
+func (p *pipeline) excused() bool {
+	return p.node.goesOnAlone() || p.unaware() || p.passedOver() || p.supplanted()
+}
 
 // unaware reports whether the node can't know that a person has deleted the unit's claim: the store
 // has not answered it since, and it may still go on by its session, or since the store was away for
@@ -50,6 +52,21 @@ func (p *pipeline) passedOver() bool {
 	}
 	return slices.ContainsFunc(w.nodes, func(m *node) bool {
 		return m != n && m.session == holder && m.registered >= lost && (!m.options.Remembers || len(w.processesOf(m.name)) == 1)
+	})
+}
+
+// supplanted reports whether the unit is claimed by a second process of the node's name, while the
+// node goes on because none that it knows of reaches the store. Those that reach it now are parted
+// from the node, and had lost the store, or were leaving, when they last told it of themselves.
+func (p *pipeline) supplanted() bool {
+	n, w := p.node, p.node.world
+	holder := w.store.entries[p.claim].Session
+	if !n.storeless || !slices.ContainsFunc(w.nodes, func(m *node) bool { return m != n && m.name == n.name && m.session == holder }) {
+		return false
+	}
+	return !slices.ContainsFunc(w.nodes, func(m *node) bool {
+		last := n.gossip.peers[m.name]
+		return m.name != n.name && !m.dead && m.reaches() && last != nil && (!n.host.silent(m.host) || last.status.ReachesStore && !m.stopping)
 	})
 }
 
