@@ -115,7 +115,9 @@ func (b *batch) bodyOf(p part) (body []byte, n int, err error) {
 	if err := b.uncompress(); err != nil {
 		return nil, 0, err
 	}
-	return s2.EncodeSnappy(nil, b.protocol.cut(b, p)), n, nil
+	var raw []byte
+	b.each(p, func(i int) { raw = append(raw, b.item(i)...) })
+	return s2.EncodeSnappy(nil, b.protocol.bodyOf(b, raw)), n, nil
 }
 
 func (b *batch) uncompress() (err error) {

@@ -87,6 +87,10 @@ func benchEndpoint(b *testing.B, source *endless, change ...func(*promconfig.Rem
 	sink := &discard{}
 	clients := NewClients()
 	clients.connect = func(*promconfig.RemoteWriteConfig) (*http.Client, error) { return &http.Client{Transport: sink}, nil }
+	return benchEndpointOf(b, clients, source, change...), sink
+}
+
+func benchEndpointOf(b *testing.B, clients *Clients, source *endless, change ...func(*promconfig.RemoteWriteConfig)) *endpoint {
 	q := New(Options{Clients: clients, Logger: zap.NewNop()})
 	b.Cleanup(q.Close)
 	cfg := promconfig.DefaultRemoteWriteConfig
@@ -99,7 +103,7 @@ func benchEndpoint(b *testing.B, source *endless, change ...func(*promconfig.Rem
 	}}}); err != nil {
 		b.Fatal(err)
 	}
-	return (*q.live.Load())[0], sink
+	return (*q.live.Load())[0]
 }
 
 // BenchmarkRound measures a sample's way from a delivered record to an acknowledged request, HTTP

@@ -167,7 +167,8 @@ func (c *Clients) borrowPress() *press {
 // returnPress keeps the buffers of some thirty lanes with full batches. They are few, and the
 // garbage collector empties a pool that is not used.
 func (c *Clients) returnPress(p *press) {
-	kept := cap(p.scratch) + cap(p.headed) + cap(p.joined)
+	p.shared.reset()
+	kept := cap(p.scratch) + cap(p.headed) + cap(p.joined) + p.shared.memory()
 	for i := range p.raws {
 		if kept += cap(p.raws[i]); kept > maxPooledPress {
 			p.raws = p.raws[:i]

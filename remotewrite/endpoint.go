@@ -204,7 +204,7 @@ func (e *endpoint) wake() (waits bool) {
 // joins reports whether the endpoint's next request is made together with others. The caller holds
 // life.mu.
 func (e *endpoint) joins() bool {
-	return e.protocol.concatenates && !e.sender.rules.strict && e.lanes == 1 && e.attempts == 0 &&
+	return !e.sender.rules.strict && e.lanes == 1 && e.attempts == 0 &&
 		!e.recent.parted && e.sender.destination.shared() &&
 		time.Now().After(e.life.apart) && !e.sender.hasSuspects()
 }

@@ -14,6 +14,7 @@ import (
 	promconfig "github.com/prometheus/prometheus/config"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/stretchr/testify/require"
+	"go.uber.org/zap"
 
 	"github.com/ringmaster-agent/ringmaster/remotewrite/receivertest"
 )
@@ -26,6 +27,7 @@ type fleet struct {
 	logs    []*memlog
 	queues  []*Queue
 	change  func(*promconfig.RemoteWriteConfig)
+	logger  *zap.Logger
 	scrapes int
 }
 
@@ -83,7 +85,7 @@ func (s served) RoundTrip(r *http.Request) (resp *http.Response, err error) {
 }
 
 func (f *fleet) start(i int) {
-	f.queues[i] = New(Options{Clients: f.clients, OnPanic: func(err error) { f.t.Error(err) }})
+	f.queues[i] = New(Options{Clients: f.clients, Logger: f.logger, OnPanic: func(err error) { f.t.Error(err) }})
 	cfg := writeConfig(f.t, "http://receiver/", f.change)
 	require.NoError(f.t, f.queues[i].Apply([]EndpointConfig{{Config: cfg, CursorID: "a", Open: f.logs[i].open("a")}}))
 }
@@ -161,9 +163,17 @@ func virtually(t *testing.T, test func(t *testing.T)) {
 	synctest.Test(t, test)
 }
 
+// virtuallyInBoth runs a test in virtual time with each version.
+func virtuallyInBoth(t *testing.T, test func(t *testing.T, speak func(*promconfig.RemoteWriteConfig))) {
+	t.Helper()
+	bothProtocols(t, func(t *testing.T, speak func(*promconfig.RemoteWriteConfig)) {
+		virtually(t, func(t *testing.T) { test(t, speak) })
+	})
+}
+
 func TestWhatManyInstancesHaveTravelsTogether(t *testing.T) {
-	virtually(t, func(t *testing.T) {
-		f := newFleet(t, 200)
+	virtuallyInBoth(t, func(t *testing.T, speak func(*promconfig.RemoteWriteConfig)) {
+		f := newFleet(t, 200, speak)
 		for range 10 {
 			f.scrape(0, 200)
 			f.after(10 * time.Second)
@@ -181,8 +191,8 @@ func TestWhatManyInstancesHaveTravelsTogether(t *testing.T) {
 }
 
 func TestOneOfManyInstancesIsSentWithinItsDeadline(t *testing.T) {
-	virtually(t, func(t *testing.T) {
-		f := newFleet(t, 50)
+	virtuallyInBoth(t, func(t *testing.T, speak func(*promconfig.RemoteWriteConfig)) {
+		f := newFleet(t, 50, speak)
 		f.scrape(7, 8)
 		f.after(4 * time.Second)
 		f.scrape(8, 11)
@@ -195,8 +205,8 @@ func TestOneOfManyInstancesIsSentWithinItsDeadline(t *testing.T) {
 }
 
 func TestAPoisonedInstanceCostsItsNeighboursOneSearchAndNoSample(t *testing.T) {
-	virtually(t, func(t *testing.T) {
-		f := newFleet(t, 10)
+	virtuallyInBoth(t, func(t *testing.T, speak func(*promconfig.RemoteWriteConfig)) {
+		f := newFleet(t, 10, speak)
 		f.r.Poison = func(ls labels.Labels) bool { return ls.Get("unit") == "3" && ls.Get(model.MetricNameLabel) == "s4" }
 		f.scrape(0, 10)
 		f.after(10 * time.Second)
@@ -219,8 +229,8 @@ func TestAPoisonedInstanceCostsItsNeighboursOneSearchAndNoSample(t *testing.T) {
 }
 
 func TestEveryInstancePoisonedLosesNoGoodSample(t *testing.T) {
-	virtually(t, func(t *testing.T) {
-		f := newFleet(t, 30)
+	virtuallyInBoth(t, func(t *testing.T, speak func(*promconfig.RemoteWriteConfig)) {
+		f := newFleet(t, 30, speak)
 		f.r.Poison = func(ls labels.Labels) bool { return ls.Get(model.MetricNameLabel) == "s9" }
 		for range 5 {
 			f.scrape(0, 30)
@@ -235,8 +245,8 @@ func TestEveryInstancePoisonedLosesNoGoodSample(t *testing.T) {
 }
 
 func TestACommonRequestThatIsTooLargeIsHalved(t *testing.T) {
-	virtually(t, func(t *testing.T) {
-		f := newFleet(t, 40, perSend(1000))
+	virtuallyInBoth(t, func(t *testing.T, speak func(*promconfig.RemoteWriteConfig)) {
+		f := newFleet(t, 40, speak, perSend(1000))
 		f.r.Before = func(r *receivertest.Request) int {
 			if len(r.Series) > 150 {
 				return http.StatusRequestEntityTooLarge
@@ -262,8 +272,8 @@ func TestACommonRequestWhoseAnswerIsLostIsRepeatedByEachForItself(t *testing.T) 
 		"stored, and the answer lost": func() int { panic(http.ErrAbortHandler) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			virtually(t, func(t *testing.T) {
-				f := newFleet(t, 10)
+			virtuallyInBoth(t, func(t *testing.T, speak func(*promconfig.RemoteWriteConfig)) {
+				f := newFleet(t, 10, speak)
 				f.r.After = func(*receivertest.Request) int { return lose() }
 				f.scrape(0, 10)
 				synctest.Wait()
@@ -286,14 +296,16 @@ func TestAKillDuringACommonRequestCostsNoNewSample(t *testing.T) {
 	for _, before := range []int{0, 3} {
 		for _, stored := range []bool{true, false} {
 			t.Run(fmt.Sprint(before, " requests before, stored ", stored), func(t *testing.T) {
-				virtually(t, func(t *testing.T) { killDuringACommonRequest(t, before, stored) })
+				virtuallyInBoth(t, func(t *testing.T, speak func(*promconfig.RemoteWriteConfig)) {
+					killDuringACommonRequest(t, before, stored, speak)
+				})
 			})
 		}
 	}
 }
 
-func killDuringACommonRequest(t *testing.T, before int, stored bool) {
-	f := newFleet(t, 10, perSend(300))
+func killDuringACommonRequest(t *testing.T, before int, stored bool, speak func(*promconfig.RemoteWriteConfig)) {
+	f := newFleet(t, 10, perSend(300), speak)
 	for range 3 * before {
 		f.scrape(0, 10)
 		synctest.Wait()
@@ -316,7 +328,7 @@ func killDuringACommonRequest(t *testing.T, before int, stored bool) {
 	synctest.Wait()
 	f.scrape(0, 10) // is not part of the request
 	synctest.Wait()
-	next := newFleet(t, 0, perSend(300))
+	next := newFleet(t, 0, perSend(300), speak)
 	next.r, next.scrapes = f.r, f.scrapes
 	for _, log := range f.logs {
 		next.logs, next.queues = append(next.logs, log.killed()), append(next.queues, nil)
@@ -344,8 +356,8 @@ func killDuringACommonRequest(t *testing.T, before int, stored bool) {
 }
 
 func TestACursorIsWrittenOncePerCommonRequest(t *testing.T) {
-	virtually(t, func(t *testing.T) {
-		f := newFleet(t, 10)
+	virtuallyInBoth(t, func(t *testing.T, speak func(*promconfig.RemoteWriteConfig)) {
+		f := newFleet(t, 10, speak)
 		f.scrape(0, 10)
 		synctest.Wait()
 		saves := func() (n int) {
@@ -372,8 +384,8 @@ func TestACursorIsWrittenOncePerCommonRequest(t *testing.T) {
 }
 
 func TestACloseLeavesACommonRequestToTheOthers(t *testing.T) {
-	virtually(t, func(t *testing.T) {
-		f := newFleet(t, 10, func(c *promconfig.RemoteWriteConfig) { c.RemoteTimeout = model.Duration(30 * time.Second) })
+	virtuallyInBoth(t, func(t *testing.T, speak func(*promconfig.RemoteWriteConfig)) {
+		f := newFleet(t, 10, speak, func(c *promconfig.RemoteWriteConfig) { c.RemoteTimeout = model.Duration(30 * time.Second) })
 		var requests atomic.Int32
 		hang := make(chan struct{})
 		f.r.Before = func(*receivertest.Request) int {
@@ -400,8 +412,8 @@ func TestACloseLeavesACommonRequestToTheOthers(t *testing.T) {
 }
 
 func TestAnOutageOfTheCommonDestinationLosesNothing(t *testing.T) {
-	virtually(t, func(t *testing.T) {
-		f := newFleet(t, 100)
+	virtuallyInBoth(t, func(t *testing.T, speak func(*promconfig.RemoteWriteConfig)) {
+		f := newFleet(t, 100, speak)
 		f.r.Before = func(*receivertest.Request) int { return 503 }
 		for range 30 {
 			f.scrape(0, 100)
@@ -421,8 +433,8 @@ func TestAnOutageOfTheCommonDestinationLosesNothing(t *testing.T) {
 }
 
 func TestADrainDoesNotWaitForOthersToJoin(t *testing.T) {
-	virtually(t, func(t *testing.T) {
-		f := newFleet(t, 10)
+	virtuallyInBoth(t, func(t *testing.T, speak func(*promconfig.RemoteWriteConfig)) {
+		f := newFleet(t, 10, speak)
 		f.scrape(0, 3)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()

@@ -3,7 +3,6 @@ package remotewrite
 import (
 	"container/heap"
 	"context"
-	"math"
 	"sync"
 	"time"
 )
@@ -171,35 +170,15 @@ func (j *joiner) take(allowed uint64) (taken []*contribution) {
 
 // send reads what the endpoints have, and posts it in one request, or in several if it is large.
 func (j *joiner) send(taken []*contribution) {
+	if len(taken) == 0 {
+		return
+	}
 	p := j.destination.owner.borrowPress()
-	limit := maxBatchBytes
-	if learned := j.size.get(); learned > 0 {
-		limit = min(limit, learned)
-	}
-	var requests []*joint
-	open := &joint{joiner: j, most: math.MaxInt}
-	p.joined = p.joined[:0]
+	a := newAssembly(j, p, taken[0].endpoint.speaking())
 	for _, c := range taken {
-		if !c.read(p) {
-			continue
-		}
-		raw := p.raws[0][:c.size]
-		// Exemplars are items too, and more may have been committed since it was taken.
-		items, most := open.items+len(c.batch.items), c.endpoint.perSend()
-		if len(open.contributions) > 0 && (len(p.joined)+len(raw) > limit || items > min(most, open.most)) {
-			open.seal(p)
-			requests = append(requests, open)
-			open, items = &joint{joiner: j, most: most}, len(c.batch.items)
-		}
-		open.items, open.most = items, min(most, open.most)
-		c.from = len(p.joined)
-		p.joined = append(p.joined, raw...)
-		open.contributions = append(open.contributions, c)
+		a.read(c)
 	}
-	if len(open.contributions) > 0 {
-		open.seal(p)
-		requests = append(requests, open)
-	}
+	requests := a.end()
 	j.destination.owner.returnPress(p)
 	j.note(requests)
 	for _, r := range requests {

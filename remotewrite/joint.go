@@ -58,7 +58,7 @@ func (e *endpoint) join() *contribution {
 
 // read reads what the endpoint has into the first of p's buffers. false: it has nothing that can be
 // sent with others', and is settled or sends by itself.
-func (c *contribution) read(p *press) (joins bool) {
+func (c *contribution) read(p *press, spoken *protocol) (joins bool) {
 	e := c.endpoint
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -73,7 +73,7 @@ func (c *contribution) read(p *press) (joins bool) {
 		}
 	}()
 	_, end := e.ledger.waiting()
-	if !e.readTogether(c, p) {
+	if !e.readTogether(c, p, spoken) {
 		c.recycle()
 		c.goAlone()
 		return false
@@ -93,20 +93,27 @@ func (c *contribution) read(p *press) (joins bool) {
 
 // readTogether reads all that is committed. It reports whether that is one batch, of which nothing
 // is in doubt.
-func (e *endpoint) readTogether(c *contribution, p *press) bool {
+func (e *endpoint) readTogether(c *contribution, p *press, spoken *protocol) bool {
 	from, marks := e.ledger.begin()
 	if len(marks) != 1 || marks[0].settled != from.Seq || marks[0].doubt > from.Seq {
 		return false
 	}
 	r := e.clients.borrowRound()
 	c.round = r
-	r.begin(marks, -1, e.limits(), e.cache, from, e.protocol)
+	limits := e.limits()
+	limits.bytes += p.shared.overhead() // which is not its own
+	r.begin(marks, -1, limits, e.cache, from, spoken)
+	ln := r.lanes[0]
+	if spoken.tabled {
+		own := ln.encoder
+		ln.encoder = lentEncoder{&p.shared}
+		defer func() { ln.encoder = own }()
+	}
 	if e.at != from {
 		e.source.Seek(from)
 	}
 	r.borrow(p)
 	_, err := e.read(r, math.MaxInt)
-	ln := r.lanes[0]
 	c.size, c.batch = len(ln.raw), ln.open
 	r.giveBack()
 	if err != nil || len(ln.sealed) > 0 || r.samples() > maxTogether {
@@ -115,13 +122,6 @@ func (e *endpoint) readTogether(c *contribution, p *press) bool {
 	}
 	e.at = r.end
 	return true
-}
-
-// seal compresses what is in p.joined.
-func (j *joint) seal(p *press) {
-	j.body.protocol = j.contributions[0].endpoint.protocol
-	p.scratch = j.body.seal(p.joined, 0, p.scratch)
-	p.joined = p.joined[:0]
 }
 
 // deliver posts the request, and parts of it if it is refused, until every contributor is settled,
@@ -141,34 +141,42 @@ func (j *joint) deliver() {
 			}
 			continue
 		}
-		body, size, err := j.bodyOf(set)
+		r, err := j.request(set)
 		if err != nil {
 			for _, c := range set {
 				c.fail(err)
 			}
 			continue
 		}
-		v, a := j.post(set[0].endpoint.sender, body)
+		v, a := j.post(r)
 		if v != splitPoison && v != splitSize {
-			for _, c := range set {
-				c.answered(v, a, len(body)*c.size/max(size, 1))
-			}
-			if v == delivered {
-				j.joiner.size.took(size)
-			}
+			j.answered(r, v, a)
 			continue
 		}
 		if v == splitSize {
-			j.joiner.size.learn(size)
+			j.joiner.size.learn(r.size)
 		}
-		middle := len(set) / 2
-		for _, half := range [][]*contribution{set[:middle], set[middle:]} {
+		for _, half := range halves(nil, set) {
 			if len(half) == 1 {
 				half[0].apart(v == splitPoison)
 			} else {
 				sets = append(sets, half)
 			}
 		}
+	}
+}
+
+// answered settles the parts of a request, or has them repeated later by their endpoints.
+func (j *joint) answered(r request, v verdict, a answer) {
+	if v == delivered || v == partly {
+		j.joiner.size.took(r.size)
+		if j.body.protocol.confirms {
+			j.written(r, a)
+			return
+		}
+	}
+	for _, c := range r.set {
+		c.answered(v, a, r.share(c))
 	}
 }
 
@@ -189,36 +197,56 @@ func (j *joint) finish() {
 // present returns those of set whose endpoints still take part.
 func present(set []*contribution) (still []*contribution) {
 	for _, c := range set {
-		c.mu.Lock()
-		if !c.done {
+		if c.present() {
 			still = append(still, c)
 		}
-		c.mu.Unlock()
 	}
 	return still
 }
 
-// bodyOf is the compressed body with the parts of set, and its uncompressed size.
-func (j *joint) bodyOf(set []*contribution) (body []byte, size int, err error) {
-	if len(set) == len(j.contributions) {
-		return j.body.body, j.body.size, nil
-	}
-	if err := j.body.uncompress(); err != nil {
-		return nil, 0, err
-	}
-	var raw []byte
-	for _, c := range set {
-		raw = append(raw, j.body.plain[c.from:c.from+c.size]...)
-	}
-	return s2.EncodeSnappy(nil, raw), len(raw), nil
+func (c *contribution) present() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return !c.done
 }
 
-// post makes one request with the sender of one of the contributors: what requests look like is
-// equal for all.
-func (j *joint) post(s *sender, body []byte) (verdict, answer) {
-	d := j.joiner.destination
-	a := s.post(d.ctx, &j.body, body, 0)
+// request is a body with the parts of some contributors, compressed.
+type request struct {
+	set  []*contribution
+	body []byte
+	// size is that of the uncompressed body, items that of the parts.
+	size, items int
+}
+
+// share is how many of the body's bytes belong to a part.
+func (r *request) share(c *contribution) int { return len(r.body) * c.size / max(r.items, 1) }
+
+// request makes a body with the parts of set.
+func (j *joint) request(set []*contribution) (request, error) {
+	if len(set) == len(j.contributions) {
+		return request{set, j.body.body, j.body.head + j.body.size, j.body.size}, nil
+	}
+	if err := j.body.uncompress(); err != nil {
+		return request{}, err
+	}
+	var items []byte
+	for _, c := range set {
+		from := j.body.head + c.from
+		items = append(items, j.body.plain[from:from+c.size]...)
+	}
+	raw := j.body.protocol.bodyOf(&j.body, items)
+	return request{set, s2.EncodeSnappy(nil, raw), len(raw), len(items)}, nil
+}
+
+// post makes a request with the sender of one of the contributors: what requests look like is equal
+// for all.
+func (j *joint) post(r request) (verdict, answer) {
+	d, s := j.joiner.destination, r.set[0].endpoint.sender
+	a := s.post(d.ctx, &j.body, r.body, 0)
 	v := s.rules.judge(a.status)
+	if j.body.protocol.confirms {
+		v = s.confirmed(v, a, r.body)
+	}
 	d.answered(v, s.paceOf(v), a)
 	return v, a
 }
@@ -259,35 +287,51 @@ func (c *contribution) with(f func(e *endpoint)) {
 // answered settles the part, or has it repeated later by its endpoint. bytes is its share of the
 // request.
 func (c *contribution) answered(v verdict, a answer, bytes int) {
-	c.with(func(e *endpoint) {
-		switch v {
-		case retrySoon, retrySlowly:
-			c.batch.doubt = a.uncertain()
-			e.ledger.refusedForNow(0, c.batch)
-			e.save(e.ledger.place)
-			e.sender.failed(v, a)
-			e.attempts++
-			c.end(outcome{later: e.sender.delay(v, e.attempts, a)})
-		case delivered:
-			c.settle(nil, bytes)
-		default:
+	switch v {
+	case retrySoon, retrySlowly:
+		c.later(v, a, a.uncertain())
+	case speakOld:
+		c.later(v, a, a.status/100 == 2) // it may have some of it in spite of that
+	case delivered:
+		c.with(func(*endpoint) { c.settle(nil, bytes) })
+	default:
+		c.with(func(e *endpoint) {
 			e.ledger.noted(a.problem)
 			reason := reasonOf(v)
 			c.settle(&reason, 0)
+		})
+	}
+}
+
+// later has the endpoint repeat its part by itself. doubt: the receiver may have it.
+func (c *contribution) later(v verdict, a answer, doubt bool) {
+	c.with(func(e *endpoint) {
+		c.batch.doubt = doubt
+		e.ledger.refusedForNow(0, c.batch)
+		e.save(e.ledger.place)
+		if v != speakOld {
+			e.sender.failed(v, a)
 		}
+		e.attempts++
+		c.end(outcome{later: e.sender.delay(v, e.attempts, a)})
 	})
 }
 
 // settle books the part: as sent if reason is nil. It needs mu.
 func (c *contribution) settle(reason *Reason, bytes int) {
+	c.book(bytes, func(account *tally) { c.batch.settle(nil, reason, account) })
+}
+
+// book settles the part by what settle says. bytes is its share of a request that was taken. It needs mu.
+func (c *contribution) book(bytes int, settle func(account *tally)) {
 	e, b := c.endpoint, c.batch
 	if b != nil {
 		account := tally{}
 		b.bookLeftOut(&account)
-		if len(b.items) > 0 && reason == nil && e.ledger.succeeded(bytes) {
+		settle(&account)
+		if account.sent != (counts{}) && e.ledger.succeeded(bytes) {
 			e.sender.logger.Info("remote write recovered")
 		}
-		b.settle(nil, reason, &account)
 		e.ledger.settledBatch(0, b, &account)
 	}
 	e.save(func() Place { return e.ledger.settledTogether(c.round) })
@@ -300,13 +344,18 @@ func (c *contribution) settle(reason *Reason, bytes int) {
 func (c *contribution) apart(refused bool) {
 	c.with(func(e *endpoint) {
 		if refused {
-			e.life.mu.Lock()
-			e.life.apart = time.Now().Add(apartFor)
-			e.life.mu.Unlock()
+			e.stayApart()
 		}
 		e.ledger.untried(0)
 		c.goAlone()
 	})
+}
+
+// stayApart has the endpoint make its own requests for a while.
+func (e *endpoint) stayApart() {
+	e.life.mu.Lock()
+	defer e.life.mu.Unlock()
+	e.life.apart = time.Now().Add(apartFor)
 }
 
 func (c *contribution) fail(err error) {

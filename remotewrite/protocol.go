@@ -14,11 +14,12 @@ type protocol struct {
 	newEncoder func() encoder
 	// labelsOf returns the labels of an item of an uncompressed batch, encoded as in protocol 1.0.
 	labelsOf func(b *batch, i int) []byte
-	// cut returns the uncompressed body that holds only the items of p that aren't gone.
-	cut func(b *batch, p part) []byte
-	// concatenates: the bodies of several batches, one behind the other, are a valid body with the
-	// items of all.
-	concatenates bool
+	// bodyOf returns the uncompressed body that holds only the given items of b, which are encoded
+	// one behind the other.
+	bodyOf func(b *batch, items []byte) []byte
+	// tabled: items refer to a table of strings that precedes them. Without one, the bodies of
+	// several batches, one behind the other, are a body with the items of all.
+	tabled bool
 	// attaches: an exemplar is part of its sample's item.
 	attaches bool
 	// confirms: an answer says how many items were written.
@@ -41,11 +42,6 @@ func protocol1() *protocol {
 		version: remote.RemoteWriteVersion1HeaderValue, contentType: "application/x-protobuf",
 		newEncoder: func() encoder { return &encoder1{} },
 		labelsOf:   func(b *batch, i int) []byte { return labels1(b.item(i)) },
-		cut: func(b *batch, p part) []byte {
-			var raw []byte
-			b.each(p, func(i int) { raw = append(raw, b.item(i)...) })
-			return raw
-		},
-		concatenates: true,
+		bodyOf:     func(_ *batch, items []byte) []byte { return items },
 	}
 }

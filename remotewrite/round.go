@@ -40,10 +40,11 @@ type limits struct {
 type press struct {
 	raws    [][]byte
 	scratch []byte
-	// headed is a body with what precedes its items, joined one of several endpoints: while they
-	// are read, nobody else uses it.
+	// headed is a body with what precedes its items. joined are the items of several endpoints, and
+	// shared is the encoder with which all of them write: while they are read, nobody else uses it.
 	headed  []byte
 	joined  []byte
+	shared  encoder2
 	builder *labels.Builder
 }
 

@@ -17,13 +17,13 @@ import (
 )
 
 // protocol2 is remote write 2.0. A body is a table of strings and items that refer to it, so that a
-// body that is cut gets a table of its own, and bodies can't be joined.
+// body that is cut gets a table of its own, and those who join write with one encoder.
 func protocol2() *protocol {
 	return &protocol{
 		version:     remote.RemoteWriteVersion20HeaderValue,
 		contentType: "application/x-protobuf;proto=" + string(remoteapi.WriteV2MessageType),
 		newEncoder:  func() encoder { return &encoder2{} },
-		labelsOf:    labelsOf2, cut: cut2, attaches: true, confirms: true,
+		labelsOf:    labelsOf2, bodyOf: bodyOf2, tabled: true, attaches: true, confirms: true,
 	}
 }
 
@@ -61,9 +61,30 @@ func (*encoder2) customBuckets() bool { return true }
 
 func (e *encoder2) reset() {
 	e.symbols.reset()
+	e.forget()
+}
+
+// forget ends what is kept of the series before, which may be another endpoint's. The table stays.
+func (e *encoder2) forget() {
 	clear(e.before)
 	e.before, e.described = e.before[:0], nil
 }
+
+// strings is a copy of the table.
+func (e *encoder2) strings() [][]byte { return stringsOf(e.symbols.append(nil)) }
+
+// rewrite copies items that were written with another table.
+func (e *encoder2) rewrite(items []byte, from [][]byte) []byte {
+	c := cutter{from: from, to: &e.symbols}
+	return c.items(items)
+}
+
+// lentEncoder is an encoder whose table outlives the batches of the lane that writes with it.
+type lentEncoder struct{ *encoder2 }
+
+func (e lentEncoder) header(dst []byte) []byte { return e.symbols.append(dst) }
+
+func (lentEncoder) reset() {}
 
 func (e *encoder2) overhead() int { return e.symbols.size() }
 

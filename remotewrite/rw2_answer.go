@@ -48,6 +48,26 @@ func confirmed(v verdict, a answer) verdict {
 	return v
 }
 
+// confirmed is the verdict on a request of protocol 2.0. It notes whether the receiver understands that.
+func (s *sender) confirmed(v verdict, a answer, body []byte) verdict {
+	v = confirmed(v, a)
+	if s.logsFailed && v != delivered {
+		s.logFailed(body, a)
+	}
+	switch v {
+	case delivered, partly:
+		if s.destination.answeredNew(true) {
+			s.logger.Info("receiver understands remote write 2.0 now")
+		}
+	case speakOld:
+		if s.destination.answeredNew(false) {
+			s.logger.Warn("receiver does not understand remote write 2.0; speaking 1.0",
+				zap.String("reason", a.problem), zap.Duration("asks_again_after", askAgain))
+		}
+	}
+	return v
+}
+
 // speaksNew reports whether protocol 2.0 is to be used. Now and then one caller is told yes
 // although the receiver refused it.
 func (d *destination) speaksNew() bool {
@@ -85,11 +105,7 @@ func (d *destination) answeredNew(understood bool) (news bool) {
 // speakOld makes the destination's endpoints speak protocol 1.0 for a while. The batch is read
 // again from the log.
 func (d *delivery) speakOld(p part, a answer) error {
-	s, b := d.sender, d.batch
-	if s.destination.answeredNew(false) {
-		s.logger.Warn("receiver does not understand remote write 2.0; speaking 1.0",
-			zap.String("reason", a.problem), zap.Duration("asks_again_after", askAgain))
-	}
+	b := d.batch
 	if a.status/100 == 2 || d.touched {
 		// It may have some of it in spite of that. What is sent again and refused is taken to be there.
 		b.doubt = true

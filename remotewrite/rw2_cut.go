@@ -10,19 +10,16 @@ import (
 
 // table returns the strings of an uncompressed batch of protocol 2.0, by reference.
 func (b *batch) table() [][]byte {
-	if b.strings != nil {
-		return b.strings
-	}
-	for rest := b.plain[:b.head]; len(rest) > 0; {
-		_, _, tag := protowire.ConsumeTag(rest)
-		s, n := protowire.ConsumeBytes(rest[max(tag, 0):])
-		if tag < 0 || n < 0 {
-			break
-		}
-		b.strings = append(b.strings, s)
-		rest = rest[tag+n:]
+	if b.strings == nil {
+		b.strings = stringsOf(b.plain[:b.head])
 	}
 	return b.strings
+}
+
+// stringsOf returns the strings of an encoded table.
+func stringsOf(table []byte) (all [][]byte) {
+	eachField(table, func(_ protowire.Number, _, s []byte) { all = append(all, s) })
+	return all
 }
 
 // labelsOf2 returns the labels of an item in the form of protocol 1.0.
@@ -50,25 +47,24 @@ func labelsOf2(b *batch, i int) (encoded []byte) {
 	return encoded
 }
 
-// cut2 writes a body with some items and a table of the strings that they need.
-func cut2(b *batch, p part) []byte {
-	c := cutter{from: b.table()}
-	var items []byte
-	b.each(p, func(i int) {
-		_, _, tag := protowire.ConsumeTag(b.item(i))
-		message, n := protowire.ConsumeBytes(b.item(i)[max(tag, 0):])
-		if tag < 0 || n < 0 {
-			return
-		}
-		items = appendField(items, tagTimeSeries2, c.timeSeries(nil, message))
-	})
+// bodyOf2 writes a body with some items and a table of the strings that they need.
+func bodyOf2(b *batch, items []byte) []byte {
+	c := cutter{from: b.table(), to: &symbols{}}
+	items = c.items(items)
 	return append(c.to.append(nil), items...)
 }
 
 // cutter copies messages from one table of strings to another.
 type cutter struct {
 	from [][]byte
-	to   symbols
+	to   *symbols
+}
+
+func (c *cutter) items(encoded []byte) (items []byte) {
+	eachField(encoded, func(_ protowire.Number, _, message []byte) {
+		items = appendField(items, tagTimeSeries2, c.timeSeries(nil, message))
+	})
+	return items
 }
 
 func (c *cutter) ref(r uint64) uint64 {

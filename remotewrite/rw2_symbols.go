@@ -91,6 +91,9 @@ func (t *symbols) size() int { return 2 + len(t.raw) }
 func (t *symbols) memory() int { return 16*len(t.slots) + cap(t.raw) }
 
 // append appends the table as it is sent.
-func (t *symbols) append(dst []byte) []byte {
-	return append(append(dst, tagSymbols, 0), t.raw...)
+func (t *symbols) append(dst []byte) []byte { return t.appendFirst(dst, t.size()) }
+
+// appendFirst appends what the table was when it had that size.
+func (t *symbols) appendFirst(dst []byte, size int) []byte {
+	return append(append(dst, tagSymbols, 0), t.raw[:size-2]...)
 }

@@ -119,10 +119,7 @@ func (s *sender) send(ctx context.Context, d *delivery, p part) (_ verdict, retr
 		}
 		v := s.rules.judge(a.status)
 		if b.protocol.confirms {
-			v = confirmed(v, a)
-		}
-		if s.logsFailed && b.protocol.confirms && v != delivered {
-			s.logFailed(body, a)
+			v = s.confirmed(v, a, body)
 		}
 		if v == splitSize && b.sizeOf(p) <= 2*minSizeLimit {
 			v = retrySlowly
@@ -131,9 +128,6 @@ func (s *sender) send(ctx context.Context, d *delivery, p part) (_ verdict, retr
 		switch v {
 		case delivered, partly:
 			d.attempt, d.written = 0, a.written
-			if b.protocol.confirms && s.destination.answeredNew(true) {
-				s.logger.Info("receiver understands remote write 2.0 now")
-			}
 			s.size.took(b.sizeOf(p))
 			if s.ledger.succeeded(len(body)) {
 				s.logger.Info("remote write recovered")

@@ -1,0 +1,474 @@
+package remotewrite
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/prometheus/common/model"
+	promconfig "github.com/prometheus/prometheus/config"
+	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/model/metadata"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"go.uber.org/zap/zaptest/observer"
+
+	"github.com/ringmaster-agent/ringmaster/remotewrite/receivertest"
+)
+
+// audited checks the table of strings of each request of protocol 2.0.
+type audited struct {
+	t  *testing.T
+	to http.RoundTripper
+}
+
+func (a audited) RoundTrip(r *http.Request) (*http.Response, error) {
+	body, err := io.ReadAll(r.Body)
+	require.NoError(a.t, err)
+	if strings.Contains(r.Header.Get("Content-Type"), "v2") {
+		decoded(a.t, body)
+	}
+	copied := r.Clone(r.Context())
+	copied.Body = io.NopCloser(bytes.NewReader(body))
+	defer func() { _ = r.Body.Close() }()
+	return a.to.RoundTrip(copied)
+}
+
+// newFleet2 is a fleet that speaks 2.0, whose tables are checked. Without together each instance has
+// connections of its own, and joins nobody.
+func newFleet2(t *testing.T, instances int, together bool, change ...func(*promconfig.RemoteWriteConfig)) *fleet {
+	f := newFleet(t, 0, append(change, version2)...)
+	for i := range instances {
+		if i == 0 || !together {
+			f.clients = NewClients()
+			f.clients.connect = func(*promconfig.RemoteWriteConfig) (*http.Client, error) {
+				return &http.Client{Transport: audited{t, served{f.r}}}, nil
+			}
+		}
+		f.logs, f.queues = append(f.logs, newMemlog()), append(f.queues, nil)
+		f.start(i)
+	}
+	return f
+}
+
+// commitRandom commits a scrape of series with samples of all kinds, and exemplars.
+func (f *fleet) commitRandom(rnd *rand.Rand, i int) {
+	var entries []memsample
+	for n := range fleetSeries {
+		ref, ls := uint64(n+1), seriesOf(i, n)
+		s := randomEntry(rnd, ref, ls)
+		s.m = metadata.Metadata{Type: model.MetricTypeCounter, Help: fmt.Sprint("Help of ", n), Unit: "seconds"}
+		x := s.e
+		s.e, s.t = nil, epoch+int64(f.scrapes)
+		entries = append(entries, s)
+		if x != nil {
+			entries = append(entries, memsample{ref: ref, labels: ls, e: x})
+		}
+	}
+	f.logs[i].commit(entries...)
+	f.queues[i].Notify()
+}
+
+func textOf(stored map[string]receivertest.Series) map[string]string {
+	all := map[string]string{}
+	for key, s := range stored {
+		all[key] = text(s)
+	}
+	return all
+}
+
+func TestCommonRequestsOf2DeliverWhatOwnRequestsDo(t *testing.T) {
+	for seed := range uint64(5) {
+		virtually(t, func(t *testing.T) {
+			arrived, requests := map[bool]map[string]string{}, map[bool]int{}
+			for _, together := range []bool{true, false} {
+				rnd := rand.New(rand.NewPCG(seed, 6))
+				f := newFleet2(t, 20, together)
+				for range 5 {
+					f.scrapes++
+					for i := range f.queues {
+						f.commitRandom(rnd, i)
+					}
+					f.after(10 * time.Second)
+				}
+				_, dropped, pending := f.requireBalance()
+				require.Zero(t, dropped)
+				require.Zero(t, pending)
+				arrived[together], requests[together] = textOf(f.r.Stored()), f.r.Requests()
+				f.close()
+			}
+			require.Equal(t, arrived[false], arrived[true])
+			require.Equal(t, 5*20, requests[false])
+			require.LessOrEqual(t, requests[true], 5*20*fleetSeries*2/100)
+		})
+	}
+}
+
+func TestCommonRequestsOf2AreCutWithTablesOfTheirOwn(t *testing.T) {
+	for name, answer := range map[string]func(req *receivertest.Request) int{
+		"too large": func(req *receivertest.Request) int {
+			if len(req.Series) > 45 {
+				return http.StatusRequestEntityTooLarge
+			}
+			return 0
+		},
+		"refused": func(req *receivertest.Request) int {
+			if len(req.Series) > 1 && slices.ContainsFunc(req.Series, func(s receivertest.Series) bool { return s.Labels.Get("unit") == "7" }) {
+				return http.StatusBadRequest
+			}
+			return 0
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			virtually(t, func(t *testing.T) {
+				f := newFleet2(t, 20, true, perSend(1000))
+				f.r.Before = answer
+				rnd := rand.New(rand.NewPCG(1, 7))
+				for range 10 {
+					f.scrapes++
+					for i := range f.queues {
+						f.commitRandom(rnd, i)
+					}
+					f.after(10 * time.Second)
+				}
+				_, dropped, pending := f.requireBalance()
+				require.Zero(t, dropped)
+				require.Zero(t, pending)
+				f.requireArrived(nil)
+				f.close()
+			})
+		})
+	}
+}
+
+func TestWhatDoesNotFitIntoTheTableOfACommonRequestGoesInTheNextOne(t *testing.T) {
+	virtually(t, func(t *testing.T) {
+		f := newFleet2(t, 10, true, perSend(1000))
+		d := (*f.queues[0].live.Load())[0].sender.destination
+		for range 5 {
+			d.joiner.size.mu.Lock()
+			d.joiner.size.limit, d.joiner.size.fits = 3000, 0
+			d.joiner.size.mu.Unlock()
+			f.scrapes++
+			for i := range f.queues {
+				var entries []memsample
+				for n := range fleetSeries {
+					entries = append(entries, memsample{
+						ref: uint64(n + 1), labels: seriesOf(i, n), t: epoch + int64(f.scrapes), v: float64(f.scrapes),
+						m: metadata.Metadata{Type: model.MetricTypeGauge, Help: strings.Repeat("help ", 20) + fmt.Sprint(i, n)},
+					})
+				}
+				f.logs[i].commit(entries...)
+				f.queues[i].Notify()
+			}
+			f.after(10 * time.Second)
+		}
+		sent, _, pending := f.requireBalance()
+		require.Zero(t, pending)
+		require.EqualValues(t, 5*10*fleetSeries, sent)
+		f.requireArrived(nil)
+		require.LessOrEqual(t, f.r.Requests(), 5*6, "two instances a request, and one request each time that is alone")
+		f.close()
+	})
+}
+
+// requireBooked checks that each endpoint's account says of its samples what is true of them.
+func (f *fleet) requireBooked() {
+	f.t.Helper()
+	f.requireBalance()
+	stored := f.r.Stored()
+	for i, q := range f.queues {
+		var arrived uint64
+		for n := range fleetSeries {
+			arrived += uint64(len(stored[seriesOf(i, n).String()].Samples))
+		}
+		s := q.Endpoints()[0]
+		require.Equal(f.t, arrived, s.Sent, "instance %d: %+v", i, s)
+		require.Equal(f.t, s.Committed-arrived, s.Dropped[Rejected], "instance %d: %+v", i, s)
+	}
+}
+
+// poisonedUnits makes series 4 of some instances, or all series of them, unacceptable.
+func poisonedUnits(all bool, units ...string) func(labels.Labels) bool {
+	return func(ls labels.Labels) bool {
+		return slices.Contains(units, ls.Get("unit")) && (all || ls.Get(model.MetricNameLabel) == "s4")
+	}
+}
+
+func TestAPartialWriteOfACommonRequestIsBookedAtThoseWhoseSamplesWereRefused(t *testing.T) {
+	for name, poison := range map[string]func(labels.Labels) bool{
+		"one series of one":       poisonedUnits(false, "3"),
+		"one series of three":     poisonedUnits(false, "0", "3", "9"),
+		"all of one":              poisonedUnits(true, "3"),
+		"all of two":              poisonedUnits(true, "3", "4"),
+		"one series of everybody": func(ls labels.Labels) bool { return ls.Get(model.MetricNameLabel) == "s9" },
+	} {
+		t.Run(name, func(t *testing.T) {
+			virtually(t, func(t *testing.T) {
+				f := newFleet2(t, 10, true)
+				f.r.Partial, f.r.Forgives, f.r.Poison = true, true, poison
+				f.scrape(0, 10)
+				f.after(10 * time.Second)
+				f.requireBooked()
+				for range 5 {
+					f.scrape(0, 10)
+					f.after(10 * time.Second)
+					f.requireBooked()
+				}
+				f.close()
+			})
+		})
+	}
+}
+
+func TestAPartialWriteCostsTwoRequestsForEachHalvingOnce(t *testing.T) {
+	virtually(t, func(t *testing.T) {
+		f := newFleet2(t, 40, true, perSend(400))
+		f.r.Partial, f.r.Forgives, f.r.Poison = true, true, poisonedUnits(false, "33")
+		f.scrape(0, 40)
+		f.after(10 * time.Second)
+		require.LessOrEqual(t, f.r.Requests(), 1+2*6)
+		asked := f.r.Requests()
+		for range 20 {
+			f.scrape(0, 40)
+			f.after(10 * time.Second)
+		}
+		f.requireBooked()
+		require.LessOrEqual(t, f.r.Requests()-asked, 20*2, "the one at fault is apart")
+		f.close()
+	})
+}
+
+func TestAPartialWriteBySeveralSamplesOfASeriesIsBookedAtTheOneThatIsAtFault(t *testing.T) {
+	virtually(t, func(t *testing.T) {
+		f := newFleet2(t, 10, true, perSend(1000))
+		f.r.Partial, f.r.Forgives, f.r.Poison = true, true, poisonedUnits(false, "3")
+		for range 3 {
+			f.scrape(0, 10)
+		}
+		f.after(10 * time.Second)
+		f.requireBooked()
+		f.close()
+	})
+}
+
+// A receiver that refuses each repetition does not say whose samples it refused: only how many.
+func TestAPartialWriteByAReceiverThatTakesNoRepetitionIsBookedWithTheTrueSum(t *testing.T) {
+	virtually(t, func(t *testing.T) {
+		f := newFleet2(t, 10, true)
+		f.r.Partial, f.r.Poison = true, poisonedUnits(false, "3", "5")
+		f.scrape(0, 10)
+		f.after(10 * time.Second)
+		sent, dropped, pending := f.requireBalance()
+		require.Zero(t, pending)
+		require.EqualValues(t, 98, sent)
+		require.EqualValues(t, 2, dropped)
+		require.LessOrEqual(t, f.r.Requests(), 1+2, "nothing is learned by more requests")
+		for range 5 {
+			f.scrape(0, 10)
+			f.after(10 * time.Second)
+		}
+		sent, dropped, _ = f.requireBalance()
+		require.EqualValues(t, f.r.Samples(), sent)
+		require.EqualValues(t, 6*2, dropped)
+		for _, i := range []int{3, 5} {
+			require.GreaterOrEqual(t, f.queues[i].Endpoints()[0].Dropped[Rejected], uint64(5), "all are apart")
+		}
+		f.close()
+	})
+}
+
+// Histograms are counted apart: one that takes none says whose were refused.
+func TestAReceiverThatTakesNoHistogramsIsAskedNothing(t *testing.T) {
+	virtually(t, func(t *testing.T) {
+		f := newFleet2(t, 10, true)
+		rnd := rand.New(rand.NewPCG(3, 8))
+		f.clients.byDigest = map[digest]*destination{}
+		refusing := &withoutHistograms{served{f.r}}
+		for i := range f.queues {
+			f.queues[i].Close()
+		}
+		f.clients.connect = func(*promconfig.RemoteWriteConfig) (*http.Client, error) {
+			return &http.Client{Transport: refusing}, nil
+		}
+		f.r.Partial = true
+		for i := range f.queues {
+			f.start(i)
+		}
+		f.scrapes++
+		var floats, all uint64
+		for i := range f.queues {
+			f.commitRandom(rnd, i)
+			for _, s := range f.logs[i].records[0].entries {
+				if s.e == nil {
+					all++
+				}
+				if s.e == nil && s.h == nil && s.fh == nil {
+					floats++
+				}
+			}
+		}
+		f.after(10 * time.Second)
+		sent, dropped, _ := f.requireBalance()
+		require.Equal(t, floats, sent)
+		require.Equal(t, all-floats, dropped)
+		require.LessOrEqual(t, f.r.Requests(), 2)
+		f.close()
+	})
+}
+
+// withoutHistograms says of each request that no histogram was written.
+type withoutHistograms struct{ to http.RoundTripper }
+
+func (w *withoutHistograms) RoundTrip(r *http.Request) (*http.Response, error) {
+	resp, err := w.to.RoundTrip(r)
+	if err == nil {
+		resp.Header.Set(histogramsWritten, "0")
+		resp.StatusCode = http.StatusBadRequest
+	}
+	return resp, err
+}
+
+func TestAnAnswerThatIsLostWhileAPartialWriteIsLookedIntoLosesNothing(t *testing.T) {
+	for lost := 2; lost < 10; lost++ {
+		for _, stored := range []bool{false, true} {
+			t.Run(fmt.Sprint(lost, stored), func(t *testing.T) {
+				virtually(t, func(t *testing.T) {
+					f := newFleet2(t, 10, true)
+					f.r.Partial, f.r.Forgives, f.r.Poison = true, true, poisonedUnits(false, "3")
+					fail := func(*receivertest.Request) int {
+						if f.r.Requests() == lost {
+							return http.StatusServiceUnavailable
+						}
+						return 0
+					}
+					if stored {
+						f.r.After = fail
+					} else {
+						f.r.Before = fail
+					}
+					f.scrape(0, 10)
+					f.after(time.Minute)
+					f.requireBooked()
+					f.close()
+				})
+			})
+		}
+	}
+}
+
+func TestACloseWhileAPartialWriteIsLookedIntoLosesNothing(t *testing.T) {
+	virtually(t, func(t *testing.T) {
+		f := newFleet2(t, 10, true, func(c *promconfig.RemoteWriteConfig) { c.RemoteTimeout = model.Duration(30 * time.Second) })
+		hang := make(chan struct{})
+		var once atomic.Bool
+		f.r.Partial, f.r.Forgives, f.r.Poison = true, true, poisonedUnits(false, "3", "4")
+		f.r.Before = func(*receivertest.Request) int {
+			if f.r.Requests() > 1 && once.CompareAndSwap(false, true) {
+				<-hang
+			}
+			return 0
+		}
+		f.scrape(0, 10)
+		synctest.Wait()
+		f.queues[1].Close()
+		f.queues[3].Close()
+		f.start(1)
+		f.start(3)
+		close(hang)
+		f.after(time.Minute)
+		f.requireBooked()
+		f.close()
+	})
+}
+
+func TestACommonRequestThatTheReceiverDoesNotUnderstandIsRepeatedIn1AndSaidOnce(t *testing.T) {
+	for _, careless := range []bool{false, true} {
+		t.Run(fmt.Sprint("careless ", careless), func(t *testing.T) {
+			virtually(t, func(t *testing.T) {
+				f := newFleet(t, 0, version2)
+				core, logs := observer.New(zapcore.InfoLevel)
+				f.logger = zap.New(core)
+				f.r.Versions = "1"
+				m := &inMemory{handler: f.r}
+				if careless {
+					m.handler = http.HandlerFunc(func(w http.ResponseWriter, hr *http.Request) {
+						if strings.Contains(hr.Header.Get("Content-Type"), "v2") && f.r.Versions == "1" {
+							w.WriteHeader(http.StatusNoContent)
+							return
+						}
+						f.r.ServeHTTP(w, hr)
+					})
+				}
+				f.clients.connect = func(*promconfig.RemoteWriteConfig) (*http.Client, error) { return &http.Client{Transport: m}, nil }
+				for i := range 10 {
+					f.logs, f.queues = append(f.logs, newMemlog()), append(f.queues, nil)
+					f.start(i)
+				}
+				for range 3 {
+					f.scrape(0, 10)
+					f.after(10 * time.Second)
+				}
+				require.Equal(t, 1, countOf(m.since(0), newer))
+				require.Equal(t, 10+2, countOf(m.since(0), old), "they are joined in 1.0 too")
+				require.Len(t, logs.FilterMessageSnippet("2.0").All(), 1)
+				f.after(askAgain)
+				f.r.Set(func(r *receivertest.Receiver) { r.Versions = "" })
+				for range 2 {
+					f.scrape(0, 10)
+					f.after(10 * time.Second)
+				}
+				require.Equal(t, 1+2, countOf(m.since(0), newer))
+				require.Len(t, logs.FilterMessageSnippet("2.0").All(), 2)
+				sent, dropped, pending := f.requireBalance()
+				require.Zero(t, dropped)
+				require.Zero(t, pending)
+				require.EqualValues(t, 500, sent)
+				f.requireArrived(nil)
+				f.close()
+			})
+		})
+	}
+}
+
+func countOf(spoken []string, version string) (n int) {
+	for _, s := range spoken {
+		if s == version {
+			n++
+		}
+	}
+	return n
+}
+
+func TestEndpointsOfDifferentProtocolsShareNoRequest(t *testing.T) {
+	virtually(t, func(t *testing.T) {
+		f := newFleet(t, 0)
+		m := &inMemory{handler: f.r}
+		f.clients.connect = func(*promconfig.RemoteWriteConfig) (*http.Client, error) { return &http.Client{Transport: m}, nil }
+		for i := range 40 {
+			f.logs, f.queues = append(f.logs, newMemlog()), append(f.queues, nil)
+			if i == 20 {
+				before := f.change
+				f.change = func(c *promconfig.RemoteWriteConfig) { before(c); version2(c) }
+			}
+			f.start(i)
+		}
+		for range 3 {
+			f.scrape(0, 40)
+			f.after(10 * time.Second)
+		}
+		f.requireArrived(nil)
+		require.Equal(t, 6, countOf(m.since(0), old))
+		require.Equal(t, 6, countOf(m.since(0), newer))
+		f.close()
+	})
+}
