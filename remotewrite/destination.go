@@ -30,6 +30,9 @@ type destination struct {
 	users  atomic.Int32 // changed under Clients.mu
 	joiner joiner
 	told   told
+	// vague: the receiver of protocol 2.0 writes parts of requests and takes no sample again that it
+	// has, so that it can't be found out whose samples it refused in a common request. Nobody joins.
+	vague atomic.Bool
 	// sending bounds the bytes of batches in memory that are for this receiver.
 	sending *semaphore.Weighted
 

@@ -205,7 +205,7 @@ func (e *endpoint) wake() (waits bool) {
 // life.mu.
 func (e *endpoint) joins() bool {
 	return !e.sender.rules.strict && e.lanes == 1 && e.attempts == 0 &&
-		!e.recent.parted && e.sender.destination.shared() &&
+		!e.recent.parted && e.sender.destination.shared() && !e.sender.destination.vague.Load() &&
 		time.Now().After(e.life.apart) && !e.sender.hasSuspects()
 }
 

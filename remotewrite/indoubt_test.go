@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/prometheus/common/model"
+	promconfig "github.com/prometheus/prometheus/config"
 	"github.com/prometheus/prometheus/model/exemplar"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/tsdb/tsdbutil"
@@ -187,13 +188,20 @@ func TestAPanicAboutOneOfManyInstancesIsNoneOfTheOthers(t *testing.T) {
 }
 
 func TestWhoHasMoreThanABatchTakesNothingOfOthersOutOfACommonRequest(t *testing.T) {
-	virtually(t, func(t *testing.T) {
-		f := newFleet(t, 3)
+	virtuallyInBoth(t, func(t *testing.T, speak func(*promconfig.RemoteWriteConfig)) {
+		f := newFleet(t, 3, speak)
+		f.clients.connect = func(*promconfig.RemoteWriteConfig) (*http.Client, error) {
+			return &http.Client{Transport: audited{t, served{f.r}}}, nil
+		}
+		for i := range f.queues {
+			f.queues[i].Close()
+			f.start(i)
+		}
 		f.commit(0)
 		f.after(time.Millisecond)
 		entries := []memsample{{ref: 1, labels: seriesOf(1, 0), t: epoch, v: 1}}
 		for n := range 150 { // exemplars are no samples, and fill a batch all the same
-			entries = append(entries, memsample{ref: 1, labels: seriesOf(1, 0), e: &exemplar.Exemplar{Value: float64(n), Ts: epoch, HasTs: true}})
+			entries = append(entries, memsample{ref: 2, labels: seriesOf(1, 1), e: &exemplar.Exemplar{Value: float64(n), Ts: epoch, HasTs: true}})
 		}
 		f.logs[1].commit(entries...)
 		f.queues[1].Notify()

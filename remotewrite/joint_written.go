@@ -1,87 +1,124 @@
 package remotewrite
 
-import "slices"
+import (
+	"slices"
 
-// portion is what is known of one contribution to a request of protocol 2.0, when the receiver has
-// said how much it wrote of the whole.
+	"go.uber.org/zap"
+)
+
+// portion is what is known of one contribution to a request that was not written as a whole.
 type portion struct {
 	*contribution
 	sent counts
-	// asked: the part was sent again, and the receiver has said that it wrote so much of it. If the
-	// receiver has all of it, that is one sample for each series, the newest; or nothing, if it takes
-	// no repetition.
+	// asked: the part was sent again, and the receiver has said that it wrote so much of it, again.
+	// series is how much that is if it has all of the part and takes the newest sample of each series
+	// once more.
 	asked         bool
 	again, series counts
 	refused       counts
 }
 
-// written settles the parts of a request by what the receiver says that it wrote of all of them. If
-// that is less than was sent, and leaves open whose samples were refused, the parts are sent again:
-// what the receiver has it says to have written, and does not have twice.
+// unwritten is how much the receiver has not said that it wrote.
+func (p *portion) unwritten(k kind) uint64 { return p.sent[k] - min(p.sent[k], p.again[k]) }
+
+// untaken is how many series there are of which the receiver does not take the newest sample.
+func (p *portion) untaken(k kind) uint64 { return p.series[k] - min(p.series[k], p.again[k]) }
+
+// writing finds out whose samples a receiver has refused, when it has said how much it wrote of a
+// request of protocol 2.0. If that leaves it open, the parts are sent again: a receiver like
+// Prometheus takes the newest sample of a series once more if it is equal, and counts it as written.
+// Nothing is guessed: what remains open is booked as sent, and the log says how much that is.
+type writing struct {
+	joint    *joint
+	portions []portion
+	// missing is how much was refused.
+	missing counts
+	// unclear: some of a kind were refused, and several parts have some.
+	unclear [numKinds]bool
+	// incomplete: some parts are repeated by their endpoints, and are not among portions any more.
+	incomplete bool
+	// repeats: the receiver takes samples that it has.
+	repeats bool
+}
+
+// written settles the parts of a request by what the receiver says that it wrote of all of them.
 func (j *joint) written(r request, a answer) {
-	portions := make([]portion, len(r.set))
+	w := &writing{joint: j, portions: make([]portion, len(r.set))}
 	var all counts
 	var having [numKinds]int
 	for i, c := range r.set {
-		portions[i] = portion{contribution: c, sent: c.batch.countOf(nil)}
-		for k, n := range portions[i].sent {
+		w.portions[i] = portion{contribution: c, sent: c.batch.countOf(nil)}
+		for k, n := range w.portions[i].sent {
 			if all[k] += n; n > 0 {
 				having[k]++
 			}
 		}
 	}
-	var missing counts
-	var unclear [numKinds]bool
 	for k := range numKinds {
-		missing[k] = all[k] - min(all[k], a.written.counts[k])
-		unclear[k] = missing[k] > 0 && missing[k] < all[k] && having[k] > 1
+		w.missing[k] = all[k] - min(all[k], a.written.counts[k])
+		w.unclear[k] = w.missing[k] > 0 && w.missing[k] < all[k] && having[k] > 1
 	}
-	complete := j.ask(portions, unclear)
-	for k := range numKinds {
-		blame(portions, k, missing[k], complete || !unclear[k])
+	w.ask()
+	open := w.blame(floatKind) + w.blame(histogramKind)
+	w.blame(exemplarKind)
+	if open > 0 {
+		if !w.repeats {
+			j.joiner.destination.vague.Store(true)
+		}
+		r.set[0].endpoint.logger.Warn("receiver refused samples of a common request and does not say whose; they are booked as sent",
+			zap.Uint64("samples", open), zap.String("reason", a.problem))
 	}
-	for i := range portions {
-		portions[i].settleWritten(a, r.share(r.set[i]))
+	for i := range w.portions {
+		p := &w.portions[i]
+		p.settleWritten(a, r.share(p.contribution))
 	}
 }
 
-// ask finds out who has samples that were refused. It sends halves of the parts that have samples of
-// an unclear kind again, until the answers say enough about each part. If a request fails, those of
-// whom nothing is known yet repeat their parts by themselves, and the answers are not complete.
-func (j *joint) ask(portions []portion, unclear [numKinds]bool) (complete bool) {
+// ask sends halves of the parts that have samples of an unclear kind again, until the answers say
+// enough about each part. If a request fails, those of whom nothing is known repeat their parts by
+// themselves.
+func (w *writing) ask() {
 	var asked []*portion
-	for i := range portions {
-		p := &portions[i]
-		if unclear[floatKind] && p.sent[floatKind] > 0 || unclear[histogramKind] && p.sent[histogramKind] > 0 {
+	all := len(w.portions)
+	for i := range w.portions {
+		p := &w.portions[i]
+		if w.unclear[floatKind] && p.sent[floatKind] > 0 || w.unclear[histogramKind] && p.sent[histogramKind] > 0 {
 			p.series = p.batch.seriesOf()
 			asked = append(asked, p)
 		}
 	}
 	for sets := halves(nil, asked); len(sets) > 0; {
-		set := slices.DeleteFunc(sets[0], func(p *portion) bool { return !p.present() })
-		sets = sets[1:]
-		if len(set) == 0 {
+		var set []*portion
+		for _, p := range sets[0] {
+			if p.present() {
+				set = append(set, p)
+			}
+		}
+		if sets = sets[1:]; len(set) == 0 {
 			continue
 		}
-		v, a, ok := j.askFor(set)
-		if !ok {
+		v, a, answered := w.joint.repeat(set)
+		if !answered {
 			for _, p := range asked {
 				if !p.asked {
 					p.later(v, a, true)
 				}
 			}
-			return false
+			break
 		}
+		w.repeats = w.repeats || a.written.samples() > 0
 		if !learn(set, a.written.counts) {
 			sets = halves(sets, set)
 		}
 	}
-	return !slices.ContainsFunc(asked, func(p *portion) bool { return !p.asked })
+	w.portions = slices.DeleteFunc(w.portions, func(p portion) bool { return p.series != (counts{}) && !p.asked })
+	w.incomplete = len(w.portions) < all
 }
 
-// askFor sends the parts again as they were. ok is false if the answer does not say what the receiver has.
-func (j *joint) askFor(set []*portion) (v verdict, a answer, ok bool) {
-	var parts []*contribution
+// repeat sends parts again as they were. answered is false if that says nothing about what the
+// receiver has.
+func (j *joint) repeat(set []*portion) (v verdict, a answer, answered bool) {
+	parts := make([]*contribution, 0, len(set))
 	for _, p := range set {
 		parts = append(parts, p.contribution)
 		p.endpoint.ledger.repeated(p.sent)
@@ -94,8 +131,8 @@ func (j *joint) askFor(set []*portion) (v verdict, a answer, ok bool) {
 	return v, a, v == delivered || v == partly || v == splitPoison
 }
 
-// learn notes what a receiver that wrote so much of a set wrote of each part. It reports false if
-// that is open.
+// learn notes how much was written of each part of a set, if that follows from how much was written
+// of all: everything, the newest sample of each series, or nothing.
 func learn(set []*portion, written counts) bool {
 	if len(set) == 1 {
 		set[0].asked, set[0].again = true, written
@@ -122,47 +159,62 @@ func learn(set []*portion, written counts) bool {
 	return false
 }
 
-// blame says how many items of a kind were refused of each part, when so many of all were. Each part
-// has as many as it has series of which the receiver takes no sample; then come the other samples of
-// such a part. What is left belongs to the other parts, if complete says that no part is missing.
-func blame(portions []portion, k kind, refused uint64, complete bool) {
-	for _, most := range []func(p *portion) uint64{
-		func(p *portion) uint64 { return p.series[k] - min(p.series[k], p.again[k]) },
-		func(p *portion) uint64 {
-			if !p.suspected() {
-				return 0
-			}
-			return p.sent[k] - min(p.sent[k], p.again[k])
-		},
-		func(p *portion) uint64 {
-			if !complete {
-				return 0
-			}
-			return p.sent[k] - min(p.sent[k], p.again[k])
-		},
-	} {
-		for i := range portions {
-			p := &portions[i]
-			n := min(refused, max(most(p), p.refused[k])-p.refused[k])
-			p.refused[k] += n
-			refused -= n
+// blame notes how many samples of a kind were refused of each part. It returns how many more were
+// refused of parts of which nobody knows.
+func (w *writing) blame(k kind) (open uint64) {
+	var unwritten, untaken, ofUntaken uint64
+	parts := 0
+	for i := range w.portions {
+		p := &w.portions[i]
+		if n := p.unwritten(k); n > 0 {
+			unwritten += n
+			parts++
 		}
+		untaken += p.untaken(k)
+		ofUntaken += p.ofUntaken(k)
 	}
+	certain := !w.incomplete || !w.unclear[k]
+	var refused func(p *portion) uint64
+	switch {
+	case unwritten == 0:
+		return 0
+	case certain && (unwritten <= w.missing[k] || parts == 1):
+		// There are no others that could have been refused.
+		refused = func(p *portion) uint64 { return min(p.unwritten(k), w.missing[k]) }
+	case w.repeats && ofUntaken == w.missing[k]:
+		// Such a series is refused as a whole.
+		refused = func(p *portion) uint64 { return p.ofUntaken(k) }
+	case w.repeats && untaken <= w.missing[k]:
+		refused = func(p *portion) uint64 { return p.untaken(k) }
+	default:
+		return w.missing[k]
+	}
+	open = w.missing[k]
+	for i := range w.portions {
+		n := refused(&w.portions[i])
+		w.portions[i].refused[k] = n
+		open -= min(open, n)
+	}
+	if w.incomplete || unwritten <= w.missing[k] {
+		return 0 // the others book it, or the receiver has taken it now
+	}
+	return open
 }
 
-// suspected reports whether the receiver takes no sample of some series.
-func (p *portion) suspected() bool {
-	return p.series[floatKind] > p.again[floatKind] || p.series[histogramKind] > p.again[histogramKind]
+// ofUntaken is how many samples the untaken series have, if all series have as many.
+func (p *portion) ofUntaken(k kind) uint64 {
+	return p.untaken(k) * p.sent[k] / max(p.series[k], 1)
 }
 
-// settleWritten books the part. Who has something at fault makes its own requests for a while, which
-// say exactly what was written. bytes is the part's share of the request.
+// settleWritten books the part. Who has something at fault makes its own requests for a while, whose
+// answers say exactly what was written. bytes is the part's share of the request.
 func (p *portion) settleWritten(a answer, bytes int) {
 	p.with(func(e *endpoint) {
-		if p.suspected() || p.refused.samples() > 0 {
+		refused := p.refused.samples() > 0
+		if refused || p.untaken(floatKind)+p.untaken(histogramKind) > 0 {
 			e.stayApart()
 		}
-		if p.refused.samples() > 0 && a.problem != "" {
+		if refused && a.problem != "" {
 			e.ledger.noted(a.problem)
 			e.sender.losses.example(Rejected, func() (series, problem string) { return "", a.problem })
 		}
@@ -174,7 +226,7 @@ func (p *portion) settleWritten(a answer, bytes int) {
 	})
 }
 
-// seriesOf counts the series of a batch that have a sample of each kind.
+// seriesOf counts the series of a batch that have samples of each kind.
 func (b *batch) seriesOf() (n counts) {
 	type key struct {
 		hash uint32
@@ -191,7 +243,7 @@ func (b *batch) seriesOf() (n counts) {
 	return n
 }
 
-// halves appends the halves of a set; one alone is the only half.
+// halves appends the halves of a set; one alone is its only half.
 func halves[T any](sets [][]T, set []T) [][]T {
 	for _, half := range [][]T{set[:len(set)/2], set[len(set)/2:]} {
 		if len(half) > 0 {

@@ -71,7 +71,7 @@ func poisonOfLives(instance, n int) bool { return instance%3 == 1 && n == 4 }
 
 // rule makes the receiver answer by its moods.
 func (m *moods) rule(f *fleet, seed uint64) {
-	f.r.Partial = seed%8 == 7
+	f.r.Partial, f.r.Forgives = seed%8 == 7, seed%16 == 15
 	f.r.Poison = func(ls labels.Labels) bool {
 		var i, n int
 		_, _ = fmt.Sscanf(ls.Get("unit")+ls.Get(model.MetricNameLabel), "%ds%d", &i, &n)

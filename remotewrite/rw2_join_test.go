@@ -261,27 +261,96 @@ func TestAPartialWriteBySeveralSamplesOfASeriesIsBookedAtTheOneThatIsAtFault(t *
 	})
 }
 
-// A receiver that refuses each repetition does not say whose samples it refused: only how many.
-func TestAPartialWriteByAReceiverThatTakesNoRepetitionIsBookedWithTheTrueSum(t *testing.T) {
+// A twin whose instances send for themselves has the same samples arrive and the same accounts.
+func TestPartialWritesOfCommonRequestsAreBookedAsThoseOfOwnRequests(t *testing.T) {
+	for seed := range uint64(40) {
+		virtually(t, func(t *testing.T) {
+			arrived := map[bool]map[string]string{}
+			accounts := map[bool][]map[Reason]uint64{}
+			for _, together := range []bool{true, false} {
+				rnd := rand.New(rand.NewPCG(seed, 9))
+				f := newFleet2(t, 12, together, perSend(400))
+				f.r.Partial, f.r.Forgives = true, true
+				one := 5 + rnd.IntN(60)
+				f.r.Poison = func(ls labels.Labels) bool { return int(seriesKey(appendLabels(nil, ls))>>8)%one == 0 }
+				for range 6 {
+					for range 1 + rnd.IntN(3) {
+						f.scrape(0, len(f.queues))
+					}
+					f.after(time.Duration(1+rnd.IntN(8)) * time.Minute)
+					f.requireBooked()
+				}
+				arrived[together] = textOf(f.r.Stored())
+				for _, q := range f.queues {
+					accounts[together] = append(accounts[together], q.Endpoints()[0].Dropped)
+				}
+				f.close()
+			}
+			require.Equal(t, arrived[false], arrived[true], "seed %d", seed)
+			require.Equal(t, accounts[false], accounts[true], "seed %d", seed)
+		})
+	}
+}
+
+// Samples that are too late are refused before later ones of the same series are taken. What is asked
+// about such a series is answered as if all of it was taken.
+func TestARefusalThatLeavesNoTraceIsSaidAndBookedAtNobody(t *testing.T) {
 	virtually(t, func(t *testing.T) {
-		f := newFleet2(t, 10, true)
+		f := newFleet2(t, 0, true, perSend(300))
+		core, logs := observer.New(zapcore.WarnLevel)
+		f.logger = zap.New(core)
+		for i := range 10 {
+			f.logs, f.queues = append(f.logs, newMemlog()), append(f.queues, nil)
+			f.start(i)
+		}
+		f.r.Partial, f.r.Forgives = true, true
+		f.r.Newest(seriesOf(3, 4), epoch+2)
+		for range 3 {
+			f.scrape(0, 10)
+		}
+		f.after(10 * time.Second)
+		sent, dropped, pending := f.requireBalance()
+		require.EqualValues(t, 300, sent)
+		require.Zero(t, dropped+pending)
+		open := logs.FilterMessageSnippet("does not say whose").All()
+		require.Len(t, open, 1)
+		require.EqualValues(t, 2, open[0].ContextMap()["samples"])
+		f.close()
+	})
+}
+
+// A receiver that refuses each repetition does not say whose samples it refused: only how many.
+func TestAReceiverThatTakesNoRepetitionIsSentNoCommonRequestAfterAPartialWrite(t *testing.T) {
+	virtually(t, func(t *testing.T) {
+		f := newFleet2(t, 0, true)
+		core, logs := observer.New(zapcore.WarnLevel)
+		f.logger = zap.New(core)
+		for i := range 10 {
+			f.logs, f.queues = append(f.logs, newMemlog()), append(f.queues, nil)
+			f.start(i)
+		}
 		f.r.Partial, f.r.Poison = true, poisonedUnits(false, "3", "5")
 		f.scrape(0, 10)
 		f.after(10 * time.Second)
 		sent, dropped, pending := f.requireBalance()
 		require.Zero(t, pending)
-		require.EqualValues(t, 98, sent)
-		require.EqualValues(t, 2, dropped)
+		require.EqualValues(t, 100, sent)
+		require.Zero(t, dropped, "nobody is blamed")
 		require.LessOrEqual(t, f.r.Requests(), 1+2, "nothing is learned by more requests")
+		open := logs.FilterMessageSnippet("does not say whose").All()
+		require.Len(t, open, 1)
+		require.EqualValues(t, 2, open[0].ContextMap()["samples"])
 		for range 5 {
 			f.scrape(0, 10)
-			f.after(10 * time.Second)
+			f.after(10 * time.Minute)
 		}
-		sent, dropped, _ = f.requireBalance()
-		require.EqualValues(t, f.r.Samples(), sent)
-		require.EqualValues(t, 6*2, dropped)
-		for _, i := range []int{3, 5} {
-			require.GreaterOrEqual(t, f.queues[i].Endpoints()[0].Dropped[Rejected], uint64(5), "all are apart")
+		f.requireBalance()
+		for i, q := range f.queues {
+			want := map[Reason]uint64{}
+			if i == 3 || i == 5 {
+				want[Rejected] = 5
+			}
+			require.Equal(t, want, q.Endpoints()[0].Dropped, "instance %d sends by itself from now on", i)
 		}
 		f.close()
 	})
