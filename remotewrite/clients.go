@@ -167,7 +167,9 @@ func (c *Clients) borrowPress() *press {
 // returnPress keeps the buffers of some thirty lanes with full batches. They are few, and the
 // garbage collector empties a pool that is not used.
 func (c *Clients) returnPress(p *press) {
-	p.shared.reset()
+	if p.shared.reset(); p.shared.memory() > maxPooledRound {
+		p.shared = encoder2{}
+	}
 	kept := cap(p.scratch) + cap(p.headed) + cap(p.joined) + p.shared.memory()
 	for i := range p.raws {
 		if kept += cap(p.raws[i]); kept > maxPooledPress {

@@ -12,10 +12,9 @@ import (
 // a common one.
 const apartFor = suspicion
 
-// joint is a common request of several endpoints. Its body is what their own requests would be, one
-// after another, which is a valid message of protocol 1.0. Each contributor is settled for itself,
-// as its own request would have been: its batch is noted before the request is made, and is in
-// doubt as a whole if nobody knows what became of the request.
+// joint is a common request of several endpoints (assembly.go). Each contributor is settled for
+// itself, as its own request would have been: its batch is noted before the request is made, and is
+// in doubt as a whole if nobody knows what became of the request.
 //
 // A request that is refused is halved by contributor. Who is left alone makes a request of its own,
 // from its own goroutine, and is searched by series; nobody waits for it.
@@ -100,11 +99,10 @@ func (e *endpoint) readTogether(c *contribution, p *press, spoken *protocol) boo
 	}
 	r := e.clients.borrowRound()
 	c.round = r
-	limits := e.limits()
-	limits.bytes += p.shared.overhead() // which is not its own
-	r.begin(marks, -1, limits, e.cache, from, spoken)
+	r.begin(marks, -1, e.limits(), e.cache, from, spoken)
 	ln := r.lanes[0]
 	if spoken.tabled {
+		r.limits.bytes += p.shared.overhead() // which is not its own
 		own := ln.encoder
 		ln.encoder = lentEncoder{&p.shared}
 		defer func() { ln.encoder = own }()
@@ -239,9 +237,14 @@ func (j *joint) request(set []*contribution) (request, error) {
 }
 
 // post makes a request with the sender of one of the contributors: what requests look like is equal
-// for all.
+// for all. If somebody wants to see those that fail, it is that one's.
 func (j *joint) post(r request) (verdict, answer) {
 	d, s := j.joiner.destination, r.set[0].endpoint.sender
+	for _, c := range r.set {
+		if c.endpoint.sender.logsFailed {
+			s = c.endpoint.sender
+		}
+	}
 	a := s.post(d.ctx, &j.body, r.body, 0)
 	v := s.rules.judge(a.status)
 	if j.body.protocol.confirms {

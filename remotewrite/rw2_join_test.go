@@ -8,14 +8,11 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/prometheus/common/model"
 	promconfig "github.com/prometheus/prometheus/config"
-	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/model/metadata"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/zap"
@@ -181,285 +178,6 @@ func TestWhatDoesNotFitIntoTheTableOfACommonRequestGoesInTheNextOne(t *testing.T
 	})
 }
 
-// requireBooked checks that each endpoint's account says of its samples what is true of them.
-func (f *fleet) requireBooked() {
-	f.t.Helper()
-	f.requireBalance()
-	stored := f.r.Stored()
-	for i, q := range f.queues {
-		var arrived uint64
-		for n := range fleetSeries {
-			arrived += uint64(len(stored[seriesOf(i, n).String()].Samples))
-		}
-		s := q.Endpoints()[0]
-		require.Equal(f.t, arrived, s.Sent, "instance %d: %+v", i, s)
-		require.Equal(f.t, s.Committed-arrived, s.Dropped[Rejected], "instance %d: %+v", i, s)
-	}
-}
-
-// poisonedUnits makes series 4 of some instances, or all series of them, unacceptable.
-func poisonedUnits(all bool, units ...string) func(labels.Labels) bool {
-	return func(ls labels.Labels) bool {
-		return slices.Contains(units, ls.Get("unit")) && (all || ls.Get(model.MetricNameLabel) == "s4")
-	}
-}
-
-func TestAPartialWriteOfACommonRequestIsBookedAtThoseWhoseSamplesWereRefused(t *testing.T) {
-	for name, poison := range map[string]func(labels.Labels) bool{
-		"one series of one":       poisonedUnits(false, "3"),
-		"one series of three":     poisonedUnits(false, "0", "3", "9"),
-		"all of one":              poisonedUnits(true, "3"),
-		"all of two":              poisonedUnits(true, "3", "4"),
-		"one series of everybody": func(ls labels.Labels) bool { return ls.Get(model.MetricNameLabel) == "s9" },
-	} {
-		t.Run(name, func(t *testing.T) {
-			virtually(t, func(t *testing.T) {
-				f := newFleet2(t, 10, true)
-				f.r.Partial, f.r.Forgives, f.r.Poison = true, true, poison
-				f.scrape(0, 10)
-				f.after(10 * time.Second)
-				f.requireBooked()
-				for range 5 {
-					f.scrape(0, 10)
-					f.after(10 * time.Second)
-					f.requireBooked()
-				}
-				f.close()
-			})
-		})
-	}
-}
-
-func TestAPartialWriteCostsTwoRequestsForEachHalvingOnce(t *testing.T) {
-	virtually(t, func(t *testing.T) {
-		f := newFleet2(t, 40, true, perSend(400))
-		f.r.Partial, f.r.Forgives, f.r.Poison = true, true, poisonedUnits(false, "33")
-		f.scrape(0, 40)
-		f.after(10 * time.Second)
-		require.LessOrEqual(t, f.r.Requests(), 1+2*6)
-		asked := f.r.Requests()
-		for range 20 {
-			f.scrape(0, 40)
-			f.after(10 * time.Second)
-		}
-		f.requireBooked()
-		require.LessOrEqual(t, f.r.Requests()-asked, 20*2, "the one at fault is apart")
-		f.close()
-	})
-}
-
-func TestAPartialWriteBySeveralSamplesOfASeriesIsBookedAtTheOneThatIsAtFault(t *testing.T) {
-	virtually(t, func(t *testing.T) {
-		f := newFleet2(t, 10, true, perSend(1000))
-		f.r.Partial, f.r.Forgives, f.r.Poison = true, true, poisonedUnits(false, "3")
-		for range 3 {
-			f.scrape(0, 10)
-		}
-		f.after(10 * time.Second)
-		f.requireBooked()
-		f.close()
-	})
-}
-
-// A twin whose instances send for themselves has the same samples arrive and the same accounts.
-func TestPartialWritesOfCommonRequestsAreBookedAsThoseOfOwnRequests(t *testing.T) {
-	for seed := range uint64(40) {
-		virtually(t, func(t *testing.T) {
-			arrived := map[bool]map[string]string{}
-			accounts := map[bool][]map[Reason]uint64{}
-			for _, together := range []bool{true, false} {
-				rnd := rand.New(rand.NewPCG(seed, 9))
-				f := newFleet2(t, 12, together, perSend(400))
-				f.r.Partial, f.r.Forgives = true, true
-				one := 5 + rnd.IntN(60)
-				f.r.Poison = func(ls labels.Labels) bool { return int(seriesKey(appendLabels(nil, ls))>>8)%one == 0 }
-				for range 6 {
-					for range 1 + rnd.IntN(3) {
-						f.scrape(0, len(f.queues))
-					}
-					f.after(time.Duration(1+rnd.IntN(8)) * time.Minute)
-					f.requireBooked()
-				}
-				arrived[together] = textOf(f.r.Stored())
-				for _, q := range f.queues {
-					accounts[together] = append(accounts[together], q.Endpoints()[0].Dropped)
-				}
-				f.close()
-			}
-			require.Equal(t, arrived[false], arrived[true], "seed %d", seed)
-			require.Equal(t, accounts[false], accounts[true], "seed %d", seed)
-		})
-	}
-}
-
-// Samples that are too late are refused before later ones of the same series are taken. What is asked
-// about such a series is answered as if all of it was taken.
-func TestARefusalThatLeavesNoTraceIsSaidAndBookedAtNobody(t *testing.T) {
-	virtually(t, func(t *testing.T) {
-		f := newFleet2(t, 0, true, perSend(300))
-		core, logs := observer.New(zapcore.WarnLevel)
-		f.logger = zap.New(core)
-		for i := range 10 {
-			f.logs, f.queues = append(f.logs, newMemlog()), append(f.queues, nil)
-			f.start(i)
-		}
-		f.r.Partial, f.r.Forgives = true, true
-		f.r.Newest(seriesOf(3, 4), epoch+2)
-		for range 3 {
-			f.scrape(0, 10)
-		}
-		f.after(10 * time.Second)
-		sent, dropped, pending := f.requireBalance()
-		require.EqualValues(t, 300, sent)
-		require.Zero(t, dropped+pending)
-		open := logs.FilterMessageSnippet("does not say whose").All()
-		require.Len(t, open, 1)
-		require.EqualValues(t, 2, open[0].ContextMap()["samples"])
-		f.close()
-	})
-}
-
-// A receiver that refuses each repetition does not say whose samples it refused: only how many.
-func TestAReceiverThatTakesNoRepetitionIsSentNoCommonRequestAfterAPartialWrite(t *testing.T) {
-	virtually(t, func(t *testing.T) {
-		f := newFleet2(t, 0, true)
-		core, logs := observer.New(zapcore.WarnLevel)
-		f.logger = zap.New(core)
-		for i := range 10 {
-			f.logs, f.queues = append(f.logs, newMemlog()), append(f.queues, nil)
-			f.start(i)
-		}
-		f.r.Partial, f.r.Poison = true, poisonedUnits(false, "3", "5")
-		f.scrape(0, 10)
-		f.after(10 * time.Second)
-		sent, dropped, pending := f.requireBalance()
-		require.Zero(t, pending)
-		require.EqualValues(t, 100, sent)
-		require.Zero(t, dropped, "nobody is blamed")
-		require.LessOrEqual(t, f.r.Requests(), 1+2, "nothing is learned by more requests")
-		open := logs.FilterMessageSnippet("does not say whose").All()
-		require.Len(t, open, 1)
-		require.EqualValues(t, 2, open[0].ContextMap()["samples"])
-		for range 5 {
-			f.scrape(0, 10)
-			f.after(10 * time.Minute)
-		}
-		f.requireBalance()
-		for i, q := range f.queues {
-			want := map[Reason]uint64{}
-			if i == 3 || i == 5 {
-				want[Rejected] = 5
-			}
-			require.Equal(t, want, q.Endpoints()[0].Dropped, "instance %d sends by itself from now on", i)
-		}
-		f.close()
-	})
-}
-
-// Histograms are counted apart: one that takes none says whose were refused.
-func TestAReceiverThatTakesNoHistogramsIsAskedNothing(t *testing.T) {
-	virtually(t, func(t *testing.T) {
-		f := newFleet2(t, 10, true)
-		rnd := rand.New(rand.NewPCG(3, 8))
-		f.clients.byDigest = map[digest]*destination{}
-		refusing := &withoutHistograms{served{f.r}}
-		for i := range f.queues {
-			f.queues[i].Close()
-		}
-		f.clients.connect = func(*promconfig.RemoteWriteConfig) (*http.Client, error) {
-			return &http.Client{Transport: refusing}, nil
-		}
-		f.r.Partial = true
-		for i := range f.queues {
-			f.start(i)
-		}
-		f.scrapes++
-		var floats, all uint64
-		for i := range f.queues {
-			f.commitRandom(rnd, i)
-			for _, s := range f.logs[i].records[0].entries {
-				if s.e == nil {
-					all++
-				}
-				if s.e == nil && s.h == nil && s.fh == nil {
-					floats++
-				}
-			}
-		}
-		f.after(10 * time.Second)
-		sent, dropped, _ := f.requireBalance()
-		require.Equal(t, floats, sent)
-		require.Equal(t, all-floats, dropped)
-		require.LessOrEqual(t, f.r.Requests(), 2)
-		f.close()
-	})
-}
-
-// withoutHistograms says of each request that no histogram was written.
-type withoutHistograms struct{ to http.RoundTripper }
-
-func (w *withoutHistograms) RoundTrip(r *http.Request) (*http.Response, error) {
-	resp, err := w.to.RoundTrip(r)
-	if err == nil {
-		resp.Header.Set(histogramsWritten, "0")
-		resp.StatusCode = http.StatusBadRequest
-	}
-	return resp, err
-}
-
-func TestAnAnswerThatIsLostWhileAPartialWriteIsLookedIntoLosesNothing(t *testing.T) {
-	for lost := 2; lost < 10; lost++ {
-		for _, stored := range []bool{false, true} {
-			t.Run(fmt.Sprint(lost, stored), func(t *testing.T) {
-				virtually(t, func(t *testing.T) {
-					f := newFleet2(t, 10, true)
-					f.r.Partial, f.r.Forgives, f.r.Poison = true, true, poisonedUnits(false, "3")
-					fail := func(*receivertest.Request) int {
-						if f.r.Requests() == lost {
-							return http.StatusServiceUnavailable
-						}
-						return 0
-					}
-					if stored {
-						f.r.After = fail
-					} else {
-						f.r.Before = fail
-					}
-					f.scrape(0, 10)
-					f.after(time.Minute)
-					f.requireBooked()
-					f.close()
-				})
-			})
-		}
-	}
-}
-
-func TestACloseWhileAPartialWriteIsLookedIntoLosesNothing(t *testing.T) {
-	virtually(t, func(t *testing.T) {
-		f := newFleet2(t, 10, true, func(c *promconfig.RemoteWriteConfig) { c.RemoteTimeout = model.Duration(30 * time.Second) })
-		hang := make(chan struct{})
-		var once atomic.Bool
-		f.r.Partial, f.r.Forgives, f.r.Poison = true, true, poisonedUnits(false, "3", "4")
-		f.r.Before = func(*receivertest.Request) int {
-			if f.r.Requests() > 1 && once.CompareAndSwap(false, true) {
-				<-hang
-			}
-			return 0
-		}
-		f.scrape(0, 10)
-		synctest.Wait()
-		f.queues[1].Close()
-		f.queues[3].Close()
-		f.start(1)
-		f.start(3)
-		close(hang)
-		f.after(time.Minute)
-		f.requireBooked()
-		f.close()
-	})
-}
-
 func TestACommonRequestThatTheReceiverDoesNotUnderstandIsRepeatedIn1AndSaidOnce(t *testing.T) {
 	for _, careless := range []bool{false, true} {
 		t.Run(fmt.Sprint("careless ", careless), func(t *testing.T) {
@@ -538,6 +256,26 @@ func TestEndpointsOfDifferentProtocolsShareNoRequest(t *testing.T) {
 		f.requireArrived(nil)
 		require.Equal(t, 6, countOf(m.since(0), old))
 		require.Equal(t, 6, countOf(m.since(0), newer))
+		f.close()
+	})
+}
+
+func TestACommonRequestThatFailsIsShownToWhoAskedForIt(t *testing.T) {
+	virtually(t, func(t *testing.T) {
+		f := newFleet2(t, 5, true)
+		core, logs := observer.New(zapcore.DebugLevel)
+		f.logger = zap.New(core)
+		f.queues[2].Close()
+		before := f.change
+		f.change = func(c *promconfig.RemoteWriteConfig) {
+			before(c)
+			c.FailedRequestLogging = true
+		}
+		f.start(2)
+		f.r.Before = func(*receivertest.Request) int { return http.StatusServiceUnavailable }
+		f.scrape(0, 5)
+		f.after(6 * time.Second)
+		require.NotEmpty(t, logs.FilterMessage("remote write 2.0 request failed").All())
 		f.close()
 	})
 }

@@ -30,7 +30,9 @@ type symbols struct {
 type symbolSlot struct{ hash, offset, size, ref uint32 }
 
 func (t *symbols) reset() {
-	clear(t.slots)
+	if t.used > 0 {
+		clear(t.slots)
+	}
 	t.used, t.raw = 0, t.raw[:0]
 }
 
