@@ -30,7 +30,9 @@
 // have a batch's worth together, or when the batch deadline of the first one is over. Each
 // contributor's part is noted, settled and in doubt as a request of its own would be. A refused
 // request is halved by contributor; who is left alone runs by itself, as everybody does who has
-// more, is searching, or repeats.
+// more, is searching, or repeats. In protocol 2.0 contributors share a table of strings (assembly.go),
+// and if the receiver wrote less than was sent, it is found out whose samples it refused
+// (joint_written.go).
 //
 // An idle endpoint has no goroutine, no timer and no buffers: it keeps 16 bytes per series beside
 // the instance's book, and the labels that it sends if it changes them. Notify arms a timer when
@@ -40,7 +42,8 @@
 //
 // Sent + dropped (by reason) + pending is the number of samples committed since the endpoint's
 // start, at every instant. Sent means acknowledged, or refused as a repetition of what was in
-// doubt; a receiver may have seen a sample more than once, and never in a request with a new one.
+// doubt, or that a receiver of 2.0 does not say whose samples it refused of a common request. A
+// receiver may have seen a sample more than once, and never in a request with a new one.
 //
 // What a receiver's answer leads to is decided by rules.judge, and explained in
 // docs/decisions/0003-remote-write-errors.md.

@@ -52,22 +52,37 @@ func TestAPartialWriteOfACommonRequestIsBookedAtThoseWhoseSamplesWereRefused(t *
 		"all of two":              poisonedUnits(true, "3", "4"),
 		"one series of everybody": func(ls labels.Labels) bool { return ls.Get(model.MetricNameLabel) == "s9" },
 	} {
-		t.Run(name, func(t *testing.T) {
-			virtually(t, func(t *testing.T) {
-				f := newFleet2(t, 10, true)
-				f.r.Partial, f.r.Forgives, f.r.Poison = true, true, poison
-				f.scrape(0, 10)
-				f.after(10 * time.Second)
-				f.requireBooked()
-				for range 5 {
-					f.scrape(0, 10)
-					f.after(10 * time.Second)
-					f.requireBooked()
-				}
-				f.close()
+		for _, success := range []bool{false, true} {
+			t.Run(fmt.Sprint(name, ", as a success ", success), func(t *testing.T) {
+				virtually(t, func(t *testing.T) {
+					f := newFleet2(t, 0, true)
+					f.connect(audited{t, partial{served{f.r}, success}})
+					f.add(10)
+					f.r.Partial, f.r.Forgives, f.r.Poison = true, true, poison
+					for range 6 {
+						f.scrape(0, 10)
+						f.after(10 * time.Second)
+						f.requireBooked()
+					}
+					f.close()
+				})
 			})
-		})
+		}
 	}
+}
+
+// partial answers a request that was written in part as a success, or as it comes.
+type partial struct {
+	to      http.RoundTripper
+	success bool
+}
+
+func (p partial) RoundTrip(r *http.Request) (*http.Response, error) {
+	resp, err := p.to.RoundTrip(r)
+	if err == nil && p.success && resp.Header.Get(samplesWritten) != "" && resp.Header.Get(samplesWritten) != "0" {
+		resp.StatusCode = http.StatusOK
+	}
+	return resp, err
 }
 
 func TestAPartialWriteCostsTwoRequestsForEachHalvingOnce(t *testing.T) {
@@ -139,10 +154,7 @@ func TestARefusalThatLeavesNoTraceIsSaidAndBookedAtNobody(t *testing.T) {
 		f := newFleet2(t, 0, true, perSend(300))
 		core, logs := observer.New(zapcore.WarnLevel)
 		f.logger = zap.New(core)
-		for i := range 10 {
-			f.logs, f.queues = append(f.logs, newMemlog()), append(f.queues, nil)
-			f.start(i)
-		}
+		f.add(10)
 		f.r.Partial, f.r.Forgives = true, true
 		f.r.Newest(seriesOf(3, 4), epoch+2)
 		for range 3 {
@@ -165,10 +177,7 @@ func TestAReceiverThatTakesNoRepetitionIsSentNoCommonRequestAfterAPartialWrite(t
 		f := newFleet2(t, 0, true)
 		core, logs := observer.New(zapcore.WarnLevel)
 		f.logger = zap.New(core)
-		for i := range 10 {
-			f.logs, f.queues = append(f.logs, newMemlog()), append(f.queues, nil)
-			f.start(i)
-		}
+		f.add(10)
 		f.r.Partial, f.r.Poison = true, poisonedUnits(false, "3", "5")
 		f.scrape(0, 10)
 		f.after(10 * time.Second)
@@ -199,20 +208,11 @@ func TestAReceiverThatTakesNoRepetitionIsSentNoCommonRequestAfterAPartialWrite(t
 // Histograms are counted apart: one that takes none says whose were refused.
 func TestAReceiverThatTakesNoHistogramsIsAskedNothing(t *testing.T) {
 	virtually(t, func(t *testing.T) {
-		f := newFleet2(t, 10, true)
-		rnd := rand.New(rand.NewPCG(3, 8))
-		f.clients.byDigest = map[digest]*destination{}
-		refusing := &withoutHistograms{served{f.r}}
-		for i := range f.queues {
-			f.queues[i].Close()
-		}
-		f.clients.connect = func(*promconfig.RemoteWriteConfig) (*http.Client, error) {
-			return &http.Client{Transport: refusing}, nil
-		}
+		f := newFleet2(t, 0, true)
+		f.connect(withoutHistograms{served{f.r}})
+		f.add(10)
 		f.r.Partial = true
-		for i := range f.queues {
-			f.start(i)
-		}
+		rnd := rand.New(rand.NewPCG(3, 8))
 		f.scrapes++
 		var floats, all uint64
 		for i := range f.queues {
@@ -238,7 +238,7 @@ func TestAReceiverThatTakesNoHistogramsIsAskedNothing(t *testing.T) {
 // withoutHistograms says of each request that no histogram was written.
 type withoutHistograms struct{ to http.RoundTripper }
 
-func (w *withoutHistograms) RoundTrip(r *http.Request) (*http.Response, error) {
+func (w withoutHistograms) RoundTrip(r *http.Request) (*http.Response, error) {
 	resp, err := w.to.RoundTrip(r)
 	if err == nil {
 		resp.Header.Set(histogramsWritten, "0")

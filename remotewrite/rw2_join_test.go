@@ -44,17 +44,27 @@ func (a audited) RoundTrip(r *http.Request) (*http.Response, error) {
 // connections of its own, and joins nobody.
 func newFleet2(t *testing.T, instances int, together bool, change ...func(*promconfig.RemoteWriteConfig)) *fleet {
 	f := newFleet(t, 0, append(change, version2)...)
-	for i := range instances {
-		if i == 0 || !together {
-			f.clients = NewClients()
-			f.clients.connect = func(*promconfig.RemoteWriteConfig) (*http.Client, error) {
-				return &http.Client{Transport: audited{t, served{f.r}}}, nil
-			}
+	f.connect(audited{t, served{f.r}})
+	for range instances {
+		f.add(1)
+		if !together {
+			f.connect(audited{t, served{f.r}})
 		}
-		f.logs, f.queues = append(f.logs, newMemlog()), append(f.queues, nil)
-		f.start(i)
 	}
 	return f
+}
+
+// connect gives the instances that are added from now on another way to the receiver.
+func (f *fleet) connect(way http.RoundTripper) {
+	f.clients = NewClients()
+	f.clients.connect = func(*promconfig.RemoteWriteConfig) (*http.Client, error) { return &http.Client{Transport: way}, nil }
+}
+
+func (f *fleet) add(instances int) {
+	for range instances {
+		f.logs, f.queues = append(f.logs, newMemlog()), append(f.queues, nil)
+		f.start(len(f.queues) - 1)
+	}
 }
 
 // commitRandom commits a scrape of series with samples of all kinds, and exemplars.
@@ -196,11 +206,8 @@ func TestACommonRequestThatTheReceiverDoesNotUnderstandIsRepeatedIn1AndSaidOnce(
 						f.r.ServeHTTP(w, hr)
 					})
 				}
-				f.clients.connect = func(*promconfig.RemoteWriteConfig) (*http.Client, error) { return &http.Client{Transport: m}, nil }
-				for i := range 10 {
-					f.logs, f.queues = append(f.logs, newMemlog()), append(f.queues, nil)
-					f.start(i)
-				}
+				f.connect(m)
+				f.add(10)
 				for range 3 {
 					f.scrape(0, 10)
 					f.after(10 * time.Second)
@@ -240,15 +247,11 @@ func TestEndpointsOfDifferentProtocolsShareNoRequest(t *testing.T) {
 	virtually(t, func(t *testing.T) {
 		f := newFleet(t, 0)
 		m := &inMemory{handler: f.r}
-		f.clients.connect = func(*promconfig.RemoteWriteConfig) (*http.Client, error) { return &http.Client{Transport: m}, nil }
-		for i := range 40 {
-			f.logs, f.queues = append(f.logs, newMemlog()), append(f.queues, nil)
-			if i == 20 {
-				before := f.change
-				f.change = func(c *promconfig.RemoteWriteConfig) { before(c); version2(c) }
-			}
-			f.start(i)
-		}
+		f.connect(m)
+		f.add(20)
+		before := f.change
+		f.change = func(c *promconfig.RemoteWriteConfig) { before(c); version2(c) }
+		f.add(20)
 		for range 3 {
 			f.scrape(0, 40)
 			f.after(10 * time.Second)
