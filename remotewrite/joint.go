@@ -321,17 +321,20 @@ func (c *contribution) later(v verdict, a answer, doubt bool) {
 }
 
 // settle books the part: as sent if reason is nil. It needs mu.
-func (c *contribution) settle(reason *Reason, bytes int) {
-	c.book(bytes, func(account *tally) { c.batch.settle(nil, reason, account) })
-}
+func (c *contribution) settle(reason *Reason, bytes int) { c.book(nil, reason, bytes) }
 
-// book settles the part by what settle says. bytes is its share of a request that was taken. It needs mu.
-func (c *contribution) book(bytes int, settle func(account *tally)) {
+// book settles the part: what is not written is rejected. nil is all of it, but for a reason. bytes is
+// its share of a request that was taken. It needs mu.
+func (c *contribution) book(written *counts, reason *Reason, bytes int) {
 	e, b := c.endpoint, c.batch
 	if b != nil {
 		account := tally{}
 		b.bookLeftOut(&account)
-		settle(&account)
+		if written != nil {
+			b.settleWritten(nil, *written, false, &account)
+		} else {
+			b.settle(nil, reason, &account)
+		}
 		if account.sent != (counts{}) && e.ledger.succeeded(bytes) {
 			e.sender.logger.Info("remote write recovered")
 		}

@@ -222,7 +222,7 @@ func (p *portion) settleWritten(a answer, bytes int) {
 		for k := range numKinds {
 			written[k] = p.sent[k] - p.refused[k]
 		}
-		p.book(bytes, func(account *tally) { p.batch.settleWritten(nil, written, false, account) })
+		p.book(&written, nil, bytes)
 	})
 }
 
