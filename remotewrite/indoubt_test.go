@@ -189,14 +189,9 @@ func TestAPanicAboutOneOfManyInstancesIsNoneOfTheOthers(t *testing.T) {
 
 func TestWhoHasMoreThanABatchTakesNothingOfOthersOutOfACommonRequest(t *testing.T) {
 	virtuallyInBoth(t, func(t *testing.T, speak func(*promconfig.RemoteWriteConfig)) {
-		f := newFleet(t, 3, speak)
-		f.clients.connect = func(*promconfig.RemoteWriteConfig) (*http.Client, error) {
-			return &http.Client{Transport: audited{t, served{f.r}}}, nil
-		}
-		for i := range f.queues {
-			f.queues[i].Close()
-			f.start(i)
-		}
+		f := newFleet(t, 0, speak)
+		f.connect(audited{t, served{f.r}})
+		f.add(3)
 		f.commit(0)
 		f.after(time.Millisecond)
 		entries := []memsample{{ref: 1, labels: seriesOf(1, 0), t: epoch, v: 1}}
