@@ -42,8 +42,9 @@
 //
 // Sent + dropped (by reason) + pending is the number of samples committed since the endpoint's
 // start, at every instant. Sent means acknowledged, or refused as a repetition of what was in
-// doubt, or that a receiver of 2.0 does not say whose samples it refused of a common request. A
-// receiver may have seen a sample more than once, and never in a request with a new one.
+// doubt; a receiver may have seen a sample more than once, and never in a request with a new one. All
+// that a receiver says it refused is counted; of a common request of 2.0 it may be counted at another
+// of its contributors, if the receiver can't be made to say whose it was.
 //
 // What a receiver's answer leads to is decided by rules.judge, and explained in
 // docs/decisions/0003-remote-write-errors.md.

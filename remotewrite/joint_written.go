@@ -27,7 +27,7 @@ func (p *portion) untaken(k kind) uint64 { return p.series[k] - min(p.series[k],
 // writing finds out whose samples a receiver has refused, when it has said how much it wrote of a
 // request of protocol 2.0. If that leaves it open, the parts are sent again: a receiver like
 // Prometheus takes the newest sample of a series once more if it is equal, and counts it as written.
-// Nothing is guessed: what remains open is booked as sent, and the log says how much that is.
+// What remains open is counted at somebody, and the log says how much that is.
 type writing struct {
 	joint    *joint
 	portions []portion
@@ -59,13 +59,13 @@ func (j *joint) written(r request, a answer) {
 		w.unclear[k] = w.missing[k] > 0 && w.missing[k] < all[k] && having[k] > 1
 	}
 	w.ask()
-	open := w.blame(floatKind) + w.blame(histogramKind)
+	open := w.charge(floatKind, w.blame(floatKind)) + w.charge(histogramKind, w.blame(histogramKind))
 	w.blame(exemplarKind)
 	if open > 0 {
 		if !w.repeats {
 			j.joiner.destination.vague.Store(true)
 		}
-		r.set[0].endpoint.logger.Warn("receiver refused samples of a common request and does not say whose; they are booked as sent",
+		r.set[0].endpoint.logger.Warn("receiver refused samples of a common request and does not say whose; they may be counted at another config",
 			zap.Uint64("samples", open), zap.String("reason", a.problem))
 	}
 	for i := range w.portions {
@@ -199,6 +199,22 @@ func (w *writing) blame(k kind) (open uint64) {
 		return 0 // the others book it, or the receiver has taken it now
 	}
 	return open
+}
+
+// charge books samples that were refused, and nobody knows of which part, at the first parts that may
+// have had them: a loss that is counted at another config is better than one that is not counted. It
+// returns how many it booked.
+func (w *writing) charge(k kind, open uint64) (charged uint64) {
+	if w.incomplete {
+		return 0 // it may be of those who are in doubt now
+	}
+	for i := range w.portions {
+		p := &w.portions[i]
+		n := min(open-charged, p.unwritten(k)-min(p.unwritten(k), p.refused[k]))
+		p.refused[k] += n
+		charged += n
+	}
+	return charged
 }
 
 // ofUntaken is how many samples the untaken series have, if all series have as many.
