@@ -32,7 +32,7 @@ func NewRecords() *Records {
 
 // GiveUp notes that this node begins to release or to remove its claim of a revision, and is called
 // before it does: what becomes of the write may stay uncertain. It is forgotten once the claim is
-// another.
+// another. A claim that a restore of the store has brought back counts as given up too.
 func (r *Records) GiveUp(unit messages.Unit, revision int64) { r.givenUp[unit] = revision }
 
 // Fold takes an event in. It reports whether anything is different now.
@@ -81,6 +81,9 @@ func (r *Records) list(l messages.RegistryListed) bool {
 		if l.Afresh && r.listed {
 			// The store has gone back to a history of before: units have been scraped since then.
 			c.Handover = ""
+			if r.claims.past(c.Unit, c.Revision) {
+				r.givenUp[c.Unit] = c.Revision // another node may have run the unit since, and still do
+			}
 		}
 		claims[c.Unit] = c
 	}
@@ -131,8 +134,9 @@ func (r *Records) Holds() map[string]messages.ConfigHold { return r.holds.known 
 // until the next Fold.
 func (r *Records) Cordons() map[string]messages.NodeCordon { return r.cordons.known }
 
-// GivenUp is the revisions of claims that this node has begun to release or to remove, by unit. The
-// map must not be changed, and is only valid until the next Fold or GiveUp.
+// GivenUp is the revisions of claims that this node has begun to release or to remove, or that a
+// restore of the store has brought back, by unit. The map must not be changed, and is only valid
+// until the next Fold or GiveUp.
 func (r *Records) GivenUp() map[messages.Unit]int64 { return r.givenUp }
 
 // table is one kind of record, each with its revision. What is not newer than the newest listing is
@@ -167,6 +171,12 @@ func (r *table[K, V]) gone(key K, revision int64) bool {
 	r.lost[key] = revision
 	delete(r.known, key)
 	return ok
+}
+
+// past reports whether the record of that revision is known to have been replaced or removed.
+func (r *table[K, V]) past(key K, revision int64) bool {
+	known := r.revision(r.known[key])
+	return revision != known && revision <= max(r.listed, r.lost[key], known)
 }
 
 // list takes everything from the listing but what is known to be newer.

@@ -133,6 +133,33 @@ func TestAClaimIsGivenUpUntilItIsAnother(t *testing.T) {
 	}
 }
 
+func TestAClaimThatARestoreHasBroughtBackIsGivenUp(t *testing.T) {
+	for _, test := range []struct {
+		name          string
+		before, event messages.RegistryEvent
+		givenUp       bool
+	}{
+		{"There was a later one", listed(9, claimAt(8)), afresh(6, claimAt(5)), true},
+		{"There was none any more", listed(9), afresh(6, claimAt(5)), true},
+		{"It was removed a moment ago", gone(12), afresh(11, claimAt(11)), true},
+		{"It is the same as before", listed(9, claimAt(5)), afresh(6, claimAt(5)), false},
+		{"It is newer than all that was known", listed(9, claimAt(5)), afresh(10, claimAt(10)), false},
+		{"The store did not go back", listed(9, claimAt(5)), listed(10, claimAt(10)), false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			r := NewRecords()
+			r.Fold(listed(4))
+			r.Fold(test.before)
+			r.Fold(test.event)
+			require.Equal(t, test.givenUp, len(r.GivenUp()) == 1)
+			r.Fold(test.event)
+			require.Equal(t, test.givenUp, len(r.GivenUp()) == 1, "also when it is listed again")
+			r.Fold(put(20))
+			require.Empty(t, r.GivenUp(), "a new claim counts")
+		})
+	}
+}
+
 // Events and listings of one history, in any order, some of them twice and some never, lead to the
 // state of the newest listing and of what came after it.
 func TestARegistryEndsWhereTheStoreIs(t *testing.T) {

@@ -119,6 +119,17 @@ func away(v *View) {
 	v.Cluster.Away = true
 }
 
+// restored is a store that was restored a moment ago, and has brought the claim back.
+func restored(v *View) {
+	v.Cluster.TakeFrom, v.Cluster.GivenUp = now.Add(time.Second), map[messages.Unit]int64{app: v.Cluster.Claims[app].Revision}
+}
+
+// mayReturn is that the unit is left to others that may be running it.
+func mayReturn(p *Plan) {
+	p.Hold = append(p.Hold, Hold{Unit: app, Cause: OthersMayReturn, Until: now.Add(time.Second)})
+	wakes(time.Second)(p)
+}
+
 var ended = with(quiet, func(i *Instance) { i.Phase = messages.PhaseStopped })
 
 type sceneTest struct {
@@ -153,6 +164,11 @@ func TestWhatThisNodeShouldRun(t *testing.T) {
 		{"A claim that may have been released is not run by, but made anew", scene{owner: me, instance: prepared, claim: mine, but: func(v *View) {
 			v.Cluster.GivenUp = map[messages.Unit]int64{app: 7}
 		}}, plan(writes(ClaimUnit, 7))},
+		{"A claim that a restore of the store has brought back is not run by while others may run by later ones",
+			scene{owner: me, instance: prepared, claim: mine, but: restored}, plan(mayReturn)},
+		{"A released claim that a restore of the store has brought back is not taken at once",
+			scene{owner: me, instance: prepared, claim: released, but: restored}, plan(mayReturn)},
+		{"What runs claims again at once after a restore of the store", scene{owner: me, instance: running, claim: mine, but: restored}, plan(writes(ClaimUnit, 7))},
 		{"What another runs is intended", scene{owner: me, instance: prepared, claim: theirs}, plan(writes(IntendUnit, 0), holds(ClaimedByAnother, "other"))},
 		{"An intent is written once", scene{owner: me, instance: prepared, claim: theirs, intent: myIntent}, plan(holds(ClaimedByAnother, "other"))},
 		{"An intent of an earlier session is written again, and not withdrawn", scene{owner: me, instance: prepared, claim: theirs, intent: formerIntent},
@@ -256,6 +272,7 @@ func TestWhatAnotherNodeShouldRun(t *testing.T) {
 		{"A claim that a restore of the store has brought back is released without the handover of a later one", scene{owner: other, instance: with(quiet, func(i *Instance) {
 			i.HandoverOf = 9
 		}), claim: mine}, plan(releases(7, ""))},
+		{"… and not while others may run by later ones", scene{owner: other, instance: quiet, claim: mine, but: restored}, plan(wakes(time.Second))},
 		{"A claim of an earlier session is released without a handover", scene{owner: other, instance: quiet, claim: formerly}, plan(releases(7, ""))},
 		{"The claim of what waits to start again is released", scene{owner: other, instance: crashed, claim: mine}, plan(releases(7, ""))},
 		{"The claim of what this node ran in an earlier session is released", scene{owner: other, claim: formerly}, plan(releases(7, ""))},

@@ -326,6 +326,10 @@ func (p *Plan) release(v View, unit messages.Unit, i Instance, claim messages.Cl
 		p.wakeAt(unit, i.ReleaseBy)
 		return
 	}
+	if claim.Revision == v.Cluster.GivenUp[unit] && v.Now.Before(v.Cluster.TakeFrom) {
+		p.wakeAt(unit, v.Cluster.TakeFrom) // who may take a released unit does so at once
+		return
+	}
 	w := Write{Unit: unit, Kind: ReleaseUnit, Revision: claim.Revision}
 	if claim.Session == v.Cluster.Session && claim.Revision == i.HandoverOf {
 		w.Handover = i.Handover

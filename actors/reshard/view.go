@@ -172,7 +172,9 @@ type Cluster struct {
 	// answer for so long that the store counts as away.
 	Answers, Away bool
 	// GivenUp is the revisions of claims that this node has tried to release or to remove. It runs
-	// by none of them any more, since that may have happened, or may yet; to run, it claims anew.
+	// by none of them any more, since that may have happened, or may yet; to run, it claims anew. So
+	// are claims that a restore of the store has brought back: others may run by later ones, which
+	// the store has forgotten.
 	GivenUp map[messages.Unit]int64
 	// Writing is the records that are being written.
 	Writing map[Record]bool
@@ -193,9 +195,9 @@ func (c *Cluster) wrote(claim messages.Claim) bool {
 }
 
 // none reports whether there is no claim as far as this node can know: a claim of its own session
-// before has ended with that, whether that was heard or not.
+// before has ended with that, whether that was heard or not, and one that was given up says nothing.
 func (c *Cluster) none(claim messages.Claim) bool {
-	return claim.Revision == 0 || claim.Held() && c.wrote(claim)
+	return claim.Revision == 0 || claim.Held() && c.wrote(claim) || claim.Revision == c.GivenUp[claim.Unit]
 }
 
 // anothers reports whether another node may be running by the claim.
