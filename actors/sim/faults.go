@@ -343,7 +343,8 @@ func (s *storm) calm() {
 	for _, n := range s.living() {
 		n.Resume()
 		n.mishap, n.ambushed, n.full = nil, false, false
-		n.host.echo, n.host.blind, n.host.deaf, n.host.usurped, n.cutUntil = 0, false, 0, 0, 0
+		n.host.echo, n.host.blind, n.host.usurped, n.cutUntil = 0, false, 0, 0
+		n.host.deaf = min(n.host.deaf, s.now) // it hears what it has missed only a moment later
 		for _, p := range n.gossip.peers {
 			p.slandered = 0
 		}
