@@ -304,6 +304,53 @@ func TestANodeThatIsRestartedWhileTheStoreIsAwayGoesOnWithWhatItHad(t *testing.T
 	})
 }
 
+// The ring actor panics long after the node was restarted by memory, with the store away again. The
+// session of the process before has ended long ago.
+func TestANodeThatHasHadASessionOfItsOwnNeverGoesBackToTheOneBefore(t *testing.T) {
+	inRing(t, func(w *ringWorld) {
+		var panics atomic.Bool
+		memory := &rememberedConfigs{documents: map[string]messages.Document{}}
+		remembering := func(o *actors.Options) {
+			o.Memory, o.Cluster.KeepClaims = memory, true
+			o.Middleware = append(o.Middleware, func(next actor.ReceiverFunc) actor.ReceiverFunc {
+				return func(c actor.ReceiverContext, envelope *actor.MessageEnvelope) {
+					if _, ok := envelope.Message.(messages.TakePlace); ok && panics.CompareAndSwap(true, false) {
+						w.nodes["b"].store.SetUnreachable(true)
+						panic("on purpose")
+					}
+					next(c, envelope)
+				}
+			})
+		}
+		w.put(8)
+		w.join("b", remembering)
+		w.pass(10 * time.Second)
+		first := w.nodes["b"].describe().Cluster.Session
+		w.nodes["b"].store.SetUnreachable(true)
+		w.leave("b")
+		w.away = true
+		b := w.join("b", remembering)
+		w.pass(10 * time.Second)
+		require.Equal(t, first, b.describe().Cluster.Session)
+		b.store.SetUnreachable(false)
+		w.pass(time.Minute)
+		require.NotEqual(t, first, b.describe().Cluster.Session)
+		w.count(8)
+
+		panics.Store(true)
+		for range 600 {
+			w.pass(time.Second)
+			if !panics.Load() {
+				break
+			}
+		}
+		require.False(t, panics.Load())
+		w.pass(3 * time.Second)
+		require.NotEqual(t, first, b.describe().Cluster.Session)
+		b.store.SetUnreachable(false)
+	})
+}
+
 func TestALogThatWasLeftBehindIsSentAndTheUnitStaysWhereItRuns(t *testing.T) {
 	inRing(t, func(w *ringWorld) {
 		w.put(8)

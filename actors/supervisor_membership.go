@@ -47,7 +47,8 @@ type lease struct {
 	// session is what this node claims by, incarnation the process whose claims in it are its own.
 	// Empty: it has none.
 	session, incarnation string
-	// earlier is the session of the process before, while the node goes by what that one knew.
+	// earlier is the session of the process before, while the node goes by what that one knew and has
+	// none of its own.
 	earlier messages.EarlierSession
 	// renewed is when the session was renewed last, if the store has not answered since.
 	renewed time.Time
@@ -265,6 +266,9 @@ func (l *lease) sessionChanged(e messages.SessionChanged, now time.Time) bool {
 		return false // told again
 	}
 	l.session, l.incarnation, l.renewed = e.Session, e.Incarnation, time.Time{}
+	if e.Session != "" && e.Session != l.earlier.ID {
+		l.earlier = messages.EarlierSession{}
+	}
 	if e.Session == "" || !l.takeFrom.IsZero() {
 		l.takeFrom = now.Add(l.othersReturn)
 	}

@@ -36,11 +36,15 @@ type peerHealth struct {
 	sessions map[string]string
 	// reachingSince is since when peers have said that they reach the store.
 	reachingSince time.Time
-	// status is what the node said last of itself, conflict what gossip said last of its name.
+	// status is what this actor said last of the node, conflict what gossip said last of its name. said:
+	// it has said something; before that, peers go by what the actor before it said.
 	status   PeerStatus
+	said     bool
 	conflict string
-	// back is when the store last answered again after this node had told peers that it does not.
-	back time.Time
+	// toldAway: this node has told peers that the store does not answer, and the store has not answered
+	// since. back is when it last did after that.
+	toldAway bool
+	back     time.Time
 	// ending is the sessions of others that are being looked at or ended.
 	ending map[string]*ending
 	// surveyed is the room for the newest survey.
@@ -89,7 +93,9 @@ func (p *peerHealth) look(c actor.Context) {
 	if p.Gossip == nil {
 		return
 	}
-	p.nameMembers()
+	if p.registry.Listed() {
+		p.nameMembers()
+	}
 	p.looks++
 	p.names = p.names[:0]
 	for _, peer := range p.Gossip.Peers() {
@@ -184,7 +190,7 @@ func (p *peerHealth) alive(node string) bool {
 // fencing.AnswerLife that no node reaches the store, and scrapes on while its session runs out.
 func (p *peerHealth) mayGoOn(node string) bool {
 	peer, seen := p.seen[node]
-	toldAway := !p.status.AwaySince.IsZero() || !p.back.IsZero() && p.now().Sub(p.back) < fencing.AnswerLife
+	toldAway := p.toldAway || !p.back.IsZero() && p.now().Sub(p.back) < fencing.AnswerLife
 	return p.alive(node) || seen && toldAway && !peer.Status.Fenced
 }
 
@@ -232,16 +238,19 @@ func (p *peerHealth) sayStatus(c actor.Context, fenced bool) {
 			status.AwaySince = renewed.Add(awayAfter).Round(0).Truncate(time.Millisecond)
 		}
 	}
-	if status == p.status {
+	switch {
+	case !status.AwaySince.IsZero():
+		p.toldAway = true
+	case p.toldAway && status.ReachesStore:
+		p.toldAway, p.back = false, p.now()
+	}
+	if p.said && status == p.status {
 		return
 	}
 	if !status.AwaySince.IsZero() && p.status.AwaySince.IsZero() && p.own.session != nil {
 		p.tell(c, messages.StoreAway{Renewed: p.own.session.LastRenewed()})
 	}
-	if status.AwaySince.IsZero() && !p.status.AwaySince.IsZero() {
-		p.back = p.now()
-	}
-	p.status = status
+	p.status, p.said = status, true
 	p.Gossip.SetStatus(status)
 }
 

@@ -33,6 +33,7 @@ type world struct {
 	registry *cluster.Registry
 	gossip   *fakeGossip
 	system   *actor.ActorSystem
+	options  ringactor.Options
 	pid      *actor.PID
 	permits  *ringactor.Permits
 	events   []messages.RingEvent
@@ -47,11 +48,12 @@ type fakeGossip struct {
 	peers    []ringactor.Peer
 	sessions map[string]string
 	status   ringactor.PeerStatus
+	named    map[string]string // nil: nobody has told it who the peers are
 }
 
 func (g *fakeGossip) Address() string                  { return "a:7946" }
 func (g *fakeGossip) SetStatus(s ringactor.PeerStatus) { g.status = s }
-func (g *fakeGossip) SetPeers(map[string]string)       {}
+func (g *fakeGossip) SetPeers(p map[string]string)     { g.named = p }
 func (g *fakeGossip) Conflict() string                 { return "" }
 func (g *fakeGossip) Peers() []ringactor.Peer {
 	out := slices.Clone(g.peers)
@@ -85,15 +87,15 @@ func inWorldWith(t *testing.T, change func(*ringactor.Options), play func(*world
 				w.events = append(w.events, event)
 			}
 		}))
-		options := ringactor.Options{
+		w.options = ringactor.Options{
 			Cluster: *(&ringactor.Cluster{
 				Node: "a", Incarnation: "a.1", Address: "a:80", Tokens: []uint32{1}, Registry: cluster.NewRegistry(w.store, "collectors/"), Sessions: w.store, Gossip: w.gossip,
 			}).WithDefaults(),
 			Sender: async.Sender{Root: w.system.Root, Runtime: runtime}, Jitter: func() float64 { return 0 }, Logger: zap.NewNop(),
 			Supervisor: supervisor, Permits: w.permits, SessionsOpened: counter(), SessionsEnded: counter(),
 		}
-		change(&options)
-		w.pid = w.system.Root.Spawn(actor.PropsFromProducer(func() actor.Actor { return ringactor.New(options) }))
+		change(&w.options)
+		w.spawn()
 		defer func() {
 			w.system.Root.Stop(w.pid)
 			w.system.Root.Stop(supervisor)
@@ -108,6 +110,10 @@ func inWorldWith(t *testing.T, change func(*ringactor.Options), play func(*world
 		require.True(w, w.permits.Permitted())
 		play(w)
 	})
+}
+
+func (w *world) spawn() {
+	w.pid = w.system.Root.Spawn(actor.PropsFromProducer(func() actor.Actor { return ringactor.New(w.options) }))
 }
 
 func silentSystem() *actor.ActorSystem {

@@ -32,6 +32,14 @@ func TestAnAnnouncementThatWouldBeTooLongGoesWithoutItsSession(t *testing.T) {
 	require.LessOrEqual(t, len(meta), memberlist.MetaMaxSize)
 }
 
+func TestAnAnswerCountsThoughWhatItSaysIsOfANewerVersion(t *testing.T) {
+	for _, said := range []string{`{"v":2,"s":{"id":"x"}}`, `{"v":2}`, `[]`, `null`, `{"v":1,"s":7}`} {
+		m, err := decodeMessage([]byte(`{"v":1,"k":"answer","from":"b","n":7,"said":` + said + `}`))
+		require.NoError(t, err, said)
+		require.Equal(t, message{Version: 1, Kind: answer, From: "b", Nonce: 7}, m, said)
+	}
+}
+
 func FuzzDecodeAnnouncement(f *testing.F) {
 	for _, seed := range []string{`{"v":1,"s":"694d","r":true,"f":true,"l":true}`, `{"v":1}`, `{"v":2,"s":{}}`, "", "\xff", `{"v":1,"s":"\u0001"}`, "null"} {
 		f.Add([]byte(seed))
@@ -54,8 +62,8 @@ func FuzzDecodeAnnouncement(f *testing.F) {
 
 func FuzzDecodeMessage(f *testing.F) {
 	for _, m := range []message{
-		{Kind: ask, From: "a", Nonce: 1<<64 - 1}, {Kind: answer, From: "b", Nonce: 1}, {Kind: answer, From: "b", Said: announcement{Version: 1, Process: 1, Number: 2, Session: "s"}},
-		{Kind: answer, From: "b", Said: announcement{Version: 2, Fenced: true}}, {Kind: clash, From: "c", Name: "a", Address: "[::1]:7946"}, {Kind: "other", From: "d"},
+		{Kind: ask, From: "a", Nonce: 1<<64 - 1}, {Kind: answer, From: "b", Nonce: 1}, {Kind: answer, From: "b", Said: announced{announcement{Version: 1, Process: 1, Number: 2, Session: "s"}}},
+		{Kind: answer, From: "b", Said: announced{announcement{Version: 2, Fenced: true}}}, {Kind: clash, From: "c", Name: "a", Address: "[::1]:7946"}, {Kind: "other", From: "d"},
 	} {
 		f.Add(m.encode())
 	}

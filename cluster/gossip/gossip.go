@@ -268,13 +268,13 @@ func (g *Gossip) receive(m message) {
 	switch m.Kind {
 	case ask:
 		if p, alive := g.table.assure(m.From); alive {
-			g.tell(p.Address, message{Kind: answer, Nonce: m.Nonce, Clock: time.Now().UnixMilli(), Said: g.saying.Load().announcement})
+			g.tell(p.Address, message{Kind: answer, Nonce: m.Nonce, Clock: time.Now().UnixMilli(), Said: announced{g.saying.Load().announcement}})
 		}
 	case answer:
 		if sent, ok := g.contact.answered(m.Nonce, m.From); ok {
 			ahead, known := skew(sent, time.Now(), m.Clock)
 			g.table.answered(m.From, sent, ahead, known)
-			g.table.told(m.From, m.Said)
+			g.table.told(m.From, m.Said.announcement)
 		}
 	case clash:
 		if m.Name == g.node {

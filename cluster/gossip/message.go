@@ -30,9 +30,9 @@ type message struct {
 	Clock   int64       `json:"c,omitempty"` // answer: the sender's clock, in Unix milliseconds
 	// Said is, in an answer, what the sender says of itself. Zero: it is of an older version, or of a
 	// newer one that can't be understood.
-	Said    announcement `json:"said,omitzero"`
-	Name    string       `json:"name,omitempty"` // clash: the name
-	Address string       `json:"at,omitempty"`   // clash: where somebody else has it
+	Said    announced `json:"said,omitzero"`
+	Name    string    `json:"name,omitempty"` // clash: the name
+	Address string    `json:"at,omitempty"`   // clash: where somebody else has it
 }
 
 func (m message) encode() []byte {
@@ -54,8 +54,14 @@ func decodeMessage(text []byte) (message, error) {
 	case m.Kind != ask && m.Kind != answer && m.Kind != clash:
 		return message{}, fmt.Errorf("decode message: unknown kind %q", m.Kind)
 	}
-	if m.Said.Version != statusVersion {
-		m.Said = announcement{}
-	}
 	return m, nil
+}
+
+// announced is an announcement inside a message. One that can't be understood is the zero value, and
+// the message counts without it: a newer version may write what this one can't read.
+type announced struct{ announcement }
+
+func (a *announced) UnmarshalJSON(text []byte) error {
+	a.announcement, _ = decodeAnnouncement(text)
+	return nil
 }
