@@ -1,7 +1,6 @@
 package gossip
 
 import (
-	"context"
 	"fmt"
 	"testing"
 	"time"
@@ -89,26 +88,28 @@ func TestNodesThatTheStoreNamesFindEachOther(t *testing.T) {
 }
 
 func TestANodeThatIsKilledIsDeadAndOneThatLeavesIsNot(t *testing.T) {
-	nodes := cluster(t, 4)
-	for len(nodes[0].Changes()) > 0 {
-		<-nodes[0].Changes()
-	}
-	require.NoError(t, nodes[3].Close())
-	eventually(t, "n3 is dead", func() bool { return !nodes[0].peer("n3").Alive })
-	require.False(t, nodes[0].peer("n3").Left)
-	require.NotEmpty(t, nodes[0].Changes())
+	inVirtualTime(t, 4, func(v *virtual) {
+		n0, n1, n2 := v.nodes[0], v.nodes[1], v.nodes[2]
+		for len(n0.Changes()) > 0 {
+			<-n0.Changes()
+		}
+		v.kill()
+		v.within(12*time.Second, "n3 is dead", func() bool { return v.everyone(func(g node) bool { return !g.peer("n3").Alive }) })
+		require.False(t, n0.peer("n3").Left)
+		require.NotEmpty(t, n0.Changes())
 
-	require.NoError(t, nodes[2].Leave(context.Background()))
-	require.NoError(t, nodes[2].Close())
-	eventually(t, "n2 has left", func() bool { return nodes[0].peer("n2").Left && nodes[1].peer("n2").Left })
-	require.False(t, nodes[0].peer("n2").Alive)
-	require.NotZero(t, nodes[0].logged("gossip peer dead"))
-	eventually(t, "it is said", func() bool { return nodes[0].logged("gossip peer left") == 1 })
+		require.NoError(t, n2.Leave(t.Context()))
+		v.kill()
+		v.within(12*time.Second, "n2 has left", func() bool { return n0.peer("n2").Left && n1.peer("n2").Left })
+		require.False(t, n0.peer("n2").Alive)
+		require.NotZero(t, n0.logged("gossip peer dead"))
+		v.within(2*time.Second, "it is said", func() bool { return n0.logged("gossip peer left") == 1 })
 
-	nodes[0].Forget("n3")
-	nodes[0].Forget("n1")
-	require.Empty(t, nodes[0].peer("n3"))
-	require.True(t, nodes[0].peer("n1").Alive, "only who is not alive can be forgotten")
+		n0.Forget("n3")
+		n0.Forget("n1")
+		require.Empty(t, n0.peer("n3"))
+		require.True(t, n0.peer("n1").Alive, "only who is not alive can be forgotten")
+	})
 }
 
 func TestWhatAPeerSaidLastCountsHoweverItWasHeard(t *testing.T) {
