@@ -44,7 +44,8 @@
 // start, at every instant. Sent means acknowledged, or refused as a repetition of what was in
 // doubt; a receiver may have seen a sample more than once, and never in a request with a new one. All
 // that a receiver says it refused is counted; of a common request of 2.0 it may be counted at another
-// of its contributors, if the receiver can't be made to say whose it was.
+// of its contributors, if the receiver can't be made to say whose it was. The one exception stands in
+// docs/decisions/0013-remote-write-2.md.
 //
 // What a receiver's answer leads to is decided by rules.judge, and explained in
 // docs/decisions/0003-remote-write-errors.md.

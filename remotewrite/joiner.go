@@ -139,7 +139,7 @@ func (j *joiner) batch() (samples uint64, bytes int64) {
 // take chooses the endpoints of the next request, which have no more than allowed samples together,
 // or are only one. They are running then. While the destination is not well it is only one.
 func (j *joiner) take(allowed uint64) (taken []*contribution) {
-	failing := j.destination.failing()
+	failing := j.destination.failing() || j.destination.vague.Load()
 	j.mu.Lock()
 	var chosen []*endpoint
 	most, samples := allowed, uint64(0)

@@ -133,7 +133,7 @@ func (j *joint) deliver() {
 	for len(sets) > 0 {
 		set := present(sets[0])
 		sets = sets[1:]
-		if len(set) < 2 {
+		if len(set) < 2 || j.joiner.destination.failing() {
 			for _, c := range set {
 				c.apart(false)
 			}
@@ -382,9 +382,9 @@ func (c *contribution) release() {
 
 // end ends the endpoint's run. It needs mu.
 func (c *contribution) end(out outcome) {
+	defer c.endpoint.runs.Done() // also if a panic ends rest: Close waits for it
 	c.release()
 	c.endpoint.rest(out)
-	c.endpoint.runs.Done()
 }
 
 // leave lets the endpoint go on without the joint. If its part has been sent, it is in doubt.

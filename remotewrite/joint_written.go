@@ -37,8 +37,9 @@ type writing struct {
 	unclear [numKinds]bool
 	// incomplete: some parts are repeated by their endpoints, and are not among portions any more.
 	incomplete bool
-	// repeats: the receiver takes samples that it has.
-	repeats bool
+	// repeats: the receiver takes samples that it has. newest: of a part alone it has taken the newest
+	// sample of each series again, and no other.
+	repeats, newest bool
 }
 
 // written settles the parts of a request by what the receiver says that it wrote of all of them.
@@ -107,7 +108,7 @@ func (w *writing) ask() {
 			break
 		}
 		w.repeats = w.repeats || a.written.samples() > 0
-		if !learn(set, a.written.counts) {
+		if !w.learn(set, a.written.counts) {
 			sets = halves(sets, set)
 		}
 	}
@@ -132,23 +133,27 @@ func (j *joint) repeat(set []*portion) (v verdict, a answer, answered bool) {
 }
 
 // learn notes how much was written of each part of a set, if that follows from how much was written
-// of all: everything, the newest sample of each series, or nothing.
-func learn(set []*portion, written counts) bool {
-	if len(set) == 1 {
-		set[0].asked, set[0].again = true, written
+// of all: everything, nothing, or, of a receiver that is known for it, the newest sample of each series.
+func (w *writing) learn(set []*portion, written counts) bool {
+	if p := set[0]; len(set) == 1 {
+		p.asked, p.again = true, written
+		w.newest = w.newest || written.samples() > 0 && equalSamples(written, p.series) && !equalSamples(written, p.sent)
 		return true
 	}
-	for _, ofEach := range []func(p *portion) counts{
+	hypotheses := []func(p *portion) counts{
 		func(p *portion) counts { return p.sent },
-		func(p *portion) counts { return p.series },
 		func(*portion) counts { return counts{} },
-	} {
+	}
+	if w.newest {
+		hypotheses = append(hypotheses, func(p *portion) counts { return p.series })
+	}
+	for _, ofEach := range hypotheses {
 		var sum counts
 		for _, p := range set {
 			n := ofEach(p)
 			sum.add(&n)
 		}
-		if sum[floatKind] != written[floatKind] || sum[histogramKind] != written[histogramKind] {
+		if !equalSamples(sum, written) {
 			continue
 		}
 		for _, p := range set {
@@ -157,6 +162,10 @@ func learn(set []*portion, written counts) bool {
 		return true
 	}
 	return false
+}
+
+func equalSamples(a, b counts) bool {
+	return a[floatKind] == b[floatKind] && a[histogramKind] == b[histogramKind]
 }
 
 // blame notes how many samples of a kind were refused of each part. It returns how many more were
@@ -205,7 +214,7 @@ func (w *writing) blame(k kind) (open uint64) {
 // have had them: a loss that is counted at another config is better than one that is not counted. It
 // returns how many it booked.
 func (w *writing) charge(k kind, open uint64) (charged uint64) {
-	if w.incomplete {
+	if w.incomplete && w.repeats {
 		return 0 // it may be of those who are in doubt now
 	}
 	for i := range w.portions {

@@ -303,3 +303,61 @@ func TestACloseWhileAPartialWriteIsLookedIntoLosesNothing(t *testing.T) {
 		f.close()
 	})
 }
+
+func TestARefusalIsCountedThoughAQuestionFails(t *testing.T) {
+	virtually(t, func(t *testing.T) {
+		f := newFleet2(t, 10, true)
+		f.r.Partial, f.r.Poison = true, poisonedUnits(false, "3") // takes no repetition
+		f.r.Before = func(*receivertest.Request) int {
+			if f.r.Requests() == 3 {
+				return http.StatusServiceUnavailable
+			}
+			return 0
+		}
+		f.scrape(0, 10)
+		f.after(time.Minute)
+		_, dropped, pending := f.requireBalance()
+		require.Zero(t, pending)
+		require.Equal(t, 99, f.r.Samples())
+		require.EqualValues(t, 1, dropped)
+		f.close()
+	})
+}
+
+// One has two scrapes, and all of another is refused: together as many samples were written as
+// there are series.
+func TestAsManySamplesAsSeriesAreNotTheNewestOfEachSeries(t *testing.T) {
+	virtually(t, func(t *testing.T) {
+		f := newFleet2(t, 4, true, perSend(1000))
+		f.r.Partial, f.r.OutOfOrder, f.r.Poison = true, true, poisonedUnits(true, "1")
+		for range 3 {
+			f.scrape(0, 1)
+			for i := range 4 {
+				f.scrapes++
+				f.commit(i)
+				f.after(100 * time.Millisecond)
+			}
+			f.after(10 * time.Second)
+		}
+		f.requireBooked()
+		f.close()
+	})
+}
+
+func TestWhoWaitsWhenAReceiverIsFoundToTakeNoRepetitionSharesNoMore(t *testing.T) {
+	virtually(t, func(t *testing.T) {
+		f := newFleet2(t, 0, true)
+		core, logs := observer.New(zapcore.WarnLevel)
+		f.logger = zap.New(core)
+		f.add(18)
+		f.r.Partial = true
+		f.r.Poison = func(ls labels.Labels) bool { return ls.Get(model.MetricNameLabel) == "s4" }
+		f.scrape(0, 10)
+		for i := 10; i < 18; i++ {
+			f.commit(i)
+		}
+		f.after(10 * time.Second)
+		require.Len(t, logs.FilterMessageSnippet("does not say whose").All(), 1)
+		f.close()
+	})
+}

@@ -42,7 +42,7 @@ func confirmed(v verdict, a answer) verdict {
 	switch {
 	case a.status == http.StatusUnsupportedMediaType, v == delivered && !a.written.said:
 		return speakOld
-	case (v == splitPoison || v == splitSize || v == final) && a.written.samples()+a.written.counts[exemplarKind] > 0:
+	case (v == splitPoison || v == splitSize || v == final || v == dropLimited) && a.written.samples()+a.written.counts[exemplarKind] > 0:
 		return partly
 	}
 	return v
