@@ -36,19 +36,42 @@ type peerHealth struct {
 	sessions map[string]string
 	// reachingSince is since when peers have said that they reach the store.
 	reachingSince time.Time
-	// status is what this actor said last of the node, conflict what gossip said last of its name. said:
-	// it has said something; before that, peers go by what the actor before it said.
-	status   PeerStatus
-	said     bool
+	saying
+	// conflict is what gossip said last of the node's name.
 	conflict string
-	// toldAway: this node has told peers that the store does not answer, and the store has not answered
-	// since. back is when it last did after that.
-	toldAway bool
-	back     time.Time
 	// ending is the sessions of others that are being looked at or ended.
 	ending map[string]*ending
 	// surveyed is the room for the newest survey.
 	surveyed []fencing.Peer
+}
+
+// saying is what the node says of itself.
+type saying struct {
+	// status is what this actor said last. said: it has said something; before that, peers go by what
+	// the actor before it said.
+	status PeerStatus
+	said   bool
+	// toldAway: this node has told peers that the store does not answer, and the store has not answered
+	// since. back is when it last did after that.
+	toldAway bool
+	back     time.Time
+}
+
+// differs takes in how the node is, and reports whether peers have to be told.
+func (s *saying) differs(status PeerStatus, now time.Time) bool {
+	switch {
+	case !status.AwaySince.IsZero():
+		s.toldAway = true
+	case s.toldAway && status.ReachesStore:
+		s.toldAway, s.back = false, now
+	}
+	return !s.said || status != s.status
+}
+
+// mayBeBelievedAway reports whether a peer that hears nothing any more may still go by what it was
+// told: that the store does not answer this node.
+func (s *saying) mayBeBelievedAway(now time.Time) bool {
+	return s.toldAway || !s.back.IsZero() && now.Sub(s.back) < fencing.AnswerLife
 }
 
 // hearing is what gossip says of them. It is looked at four times a second, so nothing of it is made
@@ -190,8 +213,7 @@ func (p *peerHealth) alive(node string) bool {
 // fencing.AnswerLife that no node reaches the store, and scrapes on while its session runs out.
 func (p *peerHealth) mayGoOn(node string) bool {
 	peer, seen := p.seen[node]
-	toldAway := p.toldAway || !p.back.IsZero() && p.now().Sub(p.back) < fencing.AnswerLife
-	return p.alive(node) || seen && toldAway && !peer.Status.Fenced
+	return p.alive(node) || seen && p.mayBeBelievedAway(p.now()) && !peer.Status.Fenced
 }
 
 // survived reports whether all peers that reach the store have the sessions that they had when it
@@ -238,13 +260,7 @@ func (p *peerHealth) sayStatus(c actor.Context, fenced bool) {
 			status.AwaySince = renewed.Add(awayAfter).Round(0).Truncate(time.Millisecond)
 		}
 	}
-	switch {
-	case !status.AwaySince.IsZero():
-		p.toldAway = true
-	case p.toldAway && status.ReachesStore:
-		p.toldAway, p.back = false, p.now()
-	}
-	if p.said && status == p.status {
+	if !p.differs(status, p.now()) {
 		return
 	}
 	if !status.AwaySince.IsZero() && p.status.AwaySince.IsZero() && p.own.session != nil {
