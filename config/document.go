@@ -1,16 +1,11 @@
 package config
 
 import (
-	"bytes"
 	"crypto/sha256"
-	"errors"
 	"fmt"
-	"io"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
-	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
 
@@ -63,9 +58,9 @@ func parseDocument(file, text string, lines []int, most int) *document {
 		d.failLine(line, problem, "save the file as UTF-8 text")
 		return d
 	}
-	parsed, err := parseYAML(text)
-	if err != nil {
-		d.failSyntax(err)
+	parsed, fault := parseYAML(text)
+	if fault != nil {
+		d.failSyntax(fault, text)
 		return d
 	}
 	if parsed == nil || len(parsed.Content) == 0 || isNull(parsed.Content[0]) {
@@ -81,59 +76,6 @@ func parseDocument(file, text string, lines []int, most int) *document {
 		d.root = root
 	}
 	return d
-}
-
-// parseYAML returns the document node, nil for a text without any.
-func parseYAML(text string) (doc *yaml.Node, err error) {
-	defer func() { // the parser panics on a few kinds of garbage
-		if p := recover(); p != nil {
-			doc, err = nil, fmt.Errorf("this is not YAML: %v", p)
-		}
-	}()
-	dec := yaml.NewDecoder(bytes.NewReader([]byte(text)))
-	doc = &yaml.Node{}
-	if err := dec.Decode(doc); errors.Is(err, io.EOF) {
-		return nil, nil
-	} else if err != nil {
-		return nil, err
-	}
-	var second yaml.Node
-	if err := dec.Decode(&second); err == nil {
-		return nil, fmt.Errorf("yaml: line %d: a second document begins here; only one is allowed", second.Line)
-	} else if !errors.Is(err, io.EOF) {
-		return nil, err
-	}
-	return doc, nil
-}
-
-// unprintable finds what no YAML text may hold, which the parser reports without a line.
-func unprintable(text string) (line int, problem string) {
-	line = 1
-	for i := 0; i < len(text); {
-		r, size := utf8.DecodeRuneInString(text[i:])
-		switch {
-		case r == utf8.RuneError && size == 1:
-			return line, "this is not UTF-8 text"
-		case r == '\n':
-			line++
-		case r < ' ' && r != '\t' && r != '\r', r == 0x7f:
-			return line, fmt.Sprintf("control character %U", r)
-		}
-		i += size
-	}
-	return 0, ""
-}
-
-func (d *document) failSyntax(err error) {
-	text := strings.TrimPrefix(err.Error(), "yaml: ")
-	line := 1
-	if m := regexp.MustCompile(`^line (\d+): `).FindStringSubmatch(text); m != nil {
-		text = text[len(m[0]):]
-		if n, err := strconv.Atoi(m[1]); err == nil {
-			line = max(n, 1)
-		}
-	}
-	d.failLine(line, text, "check the indentation, quotes and colons around this line")
 }
 
 // reject records an error about a node that does not decode, and leaves the node out of decoding.
