@@ -61,10 +61,18 @@ func (es Errors) Error() string {
 // costs time.
 const maxErrors = 100
 
+// verdict is nil for a document without errors.
+func (d *document) verdict() error {
+	if len(d.errs) == 0 {
+		return nil
+	}
+	return d.result()
+}
+
 // result is what was found: in the order of the lines, without repetitions (a value behind a YAML
 // alias is checked once per use).
 func (d *document) result() Errors {
-	found := d.errs
+	found := slices.Clone(d.errs)
 	slices.SortStableFunc(found, func(a, b Error) int {
 		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Field, b.Field))
 	})

@@ -16,7 +16,8 @@ type expansion struct {
 	lines []int
 	// unset are the plain references to variables that are not set, as "line 3: FOO".
 	unset []string
-	// errs are the references that can't be read.
+	// errs are the references that can't be read. Their lines are in text as they were written, so
+	// that the rest can be checked.
 	errs Errors
 }
 
@@ -42,7 +43,7 @@ func expandVariables(file, text string, lookup func(string) (string, bool)) expa
 				File: file, Line: i + 1, Problem: fmt.Sprintf("a reference to a variable can't be read: %v", err),
 				Hint: "write it like ${NAME} or ${NAME:-default}; a dollar sign that stands for itself is written $$",
 			})
-			continue
+			expanded = line
 		}
 		for _, name := range plainReferences(line) {
 			if _, set := lookup(name); !set && !isGroup(name) {

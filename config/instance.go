@@ -131,16 +131,19 @@ func (f *instanceFile) UnmarshalYAML(unmarshal func(any) error) error {
 // ParseInstance validates one instance document. A name that is not empty wins over the text's. The
 // error, if any, is Errors.
 func ParseInstance(name, text string, opts InstanceOptions) (*Instance, error) {
-	i, _, err := parseInstance(name, text, opts, (*document).decode)
-	return i, err
+	i, d := parseInstance(name, text, opts, (*document).decode)
+	if err := d.verdict(); err != nil {
+		return nil, err
+	}
+	return i, nil
 }
 
 // OutlineInstance is for a node that does not run the config: it validates the document as
 // ParseInstance does, with the same errors, but compiles none of its regular expressions and
 // returns only an outline.
 func OutlineInstance(name, text string, opts InstanceOptions) (*Instance, error) {
-	i, _, err := parseInstance(name, text, opts, (*document).decodeUncompiled)
-	if err != nil {
+	i, d := parseInstance(name, text, opts, (*document).decodeUncompiled)
+	if err := d.verdict(); err != nil {
 		return nil, err
 	}
 	return i.Outline(), nil
@@ -151,8 +154,9 @@ func (i *Instance) Outline() *Instance {
 	return &Instance{Name: i.Name, Slices: i.Slices, Earlier: i.Earlier, digest: i.digest}
 }
 
-// parseInstance returns the document, too, for those who want to know more of it.
-func parseInstance(name, text string, opts InstanceOptions, decode func(d *document, n *yaml.Node, out any) bool) (*Instance, *document, error) {
+// parseInstance returns the document, too, for those who want to know more of it. The instance is of
+// use only if the document has no errors.
+func parseInstance(name, text string, opts InstanceOptions, decode func(d *document, n *yaml.Node, out any) bool) (*Instance, *document) {
 	origin := opts.Origin
 	if origin == "" {
 		origin = fmt.Sprintf("config %q", name)
@@ -165,29 +169,26 @@ func parseInstance(name, text string, opts InstanceOptions, decode func(d *docum
 		if len(d.errs) == 0 {
 			d.failLine(1, "the config is empty", "it needs scrape_configs")
 		}
-		return nil, d, d.result()
+		return nil, d
 	}
 	d.lenient = opts.ForeignDiscoveries
 	t := reflect.TypeFor[instanceFile]()
 	d.structure(d.root, t)
 	opts.Limits.check(d, d.root, t)
-	if d.overBudget {
-		d.nameInstance("", name)
-		return nil, d, d.result()
-	}
 	var f instanceFile
-	if !decode(d, d.root, &f) {
+	decoded := !d.overBudget && decode(d, d.root, &f)
+	d.forbid(d.root, t, opts)
+	if !decoded {
 		d.nameInstance("", name)
-		return nil, d, d.result()
+		return nil, d
 	}
 	if name != "" {
 		f.Name = name
 	}
-	d.forbid(d.root, t, opts)
 	i := d.instanceOf(d.root, f, opts.Global)
 	if len(d.errs) > 0 {
 		d.nameInstance("", f.Name)
-		return nil, d, d.result()
+		return nil, d
 	}
 	i.Ambient, i.WALMaxSize = opts.AllowAmbient, int64(opts.Limits.WALSize)
 	for _, job := range i.ScrapeConfigs {
@@ -195,7 +196,7 @@ func parseInstance(name, text string, opts InstanceOptions, decode func(d *docum
 	}
 	i.limits, i.Unchecked = opts.Limits, d.unchecked
 	i.seal(text)
-	return i, d, nil
+	return i, d
 }
 
 // instanceOf validates a decoded instance. What it returns is of use only if no errors were recorded.

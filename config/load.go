@@ -54,12 +54,10 @@ func LoadAgent(filename string, text []byte, opts LoadOptions) (*Agent, error) {
 			lookup = func(string) (string, bool) { return "", false }
 		}
 		expanded = expandVariables(filename, string(text), lookup)
-		if len(expanded.errs) > 0 {
-			return nil, expanded.errs
-		}
 	}
 	d := parseDocument(filename, expanded.text, expanded.lines, 0)
 	if len(d.errs) > 0 {
+		d.unreadable(expanded.errs)
 		return nil, d.result()
 	}
 	a := &Agent{text: expanded.text}
@@ -81,6 +79,7 @@ func LoadAgent(filename string, text []byte, opts LoadOptions) (*Agent, error) {
 		d.finish(a, root, f, texts)
 		d.foundElsewhere(root, opts.Exists)
 	}
+	d.unreadable(expanded.errs)
 	if len(d.errs) > 0 {
 		for i, n := range listed(child(child(root, "metrics"), "configs")) {
 			if name := child(n, "name"); name != nil {
@@ -90,6 +89,18 @@ func LoadAgent(filename string, text []byte, opts LoadOptions) (*Agent, error) {
 		return nil, d.result()
 	}
 	return a, nil
+}
+
+// unreadable adds the errors about references to variables, in place of what their lines look like
+// without being expanded.
+func (d *document) unreadable(references Errors) {
+	if len(references) == 0 {
+		return
+	}
+	d.errs = slices.DeleteFunc(d.errs, func(e Error) bool {
+		return slices.ContainsFunc(references, func(r Error) bool { return r.Line == e.Line })
+	})
+	d.errs = append(d.errs, references...)
 }
 
 // instanceTexts renders each local instance, before decoding rewrites anything.

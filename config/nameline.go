@@ -17,43 +17,48 @@ func NameLine(origin, name, text string) (line string, at int, err error) {
 	if d.root == nil || d.root.Kind != yaml.MappingNode {
 		return "", 0, nil // ParseInstance refuses it
 	}
-	return d.nameLine(name, text)
+	line, at = d.nameLine(name, text)
+	if err := d.verdict(); err != nil {
+		return "", 0, err
+	}
+	return line, at, nil
 }
 
-// ParseUpload is ParseInstance and, if the text is valid, NameLine, for less than the two cost.
+// ParseUpload is ParseInstance and NameLine, for less than the two cost. The error has what either
+// finds.
 func ParseUpload(name, text string, opts InstanceOptions) (i *Instance, line string, at int, err error) {
-	i, d, err := parseInstance(name, text, opts, (*document).decode)
-	if err != nil {
-		return nil, "", 0, err
+	i, d := parseInstance(name, text, opts, (*document).decode)
+	if d.root != nil && d.root.Kind == yaml.MappingNode && !d.overflow {
+		line, at = d.nameLine(name, text)
 	}
-	if line, at, err = d.nameLine(name, text); err != nil {
+	if err := d.verdict(); err != nil {
 		return nil, "", 0, err
 	}
 	return i, line, at, nil
 }
 
-// nameLine is NameLine for a document without errors that was made from the text.
-func (d *document) nameLine(name, text string) (line string, at int, err error) {
+// nameLine is NameLine for the document that was made from the text. Errors are in errs.
+func (d *document) nameLine(name, text string) (line string, at int) {
 	if written := child(d.root, "name"); written != nil {
 		switch {
 		case isNull(written):
 			d.fail(written, "the key has no value", fmt.Sprintf("remove it, or write name: %s", strconv.Quote(name)))
-		case written.Value != name:
+		case written.Value != name && written.Kind == yaml.ScalarNode: // what is no single value is told elsewhere
 			d.fail(written, fmt.Sprintf("the text says %q, but the config is uploaded as %q", written.Value, name),
 				"remove the key, or make the two equal")
 		}
-		if len(d.errs) > 0 {
-			return "", 0, d.result()
-		}
-		return "", 0, nil
+		return "", 0
+	}
+	if d.overBudget { // to look for a place may cost two more parses
+		return "", 0
 	}
 	root := d.parsed.Content[0]
 	line, at, ok := nameLineFor(root, name, text)
 	if !ok || !beginsPlainly(root, text) && !saysName(name, text, text[:at]+line+text[at:]) {
 		d.fail(d.root, "the name can't be inserted into a text of this form", fmt.Sprintf("write name: %s yourself", strconv.Quote(name)))
-		return "", 0, d.result()
+		return "", 0
 	}
-	return line, at, nil
+	return line, at
 }
 
 // beginsPlainly reports whether the first byte of a text is that of the first key of a block, as in
