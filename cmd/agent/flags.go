@@ -90,10 +90,6 @@ var agentFeatures = map[string]string{
 // asked for and printed.
 func parseFlags(args []string, out io.Writer) (flags, error) {
 	var parsed flags
-	args, err := parsed.legacy(args)
-	if err != nil {
-		return flags{}, err
-	}
 	var enabled, fileType string
 	set := flag.NewFlagSet("agent", flag.ContinueOnError)
 	set.SetOutput(out)
@@ -121,6 +117,10 @@ func parseFlags(args []string, out io.Writer) (flags, error) {
 	set.BoolVar(&parsed.chaos, "chaos.enabled", false, "let whoever may upload configs break this agent on purpose; see docs/chaos.md")
 	set.BoolVar(&parsed.health, "health", false, "ask the agent that listens on -server.http.address whether it is healthy, and exit with 0 or 1")
 	set.BoolVar(&parsed.version, "version", false, "print the version and exit")
+	args, err := parsed.legacy(args, set)
+	if err != nil {
+		return flags{}, err
+	}
 	if err := set.Parse(args); err != nil {
 		return flags{}, err
 	}

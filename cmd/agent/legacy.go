@@ -1,7 +1,9 @@
 package main
 
 import (
+	"flag"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -96,55 +98,131 @@ func storeFlags() map[string]legacyFlag {
 	}
 }
 
-// withoutEffect are flags of Grafana Agent that are accepted, each with what became of it. A
-// trailing dot or dash stands for all flags that begin so.
-var withoutEffect = []struct {
-	name, why string
-	isSwitch  bool
-}{
-	{"server.grpc.enable-tls", "there is no gRPC listener", true},
-	{"server.grpc.tls-enabled", "there is no gRPC listener", true},
-	{"server.grpc.", "there is no gRPC listener", false},
-	{"server.http.network", "the listener takes the family of its address", false},
-	{"server.http.in-memory-addr", "the agent makes no connections to itself", false},
-	{"server.register-instrumentation", "/metrics and /debug/pprof are always served", true},
-	{"server.log.source-ips.enabled", "the address of a client is in each request's debug line", true},
-	{"server.log.source-ips.", "the address of a client is in each request's debug line", false},
-	{"disable-reporting", "this agent reports nothing to anybody", true},
-	{"disable-support-bundle", "the support bundle holds no secrets", true},
-	{"metrics.service-client.", "nodes ask each other over HTTP, not gRPC", false},
-	{"metrics.service.grpc-", "nodes ask each other over HTTP, not gRPC", false},
-	{"metrics.service.backoff-", "nodes ask each other over HTTP, not gRPC", false},
-	{"metrics.service.tls-", "nodes ask each other over HTTP, not gRPC", false},
-	{"metrics.service.config-store.multi.", "there is one store", false},
-	{"metrics.service.multi.", "there is one store", false},
-	{"config.url.", "the config is read from a file", false},
+// ignoredFlags are flags of Grafana Agent that are accepted without an effect.
+type ignoredFlags struct {
+	// prefixes are what the names begin with; a family may have been registered under several.
+	prefixes []string
+	why      string // what became of them
+	// switches and values are the rest of the names, separated by spaces. Only a value takes the
+	// argument after it.
+	switches, values string
+	// open families have other names in some versions. Nobody knows what these take, so they are
+	// accepted only in the form -name=value.
+	open bool
 }
 
-// legacy takes Grafana Agent's flags and their values off a command line.
-func (f *flags) legacy(args []string) (kept []string, err error) {
+// withoutEffect are all ignored flags, as Grafana Agent and the dskit library registered them.
+func withoutEffect() []ignoredFlags {
+	const noGRPC = "nodes ask each other over HTTP, not gRPC"
+	client := ignoredFlags{
+		why:      noGRPC,
+		switches: "grpc-use-gzip-compression backoff-on-ratelimits tls-enabled tls-insecure-skip-verify",
+		values: "grpc-max-recv-msg-size grpc-max-send-msg-size grpc-compression grpc-client-rate-limit grpc-client-rate-limit-burst" +
+			" backoff-min-period backoff-max-period backoff-retries initial-stream-window-size initial-connection-window-size" +
+			" connect-timeout connect-backoff-base-delay connect-backoff-max-delay" +
+			" tls-cert-path tls-key-path tls-ca-path tls-server-name tls-cipher-suites tls-min-version",
+	}
+	ofClient, ofService := client, client
+	ofClient.prefixes, ofClient.open = []string{"metrics.service-client.", "prometheus.service-client."}, true
+	ofService.prefixes = []string{"metrics.service.", "prometheus.service."} // other flags there have an effect
+	return []ignoredFlags{
+		{
+			prefixes: []string{"server.grpc."}, why: "there is no gRPC listener", open: true,
+			switches: "enable-tls tls-enabled keepalive.ping-without-stream-allowed",
+			values: "address network in-memory-addr conn-limit max-recv-msg-size-bytes max-send-msg-size-bytes max-concurrent-streams" +
+				" keepalive.max-connection-idle keepalive.max-connection-age keepalive.max-connection-age-grace keepalive.time keepalive.timeout" +
+				" keepalive.min-time-between-pings",
+		},
+		{prefixes: []string{"server.http."}, why: "the listener takes the family of its address", values: "network"},
+		{prefixes: []string{"server.http."}, why: "the agent makes no connections to itself", values: "in-memory-addr"},
+		{prefixes: []string{"server."}, why: "/metrics and /debug/pprof are always served", switches: "register-instrumentation"},
+		{
+			prefixes: []string{"server.log.source-ips."}, why: "the address of a client is in each request's debug line", open: true,
+			switches: "enabled", values: "header regex",
+		},
+		{prefixes: []string{""}, why: "this agent reports nothing to anybody", switches: "disable-reporting"},
+		{prefixes: []string{""}, why: "the support bundle holds no secrets", switches: "disable-support-bundle"},
+		ofClient,
+		ofService,
+		{
+			prefixes: []string{
+				"metrics.service.config-store.multi.", "metrics.service.multi.", "prometheus.service.config-store.multi.", "prometheus.service.multi.",
+			},
+			why: "there is one store", open: true, switches: "mirror-enabled", values: "primary secondary mirror-timeout",
+		},
+		{prefixes: []string{"config.url."}, why: "the config is read from a file", open: true, values: "basic-auth-user basic-auth-password-file"},
+	}
+}
+
+// arity is whether a flag takes the argument after it.
+type arity uint8
+
+const (
+	takesValue arity = iota
+	takesNone
+	takesWhatNobodyKnows
+)
+
+func ignoredFlag(name string) (why string, takes arity, ignored bool) {
+	for _, family := range withoutEffect() {
+		for _, prefix := range family.prefixes {
+			rest, below := strings.CutPrefix(name, prefix)
+			switch {
+			case !below:
+			case slices.Contains(strings.Fields(family.switches), rest):
+				return family.why, takesNone, true
+			case slices.Contains(strings.Fields(family.values), rest):
+				return family.why, takesValue, true
+			case family.open:
+				return family.why, takesWhatNobodyKnows, true
+			}
+		}
+	}
+	return "", 0, false
+}
+
+// legacy takes Grafana Agent's flags and their values off a command line. own are the flags that
+// are left on it. The flag package lets a flag without its value take the next flag for it, and a
+// -config.file that is taken so leaves an agent that starts without its file. So a value that begins
+// with a dash has to be written -name=value, whichever flag it is for.
+func (f *flags) legacy(args []string, own *flag.FlagSet) (kept []string, err error) {
 	known := legacyFlags()
 	for i := 0; i < len(args); i++ {
 		name, value, hasValue := strings.Cut(strings.TrimLeft(args[i], "-"), "=")
-		flag, sets := known[name]
-		why, isSwitch, ignored := ignoredFlag(name)
-		if !strings.HasPrefix(args[i], "-") || !sets && !ignored {
-			kept = append(kept, args[i])
-			continue
+		if !strings.HasPrefix(args[i], "-") || name == "" {
+			return append(kept, args[i:]...), nil // where the flag package ends, too
 		}
-		if isSwitch = isSwitch || sets && flag.kind == switchValue; !hasValue && !isSwitch {
-			if i++; i == len(args) {
-				return nil, fmt.Errorf("flag needs an argument: -%s", name)
-			}
-			value = args[i]
-		} else if !hasValue {
+		setting, sets := known[name]
+		why, takes, ignored := ignoredFlag(name)
+		mine := own.Lookup(name)
+		switch {
+		case sets && setting.kind == switchValue, mine != nil && isSwitch(mine), mine == nil && !sets && !ignored:
+			takes = takesNone
+		}
+		written := args[i : i+1]
+		switch {
+		case hasValue:
+		case takes == takesNone:
 			value = "true"
+		case takes == takesWhatNobodyKnows:
+			return nil, fmt.Errorf("-%s: this agent does not know whether it takes a value; write -%s=VALUE, or leave it out, since it has no effect here", name, name)
+		case i+1 == len(args) || strings.HasPrefix(args[i+1], "-"):
+			// The argument is not shown: it may be a password.
+			return nil, fmt.Errorf("flag needs an argument: -%s; a value that begins with a dash is written -%s=VALUE", name, name)
+		default:
+			written = args[i : i+2]
+			i++
+			value = args[i]
+		}
+		if !sets && !ignored {
+			kept = append(kept, written...)
+			continue
 		}
 		if !sets {
 			f.ignored = append(f.ignored, fmt.Sprintf("-%s: %s", name, why))
 			continue
 		}
-		if flag.kind == switchValue {
+		if setting.kind == switchValue {
 			on, err := strconv.ParseBool(value)
 			if err != nil {
 				return nil, fmt.Errorf("invalid boolean value %q for -%s", value, name)
@@ -152,18 +230,14 @@ func (f *flags) legacy(args []string) (kept []string, err error) {
 			value = strconv.FormatBool(on)
 		}
 		f.overrides = append(f.overrides, config.Override{
-			Flag: "-" + name, Path: flag.path, Value: value, Text: flag.kind == textValue || flag.kind == listValue, Append: flag.kind == listValue,
+			Flag: "-" + name, Path: setting.path, Value: value, Text: setting.kind == textValue || setting.kind == listValue, Append: setting.kind == listValue,
 		})
 	}
 	return kept, nil
 }
 
-func ignoredFlag(name string) (why string, isSwitch, ignored bool) {
-	for _, flag := range withoutEffect {
-		below := strings.HasSuffix(flag.name, ".") || strings.HasSuffix(flag.name, "-")
-		if name == flag.name || below && strings.HasPrefix(name, flag.name) {
-			return flag.why, flag.isSwitch, true
-		}
-	}
-	return "", false, false
+// isSwitch reports whether a flag does not take the argument after it.
+func isSwitch(f *flag.Flag) bool {
+	of, ok := f.Value.(interface{ IsBoolFlag() bool })
+	return ok && of.IsBoolFlag()
 }
