@@ -138,7 +138,7 @@ func kindOf(text []byte) fileKind {
 // name.
 func checkInstance(p Process, output, file, text string) error {
 	name := strings.TrimSuffix(filepath.Base(file), filepath.Ext(file))
-	_, err := config.ParseInstance(name, text, config.InstanceOptions{Origin: file, AllowFiles: true, AllowAmbient: true, ForeignDiscoveries: true})
+	_, _, _, err := config.ParseUpload(name, text, config.InstanceOptions{Origin: file, AllowFiles: true, AllowAmbient: true, ForeignDiscoveries: true})
 	var all config.Errors
 	if errors.As(err, &all) {
 		return tellAll(p, output, checked{File: file, Kind: "instance"}, all)

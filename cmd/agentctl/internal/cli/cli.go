@@ -78,7 +78,7 @@ func newRoot(p Process) *cobra.Command {
 	root.AddCommand(logCommands(p)...)
 	root.SetOut(exactly(p.Out)) // help, and scripts for shells
 	root.SetErr(p.Err)
-	checkUsage(root)
+	checkUsage(root, p.Args)
 	addCompletion(root)
 	return root
 }

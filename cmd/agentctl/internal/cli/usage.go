@@ -19,16 +19,16 @@ func (u usageError) Unwrap() error { return u.error }
 const maxTypos = 2
 
 // checkUsage makes a command, and all below it, say in one line what is wrong with its arguments
-// and flags. What the arguments are is said by cobra.Command.Use.
-func checkUsage(cmd *cobra.Command) {
-	cmd.SetFlagErrorFunc(explainFlag)
+// and flags. What the arguments are is said by cobra.Command.Use. args are those of the process.
+func checkUsage(cmd *cobra.Command, args []string) {
+	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return explainFlag(cmd, args, err) })
 	if cmd.HasSubCommands() {
 		cmd.Args = knownCommand
 	} else {
 		cmd.Args = knownArguments
 	}
 	for _, below := range cmd.Commands() {
-		checkUsage(below)
+		checkUsage(below, args)
 	}
 }
 
@@ -72,8 +72,16 @@ func knownArguments(cmd *cobra.Command, args []string) error {
 	return nil
 }
 
-// explainFlag names the flag that was probably meant.
-func explainFlag(cmd *cobra.Command, err error) error {
+// explainFlag names the flag that was probably meant. A command that is not there has no flags, so
+// what is said of it is its name.
+func explainFlag(cmd *cobra.Command, args []string, err error) error {
+	if cmd.HasSubCommands() {
+		if _, rest, findErr := cmd.Root().Find(args); findErr == nil {
+			if name := commandIn(cmd, rest); name != "" {
+				return knownCommand(cmd, []string{name})
+			}
+		}
+	}
 	var unknown *pflag.NotExistError
 	if !errors.As(err, &unknown) || unknown.GetSpecifiedShortnames() != "" {
 		return usageError{err}
@@ -88,6 +96,34 @@ func explainFlag(cmd *cobra.Command, err error) error {
 		err = fmt.Errorf("%w; did you mean %s?", err, strings.Join(similar, " or "))
 	}
 	return usageError{err}
+}
+
+// commandIn is the first of the arguments after a command that is no flag and no value of one; empty
+// if there is none.
+func commandIn(cmd *cobra.Command, args []string) string {
+	for i := 0; i < len(args) && args[i] != "--"; i++ {
+		if !strings.HasPrefix(args[i], "-") {
+			return args[i]
+		}
+		if !strings.Contains(args[i], "=") && takesValue(cmd, args[i]) {
+			i++
+		}
+	}
+	return ""
+}
+
+// takesValue reports whether a flag of the command, or of one below it, takes the next argument.
+func takesValue(cmd *cobra.Command, flag string) bool {
+	var known *pflag.Flag
+	if name, long := strings.CutPrefix(flag, "--"); long {
+		known = cmd.Flags().Lookup(name)
+	} else if len(flag) == 2 {
+		known = cmd.Flags().ShorthandLookup(flag[1:])
+	}
+	if known != nil {
+		return known.NoOptDefVal == ""
+	}
+	return slices.ContainsFunc(cmd.Commands(), func(below *cobra.Command) bool { return takesValue(below, flag) })
 }
 
 // typos is how many letters have to be added, removed, replaced or swapped with the next to make b

@@ -97,9 +97,6 @@ func read(path string) (string, error) {
 // depends on the agent's own settings is left to it: whether files may be read, and how a timeout
 // compares with the global interval.
 func validate(f File) error {
-	if err := config.ValidateName(f.Name); err != nil {
-		return err
-	}
 	lenient := *config.DefaultGlobal()
 	lenient.Prometheus.ScrapeInterval = model.Duration(math.MaxInt64)
 	_, _, _, err := config.ParseUpload(f.Name, f.Text, config.InstanceOptions{
