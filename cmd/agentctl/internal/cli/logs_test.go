@@ -1,16 +1,23 @@
 package cli_test
 
 import (
+	"crypto/sha256"
 	"encoding/json"
+	"fmt"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 
+	commonconfig "github.com/prometheus/common/config"
+	promconfig "github.com/prometheus/prometheus/config"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/storage"
 	"github.com/stretchr/testify/require"
 
+	"github.com/ringmaster-agent/ringmaster/remotewrite"
 	"github.com/ringmaster-agent/ringmaster/wal"
 )
 
@@ -110,4 +117,15 @@ func TestWhatIsNoLogIsSaid(t *testing.T) {
 		require.Equal(t, tc.code, code, "%v: %s", tc.args, errs)
 		require.Contains(t, errs, tc.errs, tc.args)
 	}
+}
+
+func TestTheManualSaysHowAnEndpointIsFoundInALog(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join("..", "..", "..", "..", "docs", "agentctl.md"))
+	require.NoError(t, err)
+	address, err := url.Parse("https://mimir.example.com/api/v1/push")
+	require.NoError(t, err)
+	id := remotewrite.CursorIDs("api", []*promconfig.RemoteWriteConfig{{Name: "main", URL: &commonconfig.URL{URL: address}}})[0]
+	require.Contains(t, string(text), "\n"+id+"  1        0\n")
+	require.Contains(t, string(text), "`printf %s main | sha256sum | cut -c1-16`")
+	require.Equal(t, fmt.Sprintf("%x", sha256.Sum256([]byte("main")))[:16], strings.Split(id, ".")[1])
 }
