@@ -32,15 +32,15 @@ func TestEachFlagOfGrafanaAgentTakesTheArgumentsThatItTookThere(t *testing.T) {
 		if name == "config.file" {
 			continue
 		}
-		for _, dashes := range []string{"-", "--"} {
-			args := []string{dashes + name, plausible(name), "-config.file=a.yaml"}
+		t.Run(name, func(t *testing.T) {
+			args := []string{"-" + name, plausible(name), "--config.file=a.yaml"}
 			if isSwitch {
-				args = []string{dashes + name, "-config.file=a.yaml"}
+				args = []string{"--" + name, "-config.file=a.yaml"}
 			}
 			f, err := parseFlags(args, io.Discard)
 			require.NoError(t, err, args)
 			require.Equal(t, "a.yaml", f.configFile, args)
-		}
+		})
 	}
 }
 
