@@ -20,6 +20,8 @@ import (
 	"github.com/prometheus/prometheus/storage"
 	"github.com/stretchr/testify/require"
 	"go.yaml.in/yaml/v3"
+
+	"github.com/ringmaster-agent/ringmaster/remotewrite"
 )
 
 // step is how often rules are evaluated, and how far apart the values of a case are.
@@ -48,19 +50,14 @@ func TestEachAlertFiresWhenItHasTo(t *testing.T) {
 	require.NoError(t, err)
 	var cases []testCase
 	require.NoError(t, yaml.Unmarshal(text, &cases))
-	engine := promqltest.NewTestEngine(t, false, 0, promqltest.DefaultMaxSamplesPerQuery)
 	fired := map[string]bool{}
 	for _, c := range cases {
 		t.Run(c.Name, func(t *testing.T) {
-			loaded := promqltest.LoadedStorage(t, "load 1m\n\t"+strings.ReplaceAll(strings.TrimSpace(c.Series), "\n", "\n\t")+"\n")
 			at, err := model.ParseDuration(c.At)
 			require.NoError(t, err)
-			var firing []string
-			for _, rule := range rules(t) {
-				if fires(t, engine, loaded, rule, time.Unix(0, 0).Add(time.Duration(at))) {
-					firing = append(firing, rule.Alert)
-					fired[rule.Alert] = true
-				}
+			firing := firingOf(t, c.Series, time.Duration(at))
+			for _, name := range firing {
+				fired[name] = true
 			}
 			require.ElementsMatch(t, c.Firing, firing)
 		})
@@ -68,6 +65,19 @@ func TestEachAlertFiresWhenItHasTo(t *testing.T) {
 	for _, rule := range rules(t) {
 		require.True(t, fired[rule.Alert], "no case makes %s fire", rule.Alert)
 	}
+}
+
+// firingOf are the alerts that fire at a time, given series in Prometheus' test language.
+func firingOf(t *testing.T, series string, at time.Duration) (firing []string) {
+	t.Helper()
+	engine := promqltest.NewTestEngine(t, false, 0, promqltest.DefaultMaxSamplesPerQuery)
+	loaded := promqltest.LoadedStorage(t, "load 1m\n\t"+strings.ReplaceAll(strings.TrimSpace(series), "\n", "\n\t")+"\n")
+	for _, rule := range rules(t) {
+		if fires(t, engine, loaded, rule, time.Unix(0, 0).Add(at)) {
+			firing = append(firing, rule.Alert)
+		}
+	}
+	return firing
 }
 
 // fires reports whether an expression was true at every evaluation during the rule's for, up to an
@@ -89,30 +99,104 @@ func fires(t *testing.T, engine *promql.Engine, series storage.Queryable, rule r
 	return true
 }
 
-// metricNames are those that a query selects.
-func metricNames(t *testing.T, expr string) (names []string) {
+// reasons are all for which remote write does not send a sample.
+func reasons() (all []string) {
+	for r := remotewrite.Reason(0); r.String() != "unknown"; r++ {
+		all = append(all, r.String())
+	}
+	return all
+}
+
+// TestEveryReasonOfALossIsAnAlertUnlessTheConfigAsksForIt takes each reason with each kind of
+// sample: a steady loss, and one that happens once.
+func TestEveryReasonOfALossIsAnAlertUnlessTheConfigAsksForIt(t *testing.T) {
+	const refused, dropped, intended, process = "refused", "dropped", "intended", "counted for the process"
+	kinds := map[string]string{
+		"relabel": intended, "native_histograms_off": intended,
+		// sample_age_limit sets how late a sample may be; what is lost by it, an outage has cost.
+		"too_old":  dropped,
+		"rejected": refused, "too_large": refused, "rate_limited": refused,
+		"damaged": dropped, "truncated": dropped, "unsupported_histogram": dropped, "unknown_series": dropped,
+		// Somebody removed the block while samples waited: no endpoint is left to repair.
+		"endpoint_removed": process,
+	}
+	const labels = `job="agent",instance_name="a",remote_name="r",url="u"`
+	lost := []string{"RingmasterSamplesLost"}
+	for _, reason := range reasons() {
+		require.Contains(t, kinds, reason, "say whether it is an alert")
+		for _, item := range []string{"samples", "histograms", "exemplars"} {
+			name := "prometheus_remote_storage_" + item
+			drops := "prometheus_remote_storage_samples_failed_total{" + labels + "} 0x60\n" +
+				name + `_dropped_total{` + labels + `,reason="` + reason + `"} `
+			const steady, once = "1+60x60", "_x19 1000x40"
+			switch kinds[reason] {
+			case refused:
+				require.Equal(t, lost, firingOf(t, name+"_failed_total{"+labels+"} "+steady, 40*time.Minute), reason+" "+item)
+			case dropped:
+				require.Equal(t, lost, firingOf(t, drops+steady, 40*time.Minute), reason+" "+item)
+				require.Equal(t, lost, firingOf(t, drops+once, 32*time.Minute), "once: "+reason+" "+item)
+				require.Empty(t, firingOf(t, drops+once, 50*time.Minute), "long ago: "+reason+" "+item)
+			case intended:
+				require.Empty(t, firingOf(t, drops+steady, 40*time.Minute), reason+" "+item)
+			case process:
+				require.Empty(t, firingOf(t, `prometheus_remote_storage_samples_given_up_total{job="agent",reason="`+reason+`"} `+steady, 40*time.Minute))
+			}
+		}
+	}
+}
+
+// selectors are those of a query.
+func selectors(t *testing.T, expr string) (found []*parser.VectorSelector) {
 	t.Helper()
 	parsed, err := parser.NewParser(parser.Options{}).ParseExpr(expr)
 	require.NoError(t, err, expr)
 	parser.Inspect(parsed, func(n parser.Node, _ []parser.Node) error {
 		if selector, ok := n.(*parser.VectorSelector); ok {
-			names = append(names, selector.Name)
+			found = append(found, selector)
 		}
 		return nil
 	})
+	return found
+}
+
+// metricNames are those that a query selects.
+func metricNames(t *testing.T, expr string) (names []string) {
+	t.Helper()
+	for _, selector := range selectors(t, expr) {
+		names = append(names, selector.Name)
+	}
 	return names
 }
 
-// TestAlertsAndDashboardsNameOnlyMetricsThatThereAre holds them against docs/metrics.md, which a
+// checkMatchers holds what a query asks of labels against the labels of the metric, and against
+// the values that there are.
+func checkMatchers(t *testing.T, where string, selector *parser.VectorSelector, labels string) {
+	t.Helper()
+	for _, m := range selector.LabelMatchers {
+		if m.Name == model.MetricNameLabel || m.Name == "job" || m.Name == "instance" {
+			continue
+		}
+		require.Contains(t, labels, "`"+m.Name+"`", "%s: %s has no such label", where, selector.Name)
+		require.Equal(t, "reason", m.Name, "%s: list the values of this label here", where)
+		for value := range strings.SplitSeq(m.Value, "|") {
+			require.Contains(t, reasons(), value, "%s: %s", where, selector)
+		}
+	}
+}
+
+// TestAlertsAndDashboardsNameOnlyMetricsThatThereAre holds them, with their labels, against docs/metrics.md, which a
 // test of the daemon holds against what an agent exposes.
 func TestAlertsAndDashboardsNameOnlyMetricsThatThereAre(t *testing.T) {
 	reference, err := os.ReadFile(filepath.Join("..", "..", "docs", "metrics.md"))
 	require.NoError(t, err)
-	known := regexp.MustCompile("(?m)^\\| `([a-z_0-9]+)`").FindAllStringSubmatch(string(reference), -1)
+	labels := map[string]string{}
+	for _, row := range regexp.MustCompile("(?m)^\\| `([a-z_0-9]+)` \\|[^|]*\\|([^|]*)\\|").FindAllStringSubmatch(string(reference), -1) {
+		labels[row[1]] = row[2]
+	}
 	isKnown := func(name string) bool {
 		for _, suffix := range []string{"", "_bucket", "_sum", "_count"} {
 			base, ok := strings.CutSuffix(name, suffix)
-			if ok && slices.ContainsFunc(known, func(match []string) bool { return match[1] == base }) {
+			if _, there := labels[base]; ok && there {
 				return true
 			}
 		}
@@ -121,8 +205,9 @@ func TestAlertsAndDashboardsNameOnlyMetricsThatThereAre(t *testing.T) {
 	queries := 0
 	check := func(where, expr string) {
 		queries++
-		for _, name := range metricNames(t, expr) {
-			require.True(t, isKnown(name), "%s: docs/metrics.md has no %s", where, name)
+		for _, selector := range selectors(t, expr) {
+			require.True(t, isKnown(selector.Name), "%s: docs/metrics.md has no %s", where, selector.Name)
+			checkMatchers(t, where, selector, labels[selector.Name])
 		}
 	}
 	for _, rule := range rules(t) {
