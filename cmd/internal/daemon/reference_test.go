@@ -3,6 +3,7 @@ package daemon
 import (
 	"flag"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -10,6 +11,7 @@ import (
 	"regexp"
 	"slices"
 	"sort"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -70,7 +72,8 @@ func TestTheReferenceOfMetricsHasAllOfThem(t *testing.T) {
 		_, _ = w.Write([]byte("x 1\n"))
 	}, receiver)
 	require.Eventually(t, func() bool { return receiver.Samples() > 0 }, patience, 20*time.Millisecond)
-	families := exposed(t, r)
+	families := ofACluster(t)
+	maps.Copy(families, exposed(t, r))
 	require.NoError(t, r.end(t))
 
 	file := filepath.Join("..", "..", "..", "docs", "metrics.md")
@@ -110,6 +113,24 @@ func TestTheReferenceOfMetricsHasAllOfThem(t *testing.T) {
 	require.NoError(t, os.WriteFile(file, []byte(b.String()), 0o600))
 }
 
+// ofACluster are the families of an agent that has a peer, and a fault on purpose.
+func ofACluster(t *testing.T) map[string]*dto.MetricFamily {
+	t.Helper()
+	store := memstore.NewServer(nil)
+	a := startDaemon(t, Options{Agent: sharing(t, "a", ""), sharedStore: store.Connect(), Chaos: true})
+	b := startDaemon(t, Options{Agent: sharing(t, "b", ""), sharedStore: store.Connect(), Chaos: true})
+	status, text := a.send(t, http.MethodPut, "/agent/api/v1/chaos/rules/slow", `{"point": "gossip.send", "action": "delay", "delay": "1ms", "duration": "10m"}`)
+	require.Equal(t, http.StatusOK, status, text)
+	var families map[string]*dto.MetricFamily
+	require.Eventually(t, func() bool {
+		families = exposed(t, a)
+		return families["agent_chaos_hits_total"] != nil && families["gossip_last_contact_age_seconds"] != nil
+	}, patience, 20*time.Millisecond)
+	require.NoError(t, a.end(t))
+	require.NoError(t, b.end(t))
+	return families
+}
+
 func describe(family *dto.MetricFamily) string {
 	var names []string
 	for _, m := range family.Metric {
@@ -122,6 +143,21 @@ func describe(family *dto.MetricFamily) string {
 	sort.Strings(names)
 	return fmt.Sprintf("| `%s` | %s | %s | %s |\n", family.GetName(), strings.ToLower(family.GetType().String()), strings.Join(names, ", "),
 		strings.ReplaceAll(family.GetHelp(), "|", "\\|"))
+}
+
+// TestTheDocsCountTheSeriesOfAConfig counts those of a config with one job and one endpoint.
+func TestTheDocsCountTheSeriesOfAConfig(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join("..", "..", "..", "docs", "configuration.md"))
+	require.NoError(t, err)
+	documented := regexp.MustCompile("`basic` \\(([0-9]+) series for a config with one job and one endpoint\\) or `full` \\(([0-9]+):").FindStringSubmatch(string(text))
+	require.NotNil(t, documented)
+	for i, detail := range []string{"basic", "full"} {
+		r, receiver := inForce(t, detail)
+		require.Eventually(t, func() bool { return receiver.Samples() > 0 }, patience, 20*time.Millisecond)
+		_, exposition := r.request(t, http.MethodGet, "/metrics")
+		require.NoError(t, r.end(t))
+		require.Equal(t, documented[i+1], strconv.Itoa(strings.Count(exposition, `instance_name="app"`)), detail)
+	}
 }
 
 // TestARecordingOfGrafanaAgentIsWhatAReceiverGets plays what targets wrote, and compares what a
