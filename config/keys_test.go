@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"flag"
 	"fmt"
 	"os"
@@ -39,7 +40,7 @@ metrics.scraping_service.gossip.label: production
 metrics.scraping_service.kvstore.embedded.data_directory: /var/lib/ringmaster/store
 metrics.scraping_service.kvstore.embedded.listen_client: 127.0.0.1:2379
 metrics.scraping_service.kvstore.embedded.listen_peer: 0.0.0.0:2380
-metrics.scraping_service.kvstore.embedded.peers: [{name: agent-0, url: 'https://agent-0:2380'}, {name: agent-1, url: 'https://agent-1:2380'}]
+metrics.scraping_service.kvstore.embedded.peers: [{name: agent-0, url: 'https://agent-0:2380'}, {name: agent-1, url: 'https://agent-1:2380'}, {name: agent-2, url: 'https://agent-2:2380'}]
 metrics.scraping_service.kvstore.embedded.peer_tls.cert_file: peer.crt
 metrics.scraping_service.kvstore.embedded.peer_tls.key_file: peer.key
 metrics.scraping_service.kvstore.embedded.peer_tls.ca_file: ca.crt
@@ -134,7 +135,7 @@ const keysHead = `# Every key
 
 The keys of the agent's own blocks, as a reference. [Configuration](configuration.md) explains them.
 Keys below ` + "`configs`" + ` are those of an instance config. *Since* is the version that added the key, or
-Grafana Agent, if the key comes from it. A test compares this page with the code and decodes every
+Grafana Agent, if the key comes from it. A test compares this page with the code and loads every
 example; ` + "`go test ./config -run EveryKey -args -keys`" + ` writes the page anew.
 
 | Key | Type | Default | Example | Since |
@@ -164,6 +165,7 @@ func TestDocsHaveEveryKeyWithTypeDefaultExampleAndVersion(t *testing.T) {
 		example := examples[key.path]
 		require.NotEmpty(t, example, "%s has no example: add it to newKeys", key.path)
 		requireDecodes(t, key.path, example)
+		requireValid(t, key.path, examples)
 		fmt.Fprintf(&page, "| `%s` | %s | %s | %s | %s |\n", key.path, key.kind, cell(defaultOf(t, defaults, key.path)), cell(example), since[key.path])
 	}
 	file := filepath.Join("..", "docs", "keys.md")
@@ -218,4 +220,50 @@ func requireDecodes(t *testing.T, path, example string) {
 	d.structure(d.root, block)
 	require.Empty(t, d.errs, file)
 	require.NoError(t, d.root.Decode(into), file)
+}
+
+// partners are the keys without which others are not valid.
+var partners = map[string][]string{
+	"embedded.listen_peer": {"peers", "peer_tls.cert_file", "peer_tls.key_file", "peer_tls.ca_file"},
+	"embedded.peers":       {"peer_tls.cert_file", "peer_tls.key_file", "peer_tls.ca_file"},
+	"embedded.peer_tls":    {"peers", "peer_tls.cert_file", "peer_tls.key_file", "peer_tls.ca_file"},
+}
+
+// requireValid loads a file that has the example, and those of its partners, and nothing else.
+func requireValid(t *testing.T, path string, examples map[string]string) {
+	t.Helper()
+	file := map[string]any{}
+	add := func(path string) {
+		var value any
+		require.NoError(t, yaml.Unmarshal([]byte(examples[path]), &value), path)
+		keys, at := strings.Split(path, "."), file
+		for _, key := range keys[:len(keys)-1] {
+			if at[key] == nil {
+				at[key] = map[string]any{}
+			}
+			at = at[key].(map[string]any)
+		}
+		at[keys[len(keys)-1]] = value
+	}
+	add(path)
+	for below, others := range partners {
+		const store = "metrics.scraping_service.kvstore."
+		if strings.HasPrefix(path, store+below) {
+			for _, other := range others {
+				add(store + "embedded." + other)
+			}
+		}
+	}
+	if instance, ok := file["configs"]; ok {
+		name, _ := instance.(map[string]any)["name"].(string)
+		text, err := yaml.Marshal(instance)
+		require.NoError(t, err)
+		_, err = ParseInstance(cmp.Or(name, "example"), string(text), InstanceOptions{AllowFiles: true, AllowAmbient: true})
+		require.NoError(t, err, "the example of %s: %s", path, text)
+		return
+	}
+	text, err := yaml.Marshal(file)
+	require.NoError(t, err)
+	_, err = LoadAgent("example.yaml", text, LoadOptions{})
+	require.NoError(t, err, "the example of %s:\n%s", path, text)
 }
