@@ -4,11 +4,14 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"go/ast"
+	"go/token"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -175,5 +178,118 @@ func TestDocsEveryTaskIsThere(t *testing.T) {
 			found++
 		}
 	}
+	text, err := os.ReadFile("packaging/Containerfile")
+	require.NoError(t, err)
+	for _, match := range regexp.MustCompile(`\btask ([a-z][a-z-]*)`).FindAllStringSubmatch(string(text), -1) {
+		require.Truef(t, there[match[1]] != nil, "packaging/Containerfile: there is no task %s", match[1])
+	}
 	require.GreaterOrEqual(t, found, 10)
+}
+
+// composedLines are quoted as one, and are two texts in the code.
+var composedLines = strings.NewReplacer("start embedded etcd in", "start …embedded etcd in", "…; restore the", "…; …restore the")
+
+// TestDocsEveryLogLineIsInTheCode looks for what tables quote under What the operator sees, commands
+// and requests apart. An … stands for what differs.
+func TestDocsEveryLogLineIsInTheCode(t *testing.T) {
+	var texts strings.Builder
+	for _, p := range packages(t) {
+		for _, f := range p.files {
+			if !f.isTest() {
+				ast.Inspect(f.ast, func(n ast.Node) bool {
+					if literal, ok := n.(*ast.BasicLit); ok && literal.Kind == token.STRING {
+						text, err := strconv.Unquote(literal.Value)
+						require.NoError(t, err)
+						texts.WriteString(text + "\n")
+					}
+					return true
+				})
+			}
+		}
+	}
+	quoted := regexp.MustCompile("`([^`]+)`")
+	found := 0
+	for file, text := range documents(t) {
+		column := -1
+		for line := range strings.Lines(text) {
+			cells := strings.Split(line, "|")
+			if at := slices.IndexFunc(cells, func(c string) bool { return strings.TrimSpace(c) == "What the operator sees" }); at >= 0 || len(cells) == 1 {
+				column = at
+			}
+			if column < 0 || column >= len(cells) {
+				continue
+			}
+			for _, match := range quoted.FindAllStringSubmatch(cells[column], -1) {
+				if !strings.Contains(match[1], " ") || strings.HasPrefix(match[1], "GET ") || strings.HasPrefix(match[1], "agentctl ") {
+					continue
+				}
+				for part := range strings.SplitSeq(composedLines.Replace(match[1]), "…") {
+					require.True(t, strings.Contains(texts.String(), strings.TrimSpace(part)), "%s: nothing logs or answers %q", file, match[1])
+				}
+				found++
+			}
+		}
+	}
+	require.GreaterOrEqual(t, found, 60)
+}
+
+// TestDocsInstallNamesEveryProgramOfThePackages reads which programs the packages put into /usr/bin.
+func TestDocsInstallNamesEveryProgramOfThePackages(t *testing.T) {
+	packages, err := filepath.Glob("packaging/nfpm-*.yaml")
+	require.NoError(t, err)
+	require.NotEmpty(t, packages)
+	for _, file := range packages {
+		text, err := os.ReadFile(file)
+		require.NoError(t, err)
+		for _, program := range regexp.MustCompile(`dst: (/usr/bin/\S+)`).FindAllStringSubmatch(string(text), -1) {
+			require.Contains(t, documents(t)["docs/install.md"], "`"+program[1]+"`", "%s installs it", file)
+		}
+	}
+}
+
+// TestDocsEveryMetricIsInTheReference looks for the names that the code gives as they are. A test of
+// the daemon compares the rows with what an agent exposes.
+func TestDocsEveryMetricIsInTheReference(t *testing.T) {
+	reference, found := documents(t)["docs/metrics.md"], 0
+	check := func(path string, name ast.Expr) {
+		literal, ok := name.(*ast.BasicLit)
+		if !ok || literal.Kind != token.STRING {
+			return
+		}
+		if !strings.Contains(literal.Value, "_") {
+			return // nobody registers it
+		}
+		found++
+		require.True(t, strings.Contains(reference, "| `"+strings.Trim(literal.Value, `"`)+"` |"), "%s: docs/metrics.md lacks %s", path, literal.Value)
+	}
+	for _, p := range packages(t) {
+		if strings.HasPrefix(p.dir, "examples") || strings.HasSuffix(p.dir, "test") {
+			continue
+		}
+		for _, f := range p.files {
+			if f.isTest() {
+				continue
+			}
+			ast.Inspect(f.ast, func(n ast.Node) bool {
+				switch n := n.(type) {
+				case *ast.CallExpr:
+					if called, ok := n.Fun.(*ast.SelectorExpr); ok && called.Sel.Name == "NewDesc" {
+						check(f.path, n.Args[0])
+					}
+				case *ast.CompositeLit:
+					options, ok := n.Type.(*ast.SelectorExpr)
+					if !ok || !regexp.MustCompile("^(Counter|Gauge|Histogram|Summary)Opts$").MatchString(options.Sel.Name) {
+						return true
+					}
+					for _, element := range n.Elts {
+						if pair, ok := element.(*ast.KeyValueExpr); ok && fmt.Sprint(pair.Key) == "Name" {
+							check(f.path, pair.Value)
+						}
+					}
+				}
+				return true
+			})
+		}
+	}
+	require.GreaterOrEqual(t, found, 40)
 }
