@@ -50,10 +50,10 @@ func TestTheOpenAPIFileHasEveryEndpoint(t *testing.T) {
 }
 
 // TestNoJSONIsKept asks for every answer that is JSON, those of pages too: what a node says now must
-// not be shown later, nor lie in somebody's cache.
+// not be shown later, nor lie in somebody's cache. It knows which pages have no JSON.
 func TestNoJSONIsKept(t *testing.T) {
-	s := New(Options{Gatherer: prometheus.NewRegistry()})
-	asked := 0
+	s := New(Options{Gatherer: prometheus.NewRegistry(), Configs: struct{ Configs }{}})
+	asked, html := 0, []string{}
 	for _, r := range s.routes() {
 		if r.methods[http.MethodGet] == nil || strings.HasPrefix(r.pattern, "/debug/pprof") || strings.HasPrefix(r.pattern, "/-/") {
 			continue
@@ -64,7 +64,10 @@ func TestNoJSONIsKept(t *testing.T) {
 		if strings.HasPrefix(w.Header().Get("Content-Type"), "application/json") {
 			asked++
 			require.Equal(t, "no-store", w.Header().Get("Cache-Control"), path)
+		} else if w.Code == http.StatusOK {
+			html = append(html, r.pattern)
 		}
 	}
 	require.GreaterOrEqual(t, asked, 20)
+	require.ElementsMatch(t, []string{"/upload", "/metrics"}, html, "docs/api.md says which page has no JSON")
 }
