@@ -335,6 +335,7 @@ func killDuringACommonRequest(t *testing.T, before int, stored bool, speak func(
 	}
 	close(hang)
 	f.close()
+	synctest.Wait() // also for what the receiver was sent just before the end
 	f.r.Set(func(r *receivertest.Receiver) { r.Before, r.After = nil, nil })
 	asked := f.r.Requests()
 	next.scrapes++

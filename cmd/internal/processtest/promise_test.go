@@ -34,7 +34,8 @@ func scrapeCounter(t *testing.T, r *toy.Receiver) toy.Series {
 }
 
 // requireNothingLost waits until the receiver has everything that was scraped before now, and wants
-// every scrape just once.
+// every scrape just once. On a machine that stands still for longer than the timeout of a scrape,
+// the target has answered and the agent has not taken the answer: the receiver has an up of 0 then.
 func requireNothingLost(t *testing.T, target *toy.Target, r *toy.Receiver) {
 	t.Helper()
 	want := target.Scrapes()
@@ -44,7 +45,15 @@ func requireNothingLost(t *testing.T, target *toy.Target, r *toy.Receiver) {
 	}, "scrape %d never arrives", want)
 	series := scrapeCounter(t, r)
 	missing, doubled := toy.Gaps(series)
-	require.Empty(t, missing, "scrapes that never arrived")
+	failed := 0
+	for _, up := range r.Select(labels.FromStrings(model.MetricNameLabel, "up")) {
+		for _, sample := range up.Samples {
+			if sample.V == 0 {
+				failed++
+			}
+		}
+	}
+	require.LessOrEqual(t, len(missing), failed, "scrapes that never arrived: %v", missing)
 	require.Empty(t, doubled, "scrapes that arrived twice at different times")
 	require.EqualValues(t, 1, series.Samples[0].V, "the first scrape is there")
 	require.Zero(t, r.Totals().OutOfOrder, "order holds per series")
