@@ -137,13 +137,14 @@ func (j *joiner) batch() (samples uint64, bytes int64) {
 }
 
 // take chooses the endpoints of the next request, which have no more than allowed samples together,
-// or are only one. They are running then. While the destination is not well it is only one.
+// or are only one. They are running then. While the destination is not well, or does not say whose
+// samples it refuses, it is only one.
 func (j *joiner) take(allowed uint64) (taken []*contribution) {
-	failing := j.destination.failing() || j.destination.vague.Load()
+	alone := j.destination.failing() || j.destination.vague.Load()
 	j.mu.Lock()
 	var chosen []*endpoint
 	most, samples := allowed, uint64(0)
-	for len(j.queue) > 0 && (len(chosen) == 0 || !failing) {
+	for len(j.queue) > 0 && (len(chosen) == 0 || !alone) {
 		e := j.queue[0]
 		n := uint64(min(e.perSend(), maxTogether))
 		if len(chosen) > 0 && samples+e.seat.samples > min(most, n) {

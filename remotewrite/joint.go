@@ -123,7 +123,8 @@ func (e *endpoint) readTogether(c *contribution, p *press, spoken *protocol) boo
 }
 
 // deliver posts the request, and parts of it if it is refused, until every contributor is settled,
-// has to repeat its part later, or goes on alone.
+// has to repeat its part later, or goes on alone. As soon as the receiver is not well, all that are
+// left go on alone, since they heed the pause.
 func (j *joint) deliver() {
 	defer j.finish()
 	for _, c := range j.contributions {

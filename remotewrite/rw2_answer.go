@@ -26,6 +26,9 @@ type confirmation struct {
 	counts
 }
 
+// some reports whether anything was written.
+func (c *confirmation) some() bool { return c.samples()+c.counts[exemplarKind] > 0 }
+
 func confirmationOf(h http.Header) (c confirmation) {
 	for k, name := range map[kind]string{floatKind: samplesWritten, histogramKind: histogramsWritten, exemplarKind: exemplarsWritten} {
 		if n, err := strconv.ParseUint(h.Get(name), 10, 64); err == nil {
@@ -42,7 +45,7 @@ func confirmed(v verdict, a answer) verdict {
 	switch {
 	case a.status == http.StatusUnsupportedMediaType, v == delivered && !a.written.said:
 		return speakOld
-	case (v == splitPoison || v == splitSize || v == final || v == dropLimited) && a.written.samples()+a.written.counts[exemplarKind] > 0:
+	case (v == splitPoison || v == splitSize || v == final || v == dropLimited) && a.written.some():
 		return partly
 	}
 	return v

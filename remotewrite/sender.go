@@ -77,7 +77,7 @@ type answer struct {
 // uncertain reports whether the receiver may have stored the request in spite of the answer.
 func (a answer) uncertain() bool {
 	return a.status == 0 || a.status/100 == 5 || a.status == http.StatusRequestTimeout ||
-		a.status/100 != 2 && a.written.samples()+a.written.counts[exemplarKind] > 0
+		a.status/100 != 2 && a.written.some()
 }
 
 // laterError ends a round early: the request has to be repeated after a while, and nothing of its
@@ -130,7 +130,7 @@ func (s *sender) send(ctx context.Context, d *delivery, p part) (_ verdict, retr
 		case delivered, partly:
 			d.attempt, d.written = 0, a.written
 			s.size.took(b.sizeOf(p))
-			s.destination.joiner.size.took(b.sizeOf(p))
+			s.destination.joiner.size.took(b.sizeOf(p)) // no common request may be small enough to tell
 			if s.ledger.succeeded(len(body)) {
 				s.logger.Info("remote write recovered")
 			}

@@ -321,8 +321,8 @@ func startLab(t *testing.T, program string, configs int) *lab {
 	return l
 }
 
-// writeTokens gives a node the same places on the ring in each run. With random ones, one node of three
-// has none of twelve configs in one run of a hundred, and a fault of that node hits nothing.
+// writeTokens gives a node the same places on the ring in each run. With random ones, node a has none
+// of twelve configs in one run of 130, and a fault of that node hits nothing.
 func writeTokens(t *testing.T, n *node.Node) {
 	t.Helper()
 	rnd := rand.New(rand.NewPCG(1, uint64(ring.Key(n.Name))))
