@@ -158,6 +158,17 @@ func (s *Server) addText(r *http.Request, out *configJSON) (known bool) {
 	return true
 }
 
+// isStored says whether the store has a config of this name, or may have: it can't be read.
+func (s *Server) isStored(r *http.Request, name string) bool {
+	if s.opts.Configs == nil || config.ValidateName(name) != nil {
+		return false
+	}
+	ctx, cancel := s.storeContext(r)
+	defer cancel()
+	_, err := s.opts.Configs.Get(ctx, name)
+	return !errors.Is(err, cluster.ErrNotFound)
+}
+
 type configData struct {
 	configJSON
 	Parts                      []configRow

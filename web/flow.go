@@ -189,8 +189,33 @@ func (s *Server) flow(r *http.Request, config string) (out flowJSON, failed *ref
 	for _, row := range orphans {
 		out.Total.note(row)
 	}
+	if config != "" && len(out.Total.Configs) == 0 {
+		if failed = s.noteUnanswered(r, config, &out.Total); failed != nil {
+			return out, failed
+		}
+	}
 	out.Stages = stages(out.Total, config)
 	return out, nil
+}
+
+// noteUnanswered takes in the units of a config that no node answers for, though all of them answer:
+// one has given them up, and the next has not heard of it. It fails if there is no such config.
+func (s *Server) noteUnanswered(r *http.Request, name string, total *flowPart) *refusal {
+	if s.opts.Cluster != nil {
+		state, err := s.opts.Cluster.State(r.Context(), Scope{Config: name})
+		if err != nil {
+			return refuseWith(http.StatusInternalServerError, "describe cluster", err)
+		}
+		for i := range state.Units {
+			if u := &state.Units[i]; u.Config == name {
+				total.note(configRow{Name: name, Unit: u.Name, State: stateOf(nil, u), Hold: "no node answers for it at this moment"})
+			}
+		}
+	}
+	if len(total.Configs) == 0 && !s.isStored(r, name) {
+		return &refusal{http.StatusNotFound, fmt.Sprintf("there is no config %q", name)}
+	}
+	return nil
 }
 
 func sumFlow(parts []flowPart) flowPart {
@@ -289,6 +314,9 @@ func configStage(t flowPart, config string, units, running int) pages.Stage {
 	if config != "" {
 		stage.Name, stage.Link = "Config", pages.ConfigPath(config)
 		stage.Lines = []string{pages.Count(running) + " of " + pages.Plural(units, "unit") + " running"}
+		if units == 0 {
+			stage.Tone, stage.Reason = "late", "no node has read it yet"
+		}
 	}
 	row := t.Troubled
 	if row == nil || row.State == stateRefused || row.State == stateDown || row.State == stateLagging {
@@ -341,9 +369,6 @@ func (s *Server) flowPage(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	out, failed := s.flow(r, config)
-	if failed == nil && config != "" && len(out.Total.Configs) == 0 {
-		failed = &refusal{http.StatusNotFound, fmt.Sprintf("there is no config %q", config)}
-	}
 	if failed != nil {
 		s.failPage(w, r, failed)
 		return

@@ -51,6 +51,32 @@ func TestTheFlowSaysWhereItIsStuckAndWhy(t *testing.T) {
 	require.Contains(t, bodyOf(t, call(t, nothing, "GET", "/flow?config=a", "")), "the rules drop everything that was discovered")
 }
 
+// A unit that one node has given up and of which the next has not heard yet is nobody's for a moment: each believes that the other
+// answers for it.
+func TestTheFlowKnowsAConfigThatNoNodeAnswersFor(t *testing.T) {
+	net := network{}
+	for node, other := range map[string]string{"a": "b", "b": "a"} {
+		net[node+":80"] = web.New(web.Options{
+			Node: node, Now: clock, PeerClient: &http.Client{Transport: net}, Instances: fakeInstances{},
+			Configs: newFakeConfigs(map[string]string{"moving": aConfig, "uploaded": aConfig}),
+			Cluster: &fakeCluster{state: web.ClusterState{
+				Members: []web.Member{{ID: "a", State: web.StateActive, Address: "a:80"}, {ID: "b", State: web.StateActive, Address: "b:80"}},
+				Units:   []web.Unit{{Config: "moving", Owner: other, ClaimedBy: other, Epoch: 7}},
+			}},
+		})
+	}
+	for name, expected := range map[string]struct{ lines, reason string }{
+		"moving":   {"0 of 1 unit running", "moving is waiting: no node answers for it at this moment"},
+		"uploaded": {"0 of 0 units running", "no node has read it yet"},
+	} {
+		page := bodyOf(t, call(t, net["a:80"], "GET", "/flow?config="+name, ""))
+		require.Contains(t, page, expected.lines, name)
+		require.Contains(t, page, expected.reason, name)
+	}
+	require.Equal(t, http.StatusNotFound, call(t, net["a:80"], "GET", "/flow?config=nobody", "").StatusCode)
+	require.Equal(t, http.StatusNotFound, call(t, net["a:80"], "GET", "/flow?config=no%20name", "").StatusCode)
+}
+
 func TestTheFlowHasTheRatesOfAllNodes(t *testing.T) {
 	net, fake := network{}, &fakeCluster{}
 	for _, node := range []string{"a", "b"} {
