@@ -7,9 +7,9 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 
-	"github.com/prometheus/prometheus/model/labels"
 	"github.com/stretchr/testify/require"
 
 	"github.com/ringmaster-agent/ringmaster/cluster"
@@ -44,7 +44,7 @@ func TestADamagedLogCostsOnlyWhatIsDamaged(t *testing.T) {
 			target, receiver := &toy.Target{Series: 50}, &toy.Receiver{}
 			receiver.Fail(http.StatusServiceUnavailable)
 			a := startAgent(t, directory)
-			a.put("one", toyConfig("100ms", serve(t, target), serve(t, receiver)))
+			a.put("one", toyConfig("100ms", serve(t, failsOnce(target)), serve(t, receiver)))
 			eventually(t, func() bool { return target.Scrapes() >= 30 }, "no scrapes")
 			a.kill()
 			written := committedSamples(t, filepath.Join(directory, "wal"))
@@ -72,6 +72,19 @@ func TestADamagedLogCostsOnlyWhatIsDamaged(t *testing.T) {
 	}
 }
 
+// failsOnce is a target that fails to answer its tenth scrape, so that logs hold markers of staleness
+// too.
+func failsOnce(target http.Handler) http.Handler {
+	var asked atomic.Int64
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if asked.Add(1) == 10 {
+			http.Error(w, "not this time", http.StatusInternalServerError)
+			return
+		}
+		target.ServeHTTP(w, r)
+	})
+}
+
 // soleSegment is the only segment of the only log.
 func soleSegment(t *testing.T, directory string) string {
 	t.Helper()
@@ -86,22 +99,6 @@ func (c committed) count() (samples int) {
 		samples += len(of)
 	}
 	return samples
-}
-
-// missingOf counts the samples that a receiver doesn't have.
-func missingOf(r *toy.Receiver, all committed) (missing int) {
-	for _, series := range r.Select(labels.EmptyLabels()) {
-		have := map[toy.Sample]bool{}
-		for _, sample := range series.Samples {
-			have[sample] = true
-		}
-		for _, sample := range all[series.Labels.String()] {
-			if !have[sample] {
-				missing++
-			}
-		}
-	}
-	return missing
 }
 
 // instanceStatus is what a test wants to know of an instance.
@@ -132,7 +129,7 @@ func TestGarbageInTheStoreIsShownAndTheOthersRun(t *testing.T) {
 		"configurations/cut":      gzipped(t, "scrape_configs: []\n")[:20],
 		"configurations/not-yaml": gzipped(t, "\x00\x01{{{"),
 		"configurations/empty":    {},
-		"configurations/good":     gzipped(t, toyConfig("100ms", serve(t, target), serve(t, receiver))),
+		"configurations/good":     gzipped(t, toyConfig("100ms", serve(t, failsOnce(target)), serve(t, receiver))),
 		"configurations/a/../b":   gzipped(t, "scrape_configs: []\n"),
 	})
 	a := launchAgent(t, directory)

@@ -3,6 +3,7 @@ package processtest
 import (
 	"errors"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -21,7 +22,14 @@ import (
 )
 
 // committed is everything that logs hold, by series.
-type committed map[string][]toy.Sample
+type committed map[string][]sample
+
+// sample is a sample whose value is compared bit by bit: the markers of staleness are equal to each
+// other.
+type sample struct {
+	at   int64
+	bits uint64
+}
 
 // committedSamples reads copies of all logs under a WAL directory, as a person would after a crash.
 func committedSamples(t *testing.T, walDirectory string) committed {
@@ -68,31 +76,31 @@ func (c *collector) Series(series.Ref) {}
 func (c *collector) Float(ref series.Ref, _, at int64, v float64) {
 	var b labels.ScratchBuilder
 	key := c.book.Labels(ref, &b).String()
-	c.found[key] = append(c.found[key], toy.Sample{T: at, V: v})
+	c.found[key] = append(c.found[key], sample{at, math.Float64bits(v)})
 }
 func (c *collector) Histogram(series.Ref, int64, int64, *histogram.Histogram)           {}
 func (c *collector) FloatHistogram(series.Ref, int64, int64, *histogram.FloatHistogram) {}
 func (c *collector) Exemplar(series.Ref, exemplar.Exemplar)                             {}
 func (c *collector) Metadata(series.Ref, metadata.Metadata)                             {}
 
-// containsAll reports whether a receiver has every sample.
-func containsAll(r *toy.Receiver, all committed) bool {
-	received := map[string]map[toy.Sample]bool{}
+// missingOf counts the samples that a receiver doesn't have.
+func missingOf(r *toy.Receiver, all committed) (missing int) {
+	received := map[string]map[sample]bool{}
 	for _, series := range r.Select(labels.EmptyLabels()) {
-		set := make(map[toy.Sample]bool, len(series.Samples))
-		for _, sample := range series.Samples {
-			set[sample] = true
+		set := make(map[sample]bool, len(series.Samples))
+		for _, s := range series.Samples {
+			set[sample{s.T, math.Float64bits(s.V)}] = true
 		}
 		received[series.Labels.String()] = set
 	}
 	for key, samples := range all {
-		for _, sample := range samples {
-			if !received[key][sample] {
-				return false
+		for _, s := range samples {
+			if !received[key][s] {
+				missing++
 			}
 		}
 	}
-	return true
+	return missing
 }
 
 // mountTmpfs gives the test a small disk of its own.
