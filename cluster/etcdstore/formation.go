@@ -143,6 +143,9 @@ func (r *roster) askAll(ctx context.Context, rt http.RoundTripper) map[string]an
 	for _, name := range r.others() {
 		wg.Go(func() {
 			a := ask(ctx, rt, r.peers[name])
+			if a.err == nil && a.waiting == nil && r.incomplete(a.members, a.cluster) {
+				a.err = errStarting
+			}
 			mu.Lock()
 			defer mu.Unlock()
 			answers[name] = a
@@ -151,6 +154,9 @@ func (r *roster) askAll(ctx context.Context, rt http.RoundTripper) map[string]an
 	wg.Wait()
 	return answers
 }
+
+// errStarting is said of a member that has not read its own log to the end.
+var errStarting = errors.New("it is starting")
 
 // ask asks one member, first as one that runs.
 func ask(ctx context.Context, rt http.RoundTripper, peer string) (a answer) {
@@ -161,7 +167,7 @@ func ask(ctx context.Context, rt http.RoundTripper, peer string) (a answer) {
 	if found {
 		a.cluster = header.Get("X-Etcd-Cluster-ID")
 		if len(a.members) == 0 {
-			a.err = errors.New("it is starting")
+			a.err = errStarting
 		}
 		return a
 	}
@@ -295,7 +301,7 @@ func (r *roster) contradiction(name string, a answer) error {
 		}
 		return nil
 	}
-	if difference := r.differs(a.members); difference != "" {
+	if difference := r.differs(a.members, a.cluster); difference != "" {
 		return fmt.Errorf("member %s belongs to a cluster of other members: %s", name, difference)
 	}
 	if a.cluster != r.cluster.ID().String() {

@@ -21,14 +21,15 @@ const noLeader = "there is no leader, because too few members can reach each oth
 
 // checkMembers compares the members in the server's data with the list.
 func (s *server) checkMembers() error {
-	members := s.etcd.Server.Cluster().Members()
+	found := s.etcd.Server.Cluster()
+	members := found.Members()
 	if s.roster == nil {
 		if len(members) > 1 {
 			return fmt.Errorf("the directory is that of a member of a quorum of %d; list its members, or give another directory", len(members))
 		}
 		return nil
 	}
-	if difference := s.roster.differs(members); difference != "" {
+	if difference := s.roster.differs(members, found.ID().String()); difference != "" {
 		return fmt.Errorf("the directory belongs to a cluster of other members: %s", difference)
 	}
 	own := s.roster.peers[s.roster.name]

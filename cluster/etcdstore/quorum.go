@@ -194,24 +194,37 @@ func (r *roster) apply(c *embed.Config, join bool) {
 	c.TickMs, c.ElectionMs = 100, 1000
 }
 
-// differs tells how a cluster's members differ from the list; empty if they don't. One that is
-// missing is being replaced.
-func (r *roster) differs(members []*membership.Member) string {
-	var there []string
-	strangers, missing := false, 0
+// compare compares a cluster's members with the list.
+func (r *roster) compare(members []*membership.Member) (strangers bool, missing int) {
+	listed := slices.Collect(maps.Values(r.peers))
 	for _, m := range members {
-		there = append(there, strings.Join(m.PeerURLs, "+"))
+		strangers = strangers || !slices.Contains(listed, strings.Join(m.PeerURLs, "+"))
 	}
-	for _, peer := range there {
-		strangers = strangers || !slices.Contains(slices.Collect(maps.Values(r.peers)), peer)
-	}
-	for _, peer := range r.peers {
-		if !slices.Contains(there, peer) {
+	for _, peer := range listed {
+		if memberAt(members, peer) == nil {
 			missing++
 		}
 	}
-	if !strangers && missing <= 1 {
+	return strangers, missing
+}
+
+// incomplete says whether some of the cluster's members are all that a member of it knows. It was
+// ended right after its first start, so it reads in its log of the others. If one is missing, that
+// one is being replaced.
+func (r *roster) incomplete(members []*membership.Member, clusterID string) bool {
+	strangers, missing := r.compare(members)
+	return !strangers && missing > 1 && clusterID == r.cluster.ID().String()
+}
+
+// differs tells how a cluster's members differ from the list; empty if they don't.
+func (r *roster) differs(members []*membership.Member, clusterID string) string {
+	strangers, missing := r.compare(members)
+	if !strangers && missing <= 1 || r.incomplete(members, clusterID) {
 		return ""
+	}
+	var there []string
+	for _, m := range members {
+		there = append(there, strings.Join(m.PeerURLs, "+"))
 	}
 	slices.Sort(there)
 	return fmt.Sprintf("it has members at %s, the list here says %s", strings.Join(there, ", "), r.list())

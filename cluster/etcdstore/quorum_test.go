@@ -1,6 +1,7 @@
 package etcdstore
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -284,12 +285,19 @@ func TestAMemberIsKilledAndComesBackWithItsData(t *testing.T) {
 		return
 	}
 	q := newQuorum(t)
+	said := &bytes.Buffer{} // by the other process
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("c said: %s", said)
+		}
+	})
 	run := func() *exec.Cmd {
 		conf := q.confs["c"]
 		text, err := json.Marshal(map[string]any{"Dir": conf.Dir, "Quorum": conf.Quorum})
 		require.NoError(t, err)
 		cmd := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$")
 		cmd.Env = append(cmd.Environ(), variable+"="+string(text))
+		cmd.Stdout, cmd.Stderr = said, said
 		require.NoError(t, cmd.Start())
 		return cmd
 	}

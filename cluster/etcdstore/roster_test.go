@@ -198,6 +198,25 @@ func TestAReplacedMemberWaitsForThoseThatHaveNotHeardOfIt(t *testing.T) {
 	require.True(t, heard.Load(), "it started before c had heard of it, and etcd might have asked c")
 }
 
+// A member that is killed right after its first start may have the others only in its log, which it
+// reads when it runs.
+func TestAMemberThatKnowsFewOfItsOwnClusterIsNoStranger(t *testing.T) {
+	r := rosterOf(t, "a", DefaultToken)
+	own := r.cluster.ID().String()
+	all := r.cluster.Members()
+	for known := range len(all) + 1 {
+		require.Empty(t, r.differs(all[:known], own), known)
+		require.Equal(t, len(all)-known > 1, r.incomplete(all[:known], own), known)
+	}
+	require.Contains(t, r.differs(all[:1], "7"), "the list here says a=", "nobody knows that it is the same cluster")
+	require.False(t, r.incomplete(all[:1], "7"))
+	elsewhere := all[1].Clone()
+	elsewhere.PeerURLs = []string{"http://elsewhere:2380"}
+	stranger := []*membership.Member{all[0], elsewhere}
+	require.Contains(t, r.differs(stranger, own), "http://elsewhere:2380")
+	require.False(t, r.incomplete(stranger, own))
+}
+
 func TestADirectoryOfAnotherClusterIsRefused(t *testing.T) {
 	t.Run("a lone agent's", func(t *testing.T) {
 		q := newQuorum(t)
