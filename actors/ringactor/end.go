@@ -52,6 +52,11 @@ func (p *peerHealth) evidence(m messages.Member) fencing.Evidence {
 		peer = &heard{}
 	}
 	others := p.survey(p.members.roll.Leaving(p.now(), p.SessionTTL)...)
+	for i := range others {
+		if others[i].Answered.Before(p.countsFrom(p.now())) {
+			others[i].Answered = time.Time{}
+		}
+	}
 	return fencing.Evidence{
 		Now: p.now(), TTL: p.SessionTTL, Dead: known && !peer.Alive,
 		Fenced:  known && peer.Status.Fenced && peer.Status.Session == m.Session,

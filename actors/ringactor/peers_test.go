@@ -70,3 +70,68 @@ func TestAClockThatIsSetForwardIsNoAnswerOfTheStore(t *testing.T) {
 		})
 	}
 }
+
+// Members that leave may be on the other side of a cut, where nobody has heard that they do. So they
+// count as members of whom nothing is heard: the rest is no majority without them.
+func TestMembersThatLeaveStillCountAmongAll(t *testing.T) {
+	inWorld(t, func(w *world) {
+		peers := func(cut bool) (all []ringactor.Peer) {
+			for _, node := range []string{"dead", "d", "e", "third"} {
+				all = append(all, ringactor.Peer{Node: node, Alive: !cut || node == "third"})
+			}
+			return all
+		}
+		w.gossip.peers = peers(false)
+		sessions := map[string]cluster.Session{}
+		for _, peer := range w.gossip.peers {
+			sessions[peer.Node] = w.join(peer.Node, peer.Node+".1", cluster.Condition{Absent: true})
+		}
+		w.pass(10 * time.Second) // newcomers help nobody
+		sessions["dead"].Abandon()
+		for _, node := range []string{"d", "e"} {
+			leaves := w.member(node)
+			leaves.State = messages.Leaving
+			_, err := w.registry.PutMember(t.Context(), leaves, sessions[node], cluster.Condition{Revision: leaves.Revision})
+			require.NoError(t, err)
+		}
+		w.list()
+		w.pass(4 * time.Second)
+		w.gossip.peers = peers(true)
+		w.pass(250 * time.Millisecond)
+		require.Contains(t, w.forget("dead").Problem, "only 2 of 5 members are with this node")
+		w.pass(2 * time.Second)
+		require.Equal(t, sessions["dead"].ID(), w.member("dead").Session, "nor does the actor end it by itself")
+	})
+}
+
+// A peer that answered before this node had the store again was with it on a side without the store,
+// and may be on another such side by now, with the member that seems dead.
+func TestAnAnswerOfBeforeTheStoreWasBackMakesNoMajority(t *testing.T) {
+	for name, answers := range map[string]bool{"answered before": false, "answers": true} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, func(w *world) {
+				w.gossip.peers = []ringactor.Peer{{Node: "other", Alive: true}, {Node: "third", Alive: true}}
+				other := w.join("other", "o.1", cluster.Condition{Absent: true})
+				w.join("third", "t.1", cluster.Condition{Absent: true})
+				w.pass(10 * time.Second) // newcomers help nobody
+				other.Abandon()
+				w.store.SetUnreachable(true)
+				w.pass(2500 * time.Millisecond)
+				require.False(t, w.gossip.status.AwaySince.IsZero())
+				third := ringactor.Peer{Node: "third", Alive: true}
+				if !answers {
+					third.Answered = time.Now()
+				}
+				w.gossip.peers = []ringactor.Peer{{Node: "other"}, third}
+				w.store.SetUnreachable(false)
+				w.pass(1900 * time.Millisecond) // the answer still counts by its age
+				_, err := w.registry.GetMember(t.Context(), "other")
+				if answers {
+					require.ErrorIs(t, err, cluster.ErrNotFound)
+				} else {
+					require.NoError(t, err)
+				}
+			})
+		})
+	}
+}

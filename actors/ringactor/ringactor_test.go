@@ -42,8 +42,8 @@ type world struct {
 	suspended atomic.Int64
 }
 
-// fakeGossip knows the peers that it was given, each of which answers. Who says nothing of its
-// session has the one by which it joined.
+// fakeGossip knows the peers that it was given. Each answers, unless it says when it did last. Who
+// says nothing of its session has the one by which it joined.
 type fakeGossip struct {
 	peers    []ringactor.Peer
 	sessions map[string]string
@@ -58,7 +58,7 @@ func (g *fakeGossip) Conflict() string                 { return "" }
 func (g *fakeGossip) Peers() []ringactor.Peer {
 	out := slices.Clone(g.peers)
 	for i := range out {
-		if out[i].Alive {
+		if out[i].Alive && out[i].Answered.IsZero() {
 			out[i].Answered = time.Now()
 		}
 		if out[i].Status.Session == "" {
