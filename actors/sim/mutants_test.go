@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -148,23 +149,48 @@ func (m mutant) play(ctx context.Context, dir string, briefly bool) (found strin
 	return found, err
 }
 
-// playOf plays seeds with a test binary; fault is the kinds that come, empty: all.
+// playOf plays seeds with a test binary until one fails that the code without the bug passes; fault
+// is the kinds that come, empty: all.
 func playOf(ctx context.Context, binary, fault string) (found string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 20*time.Minute)
 	defer cancel()
-	play := exec.CommandContext(ctx, binary, "-test.run=^TestWhateverHappens", "-test.timeout=0", fmt.Sprint("-seeds=", mutantSeeds), "-fault="+fault)
+	for first := 0; first < mutantSeeds; {
+		seed, how, err := firstFailure(ctx, binary, fault, first)
+		if err != nil || seed < 0 {
+			return how, err
+		}
+		if playsWell(ctx, seed, fault) {
+			return fmt.Sprintf("seed %d | %s", seed, how), nil
+		}
+		first = seed + 1 // it has found something else
+	}
+	return survived, nil
+}
+
+// firstFailure plays seeds from the first on until one fails, and says how. seed is -1 if none does,
+// or if it ends in another way.
+func firstFailure(ctx context.Context, binary, fault string, first int) (seed int, how string, err error) {
+	play := exec.CommandContext(ctx, binary, "-test.run=^TestWhateverHappens", "-test.timeout=0",
+		fmt.Sprint("-first=", first), fmt.Sprint("-seeds=", mutantSeeds-first), "-fault="+fault)
 	play.Env = append(play.Environ(), fmt.Sprint("GOMAXPROCS=", runtime.GOMAXPROCS(0)))
 	out, err := play.CombinedOutput()
-	switch how := failed.FindSubmatch(out); {
+	switch failure := failed.FindSubmatch(out); {
 	case err == nil:
-		return survived, nil
-	case how != nil:
-		return fmt.Sprintf("seed %s | %s", how[1], how[2]), nil
-	case ctx.Err() != nil:
-		return "hangs | it goes on for ever", nil
+		return -1, survived, nil
+	case failure != nil:
+		n, _ := strconv.Atoi(string(failure[1])) // these are digits
+		return n, string(failure[2]), nil
+	case errors.Is(ctx.Err(), context.DeadlineExceeded):
+		return -1, "hangs | it goes on for ever", nil
 	case panics.Match(out):
-		return fmt.Sprintf("panics | %s", panics.Find(out)), nil
+		return -1, fmt.Sprintf("panics | %s", panics.Find(out)), nil
 	default:
-		return "", fmt.Errorf("play: %w\n%s", err, out)
+		return -1, "", fmt.Errorf("play: %w\n%s", err, out)
 	}
+}
+
+// playsWell says whether the code without a bug passes a seed.
+func playsWell(ctx context.Context, seed int, fault string) bool {
+	return exec.CommandContext(ctx, os.Args[0], "-test.run=^TestWhateverHappens", "-test.timeout=0",
+		fmt.Sprint("-first=", seed), "-seeds=1", "-fault="+fault).Run() == nil
 }
