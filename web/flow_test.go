@@ -51,8 +51,8 @@ func TestTheFlowSaysWhereItIsStuckAndWhy(t *testing.T) {
 	require.Contains(t, bodyOf(t, call(t, nothing, "GET", "/flow?config=a", "")), "the rules drop everything that was discovered")
 }
 
-// A unit that one node has given up and of which the next has not heard yet is nobody's for a moment: each believes that the other
-// answers for it.
+// A unit that one node has given up and of which the next has not heard yet is nobody's for a
+// moment: each believes that the other answers for it.
 func TestTheFlowKnowsAConfigThatNoNodeAnswersFor(t *testing.T) {
 	net := network{}
 	for node, other := range map[string]string{"a": "b", "b": "a"} {

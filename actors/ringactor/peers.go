@@ -74,9 +74,9 @@ func (s *saying) mayBeBelievedAway(now time.Time) bool {
 	return s.toldAway || !s.back.IsZero() && now.Sub(s.back) < fencing.AnswerLife
 }
 
-// countsFrom is from when on an answer of a peer shows that the peer is on this node's side, which has the
-// store. When it was given before that, this node was on no side that had it, and the peer may have
-// changed to one that has it not.
+// countsFrom is from when on an answer of a peer shows that the peer is on this node's side, which
+// has the store. Before that, this node did not have it, and the peer may have come to another side
+// since.
 func (s *saying) countsFrom(now time.Time) time.Time {
 	if s.toldAway {
 		return now

@@ -208,9 +208,9 @@ func (r *roster) compare(members []*membership.Member) (strangers bool, missing 
 	return strangers, missing
 }
 
-// incomplete says whether some of the cluster's members are all that a member of it knows. It was
-// ended right after its first start, so it reads in its log of the others. If one is missing, that
-// one is being replaced.
+// incomplete says whether these are only some of this very cluster's members. A member knows no more
+// that was killed right after its first start, and has not read its log to the end yet. It is no
+// sign of that if only one is missing: that one is being replaced.
 func (r *roster) incomplete(members []*membership.Member, clusterID string) bool {
 	strangers, missing := r.compare(members)
 	return !strangers && missing > 1 && clusterID == r.cluster.ID().String()

@@ -217,6 +217,24 @@ func TestAMemberThatKnowsFewOfItsOwnClusterIsNoStranger(t *testing.T) {
 	require.False(t, r.incomplete(stranger, own))
 }
 
+func TestAMemberThatKnowsFewOfItsOwnClusterIsStarting(t *testing.T) {
+	r := rosterOf(t, "a", DefaultToken)
+	knows := []*membership.Member{r.cluster.MemberByName("a")}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("X-Etcd-Cluster-ID", r.cluster.ID().String())
+		_ = json.NewEncoder(w).Encode(knows)
+	}))
+	defer server.Close()
+	for _, name := range r.others() {
+		r.peers[name] = server.URL
+	}
+	rt, err := r.transport()
+	require.NoError(t, err)
+	for name, a := range r.askAll(t.Context(), rt) {
+		require.ErrorIs(t, a.err, errStarting, name)
+	}
+}
+
 func TestADirectoryOfAnotherClusterIsRefused(t *testing.T) {
 	t.Run("a lone agent's", func(t *testing.T) {
 		q := newQuorum(t)
