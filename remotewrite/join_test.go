@@ -99,6 +99,12 @@ func (f *fleet) scrape(from, to int) {
 }
 
 func (f *fleet) commit(i int) {
+	f.write(i)
+	f.queues[i].Notify()
+}
+
+// write has the log of an instance hold another scrape, of which the queue is not told.
+func (f *fleet) write(i int) {
 	entries := make([]memsample, 0, fleetSeries)
 	for n := range fleetSeries {
 		entries = append(entries, memsample{
@@ -106,7 +112,6 @@ func (f *fleet) commit(i int) {
 		})
 	}
 	f.logs[i].commit(entries...)
-	f.queues[i].Notify()
 }
 
 func seriesOf(instance, n int) labels.Labels {
@@ -340,8 +345,8 @@ func killDuringACommonRequest(t *testing.T, before int, stored bool, speak func(
 	asked := f.r.Requests()
 	next.scrapes++
 	for i := range next.logs {
+		next.write(i) // before it starts, so that it does not travel alone
 		next.start(i)
-		next.commit(i)
 	}
 	next.after(time.Minute)
 	_, dropped, pending := next.requireBalance()
