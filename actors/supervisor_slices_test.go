@@ -5,8 +5,10 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"go.uber.org/zap"
 
 	"github.com/ringmaster-agent/ringmaster/config"
+	"github.com/ringmaster-agent/ringmaster/messages"
 )
 
 func TestHowAChangedConfigIsDividedAtFirst(t *testing.T) {
@@ -41,4 +43,24 @@ func TestHowAChangedConfigIsDividedAtFirst(t *testing.T) {
 			require.Empty(t, test.after.Earlier, "what was parsed is shared")
 		})
 	}
+}
+
+// A config is uploaded again to a store that was emptied, with another number of slices, while the
+// nodes run the one of before.
+func TestAConfigThatComesBackToAnotherStoreIsDividedAsBeforeAtFirst(t *testing.T) {
+	now := time.Unix(1_800_000_000, 0).UTC()
+	k := newDocuments(zap.NewNop(), false)
+	put := func(d messages.Document, slices int) {
+		k.fold(messages.ConfigPut{Document: d})
+		batch := k.nextBatch(1)
+		require.Len(t, batch, 1)
+		batch[0].config = &config.Instance{Slices: slices}
+		k.foldParsed(parsed{outcomes: batch}, now)
+	}
+	put(messages.Document{Name: "app", Revision: 50, Text: "four", Written: now.Add(-time.Hour)}, 4)
+	for _, revision := range []int64{60, 8, 9} {
+		k.fold(messages.ConfigsListed{Revision: revision, Afresh: revision == 8})
+	}
+	put(messages.Document{Name: "app", Revision: 12, Text: "one", Written: now.Add(-time.Second)}, 1)
+	require.Equal(t, []config.Division{{Slices: 4, Until: now.Add(9 * time.Second)}}, k.known["app"].config.Earlier)
 }

@@ -45,7 +45,7 @@ func (f configFeed) watch(ctx context.Context, after int64) iter.Seq[news] {
 func (configFeed) unavailable(reason string) any { return messages.ConfigsUnavailable{Reason: reason} }
 
 func documentOf(stored cluster.StoredConfig) messages.Document {
-	d := messages.Document{Name: stored.Name, Text: messages.Text(stored.Text), Revision: stored.Revision, Changed: stored.Changed}
+	d := messages.Document{Name: stored.Name, Text: messages.Text(stored.Text), Revision: stored.Revision, Written: stored.Written, Changed: stored.Changed}
 	if stored.Err != nil {
 		d.Text, d.Problem = "", stored.Err.Error()
 	}

@@ -27,9 +27,10 @@ type StoredConfig struct {
 	Text string
 	// Revision is the store's revision at which the config was last written, or deleted.
 	Revision int64
-	// Changed is when a config that existed was written again, to the second, by the clock of who
-	// wrote it; what all nodes see alike. Zero if it is new, or if who wrote it has not said so, as
-	// Grafana Agent.
+	// Written is when the config was last written, to the second, by the clock of who wrote it; what
+	// all nodes see alike. Zero if who wrote it has not said so, as Grafana Agent.
+	Written time.Time
+	// Changed is Written if the config was there before; zero if it is new.
 	Changed time.Time
 	// Err says why the value could not be decoded; Text is empty then. It concerns this config only.
 	Err error
@@ -156,8 +157,9 @@ func (c *Configs) decode(e Entry) StoredConfig {
 	if err != nil {
 		err = fmt.Errorf("decode stored config %q: %w", c.name(e), err)
 	}
-	if e.Created == e.Revision {
-		written = time.Time{}
+	stored := StoredConfig{Name: c.name(e), Text: text, Revision: e.Revision, Written: written, Err: err}
+	if e.Created != e.Revision {
+		stored.Changed = written
 	}
-	return StoredConfig{Name: c.name(e), Text: text, Revision: e.Revision, Changed: written, Err: err}
+	return stored
 }

@@ -46,31 +46,34 @@ func TestAConfigComesBackAsItWasWritten(t *testing.T) {
 	rev := putConfig(t, configs, "team/a b", "name: x # kept\n")
 	got, err := configs.Get(t.Context(), "team/a b")
 	require.NoError(t, err)
-	require.Equal(t, cluster.StoredConfig{Name: "team/a b", Text: "name: x # kept\n", Revision: rev}, got)
+	require.Equal(t, cluster.StoredConfig{Name: "team/a b", Text: "name: x # kept\n", Revision: rev, Written: got.Written}, got)
 	_, err = store.Get(t.Context(), "configurations/team/a b")
 	require.NoError(t, err, "prefix and name are concatenated")
 }
 
-func TestOnlyAConfigThatExistedTellsWhenItWasWritten(t *testing.T) {
+func TestAConfigTellsWhenItWasWrittenAndChanged(t *testing.T) {
 	configs, store := newConfigs(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	next, stop := iter.Pull(configs.Watch(ctx, 0))
 	defer stop()
-	changed := func() time.Time {
+	start := time.Now().Truncate(time.Second)
+	told := func() (written, changed time.Time) {
 		t.Helper()
 		got, err := configs.Get(t.Context(), "a")
 		require.NoError(t, err)
 		event, _ := next()
 		require.Equal(t, got, event.Config)
-		return got.Changed
+		return got.Written, got.Changed
 	}
 	putConfig(t, configs, "a", "1")
-	require.Zero(t, changed(), "it is new")
-	before := time.Now().Truncate(time.Second)
+	written, changed := told()
+	require.False(t, written.Before(start) || written.After(time.Now()))
+	require.Zero(t, changed, "it is new")
 	putConfig(t, configs, "a", "2")
-	at := changed()
-	require.False(t, at.Before(before) || at.After(time.Now()))
+	written, changed = told()
+	require.False(t, written.Before(start) || written.After(time.Now()))
+	require.Equal(t, written, changed)
 
 	var value bytes.Buffer
 	w := gzip.NewWriter(&value)
@@ -78,11 +81,14 @@ func TestOnlyAConfigThatExistedTellsWhenItWasWritten(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, w.Close())
 	putRaw(t, store, prefix+"a", value.String())
-	require.Zero(t, changed(), "it was written by something that does not tell")
+	written, changed = told()
+	require.Zero(t, written, "it was written by something that does not tell")
+	require.Zero(t, changed)
 	require.NoError(t, configs.Delete(t.Context(), "a", cluster.Condition{}))
 	_, _ = next()
 	putConfig(t, configs, "a", "4")
-	require.Zero(t, changed(), "it is new again")
+	_, changed = told()
+	require.Zero(t, changed, "it is new again")
 }
 
 func TestAConfigThatIsNotThereIsNotFound(t *testing.T) {
@@ -155,9 +161,10 @@ func TestChangesAreTranslated(t *testing.T) {
 		return e
 	}
 	rev := putConfig(t, configs, "a", "text")
+	put := event()
 	require.Equal(t, cluster.ConfigEvent{
-		Kind: cluster.EventPut, Config: cluster.StoredConfig{Name: "a", Text: "text", Revision: rev},
-	}, event())
+		Kind: cluster.EventPut, Config: cluster.StoredConfig{Name: "a", Text: "text", Revision: rev, Written: put.Config.Written},
+	}, put)
 
 	putRaw(t, store, prefix, "nobody's config")
 	putRaw(t, store, prefix+"b", "garbage")

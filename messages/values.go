@@ -82,9 +82,11 @@ type Document struct {
 	// Revision is the store's revision at which the document was last written. It has no meaning
 	// for a local one.
 	Revision int64
-	// Changed is when a stored document that existed was written again, to the second, by the clock
-	// of who wrote it; all nodes see the same. Zero: it is new, or it is not known. It is in UTC:
-	// documents are compared as values.
+	// Written is when a stored document was last written, to the second, by the clock of who wrote
+	// it; all nodes see the same. Zero: it is not known. It is in UTC: documents are compared as
+	// values.
+	Written time.Time
+	// Changed is Written if the document was there before. Zero: it is new, or it is not known.
 	Changed time.Time
 	// Problem says why the stored value could not be decoded. Such a document changes nothing that
 	// runs.

@@ -248,6 +248,13 @@ func (c *Catalog) set(d messages.Document) []Change {
 		c.docs[d.Name] = &stored{document: d}
 		return []Change{{Name: d.Name, Kind: Created}}
 	}
+	switch {
+	case !d.Changed.IsZero():
+	case s.earlier:
+		d.Changed = d.Written // it is new in this store, and was in the one before
+	case d.Revision == s.document.Revision:
+		d.Changed = s.document.Changed
+	}
 	s.vanished, s.earlier = false, false
 	same := s.document == d
 	s.document = d

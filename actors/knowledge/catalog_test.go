@@ -2,6 +2,7 @@ package knowledge_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -74,6 +75,48 @@ func TestAStoreThatIsNotTheOneThatHadThemSaysNothingAboutDeletions(t *testing.T)
 			c.Listed(messages.NewList(document("a", 730), document("c", 732)), 732)
 			require.Empty(t, c.Doubt())
 			require.Equal(t, []Change{{Name: "a", Kind: Deleted}}, c.Listed(messages.NewList(document("c", 732)), 740), "what this store had and lacks was deleted")
+		})
+	}
+}
+
+// All nodes that run it go on by its version of before, and have to change over at one instant.
+func TestADocumentOfAnotherStoreThatIsWrittenInThisOneHasChanged(t *testing.T) {
+	written := time.Unix(1_800_000_000, 0).UTC()
+	document := func(text string, revision int64) messages.Document {
+		return messages.Document{Name: "a", Text: messages.Text(text), Revision: revision, Written: written}
+	}
+	changed := func(c *Catalog) time.Time {
+		d, _, known := c.Get("a")
+		require.True(t, known)
+		return d.Changed
+	}
+	empty, again := messages.NewList[messages.Document](), messages.NewList(document("new", 12))
+	for name, back := range map[string]func(*Catalog){
+		"a write is heard of": func(c *Catalog) {
+			c.Listed(empty, 8)
+			c.Listed(empty, 9)
+			require.Equal(t, []Change{{Name: "a", Kind: Updated}}, c.Put(document("new", 12)))
+		},
+		"it is in a later listing": func(c *Catalog) {
+			c.Listed(empty, 8)
+			c.Listed(empty, 9)
+			require.Equal(t, []Change{{Name: "a", Kind: Updated}}, c.Listed(again, 12))
+		},
+		"it is in the first listings": func(c *Catalog) {
+			require.Empty(t, c.Listed(again, 12))
+			require.Equal(t, []Change{{Name: "a", Kind: Updated}}, c.Listed(again, 13))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := NewCatalog()
+			c.Listed(messages.NewList(document("old", 50)), 70)
+			require.Zero(t, changed(c), "it is new")
+			back(c)
+			require.Equal(t, written, changed(c))
+			require.Empty(t, c.Listed(again, 14), "it is the same")
+			require.Equal(t, written, changed(c))
+			c.Put(document("newer", 15))
+			require.Zero(t, changed(c), "it was deleted, and is new")
 		})
 	}
 }

@@ -224,8 +224,11 @@ func (c configs) List(ctx context.Context) ([]cluster.StoredConfig, cluster.Poin
 
 func (s *server) stored(e cluster.Entry) cluster.StoredConfig {
 	c := cluster.StoredConfig{Name: strings.TrimPrefix(e.Key, configsPrefix), Text: string(e.Value), Revision: e.Revision}
-	if e.Revision > e.Created && e.Created != 0 {
-		c.Changed = epoch.Add(s.stamps[e.Revision])
+	if e.Created != 0 {
+		c.Written = epoch.Add(s.stamps[e.Revision])
+	}
+	if e.Revision > e.Created {
+		c.Changed = c.Written
 	}
 	if strings.HasPrefix(c.Text, "\x00") {
 		c.Text, c.Err = "", errors.New("not gzip")
