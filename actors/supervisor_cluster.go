@@ -50,10 +50,7 @@ func (k *coordination) foldRegistry(c actor.Context, event messages.RegistryEven
 		k.metrics.cluster.moves.WithLabelValues(move.Reason.String()).Inc()
 		k.notify(messages.UnitMoved{Move: move})
 	}
-	if l, ok := event.(messages.RegistryListed); ok && l.Afresh && m.registry.Listed() && !m.recalled {
-		m.storeChanged(k.now())
-	}
-	if !m.fold(event) {
+	if !m.fold(event, k.now()) {
 		return
 	}
 	if put, ok := event.(messages.ClaimPut); ok {

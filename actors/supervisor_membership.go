@@ -128,8 +128,11 @@ func (m *membership) settled() bool { return m == nil || m.owners != nil && m.se
 
 // fold takes in what is heard of members, claims and intents, and reports whether anything is
 // different.
-func (m *membership) fold(event messages.RegistryEvent) bool {
-	if _, ok := event.(messages.RegistryListed); ok {
+func (m *membership) fold(event messages.RegistryEvent, now time.Time) bool {
+	if listed, ok := event.(messages.RegistryListed); ok {
+		if listed.Afresh && m.registry.Listed() && !m.recalled {
+			m.storeChanged(now)
+		}
 		m.recalled = false
 	}
 	m.refusals = 0

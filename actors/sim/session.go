@@ -28,15 +28,15 @@ func (c client) OpenSession(ctx context.Context, ttl time.Duration) (cluster.Ses
 		c.writes++
 		c.node.writes++
 		s.id = c.open(ttl)
-		c.node.session, c.node.answered = s.id, c.world.now
-		if c.node.registered == 0 {
-			c.node.registered = c.world.now
-		}
 		c.world.say(c.node.name, "has session %s", s.id)
 		return nil
 	})
 	if err != nil {
-		return nil, fmt.Errorf("open session: %w", err)
+		return nil, fmt.Errorf("open session: %w", err) // one that was opened after all is nobody's
+	}
+	c.node.session, c.node.answered = s.id, c.world.now
+	if c.node.registered == 0 {
+		c.node.registered = c.world.now
 	}
 	s.renewLater()
 	return s, nil
