@@ -24,19 +24,20 @@ type session struct {
 // OpenSession implements cluster.Store.
 func (c client) OpenSession(ctx context.Context, ttl time.Duration) (cluster.Session, error) {
 	s := &session{client: c, renewed: c.node.clock(), done: make(chan struct{})}
+	var opened time.Duration
 	err := c.call(ctx, "open session", 0, func() error {
 		c.writes++
 		c.node.writes++
-		s.id = c.open(ttl)
+		s.id, opened = c.open(ttl), c.world.now
 		c.world.say(c.node.name, "has session %s", s.id)
 		return nil
 	})
 	if err != nil {
 		return nil, fmt.Errorf("open session: %w", err) // one that was opened after all is nobody's
 	}
-	c.node.session, c.node.answered = s.id, c.world.now
+	c.node.session, c.node.answered = s.id, opened
 	if c.node.registered == 0 {
-		c.node.registered = c.world.now
+		c.node.registered = opened
 	}
 	s.renewLater()
 	return s, nil
