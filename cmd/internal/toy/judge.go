@@ -40,6 +40,7 @@ func (j *Judge) Until(name string, arrivals []time.Time, now time.Time) {
 	until := now.Add(-j.Patience)
 	jitter := JitterOfArrivals()
 	jitter.Late = max(jitter.Late, j.Late)
+	jitter.Early = max(jitter.Early, j.Interval/10) // none of those that it was learned from may have been on time
 	found := schedule.Account(arrivals, j.judged[name], until, jitter)
 	j.Due += found.Due
 	j.Missed += len(found.Missed)

@@ -107,3 +107,15 @@ func TestAJudgeThatWaitsCountsNoLateScrapeAsDoubled(t *testing.T) {
 		require.Equal(t, []int{doubled, doubled}, []int{judge.Missed, judge.Doubled}, "late: %v", late)
 	}
 }
+
+// On a machine that had no time when the first scrapes came, later ones are earlier in their interval.
+func TestAJudgeThatLearnedFromLateScrapesCountsNoneThatIsOnTimeAsDoubled(t *testing.T) {
+	late, doubled := atMillis(360, 1360, 2361, 3360, 4361), Judge{Interval: time.Second, Patience: 1500 * time.Millisecond}
+	judge := doubled
+	judge.Until("one", late, time.UnixMilli(5500))
+	onTime := append(late, atMillis(5300, 6300, 7361, 8300)...)
+	judge.Until("one", onTime, time.UnixMilli(10_400))
+	require.Equal(t, []int{9, 0, 0}, []int{judge.Due, judge.Missed, judge.Doubled})
+	doubled.Until("one", append(onTime, atMillis(6330)...), time.UnixMilli(10_400))
+	require.Equal(t, []int{9, 0, 1}, []int{doubled.Due, doubled.Missed, doubled.Doubled})
+}
