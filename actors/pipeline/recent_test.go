@@ -39,10 +39,17 @@ func TestRecentFirstLosesNothingOfARealLog(t *testing.T) {
 	for seed := range uint64(4) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			w, rnd := newWorld(t), rand.New(rand.NewPCG(seed, 9))
-			var down, outOfOrder atomic.Bool
+			var down, recentCame, outOfOrder atomic.Bool
+			var newest, ofBacklog atomic.Int64 // a time, and how many requests with earlier samples came
+			isRecent := func(req *receivertest.Request) bool { return req.Series[0].Samples[0].T >= newest.Load() }
 			r := &receivertest.Receiver{OutOfOrder: true}
+			r.After = func(req *receivertest.Request) int {
+				recentCame.Store(recentCame.Load() || newest.Load() != 0 && isRecent(req))
+				return 0
+			}
 			r.Before = func(req *receivertest.Request) int {
-				if down.Load() {
+				// Without the second all of the backlog may be there within the deadline of what is recent.
+				if down.Load() || !recentCame.Load() && !isRecent(req) && ofBacklog.Add(1) > 3 {
 					return http.StatusServiceUnavailable
 				}
 				stored := r.Stored()
@@ -80,6 +87,7 @@ remote_write:
 			asked := r.Requests()
 			w.eventually(func() bool { return r.Requests() > asked+1 }, "the backlog is tried again")
 			push(1, 10) // less than a request, with what may be new already
+			newest.Store(old.Add(time.Duration(scrape) * time.Second).UnixMilli())
 			down.Store(false)
 			w.eventually(outOfOrder.Load, "it is sent before the backlog")
 			for round := range 40 {
