@@ -40,16 +40,17 @@ func TestRecentFirstLosesNothingOfARealLog(t *testing.T) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			w, rnd := newWorld(t), rand.New(rand.NewPCG(seed, 9))
 			var down, recentCame, outOfOrder atomic.Bool
-			var newest, ofBacklog atomic.Int64 // a time, and how many requests with earlier samples came
-			isRecent := func(req *receivertest.Request) bool { return req.Series[0].Samples[0].T >= newest.Load() }
+			old := time.Now().Add(-time.Hour)
+			oldest, newest := old.Add(time.Second).UnixMilli(), old.Add(21*time.Second).UnixMilli()
 			r := &receivertest.Receiver{OutOfOrder: true}
 			r.After = func(req *receivertest.Request) int {
-				recentCame.Store(recentCame.Load() || newest.Load() != 0 && isRecent(req))
+				last := req.Series[len(req.Series)-1].Samples
+				recentCame.Store(recentCame.Load() || last[len(last)-1].T >= newest)
 				return 0
 			}
 			r.Before = func(req *receivertest.Request) int {
-				// Without the second all of the backlog may be there within the deadline of what is recent.
-				if down.Load() || !recentCame.Load() && !isRecent(req) && ofBacklog.Add(1) > 3 {
+				// Without the second, all of the backlog may be there within the deadline of what is recent.
+				if down.Load() || !recentCame.Load() && req.Series[0].Samples[0].T == oldest {
 					return http.StatusServiceUnavailable
 				}
 				stored := r.Stored()
@@ -75,7 +76,7 @@ remote_write:
 `, server.URL, version)
 			}
 			p := w.open(w.parse(text(0)))
-			samples, scrape, old := 0, 0, time.Now().Add(-time.Hour)
+			samples, scrape := 0, 0
 			push := func(scrapes, series int) { // all of it is late, so that the log is parted again and again
 				for range scrapes {
 					scrape++
@@ -87,7 +88,6 @@ remote_write:
 			asked := r.Requests()
 			w.eventually(func() bool { return r.Requests() > asked+1 }, "the backlog is tried again")
 			push(1, 10) // less than a request, with what may be new already
-			newest.Store(old.Add(time.Duration(scrape) * time.Second).UnixMilli())
 			down.Store(false)
 			w.eventually(outOfOrder.Load, "it is sent before the backlog")
 			for round := range 40 {
