@@ -41,6 +41,7 @@ func TestRecentFirstLosesNothingOfARealLog(t *testing.T) {
 			w, rnd := newWorld(t), rand.New(rand.NewPCG(seed, 9))
 			var down, recentCame, outOfOrder atomic.Bool
 			old := time.Now().Add(-time.Hour)
+			// These are the times of the first scrape, and of the one that follows the twenty of the backlog.
 			oldest, newest := old.Add(time.Second).UnixMilli(), old.Add(21*time.Second).UnixMilli()
 			r := &receivertest.Receiver{OutOfOrder: true}
 			r.After = func(req *receivertest.Request) int {
@@ -49,7 +50,8 @@ func TestRecentFirstLosesNothingOfARealLog(t *testing.T) {
 				return 0
 			}
 			r.Before = func(req *receivertest.Request) int {
-				// Without the second, all of the backlog may be there within the deadline of what is recent.
+				// The oldest samples are refused until recent ones came. Otherwise all of the backlog may be sent
+				// within the time for which recent samples wait for a full request.
 				if down.Load() || !recentCame.Load() && req.Series[0].Samples[0].T == oldest {
 					return http.StatusServiceUnavailable
 				}

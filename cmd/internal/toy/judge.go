@@ -38,9 +38,8 @@ func (j *Judge) Until(name string, arrivals []time.Time, now time.Time) {
 		j.learned[name], j.judged[name] = schedule, arrivals[0].Add(-j.Interval/10)
 	}
 	until := now.Add(-j.Patience)
-	jitter := JitterOfArrivals()
+	jitter := JitterOfArrivals(j.Interval)
 	jitter.Late = max(jitter.Late, j.Late)
-	jitter.Early = max(jitter.Early, j.Interval/10) // none of those that it was learned from may have been on time
 	found := schedule.Account(arrivals, j.judged[name], until, jitter)
 	j.Due += found.Due
 	j.Missed += len(found.Missed)

@@ -14,10 +14,11 @@ type Jitter struct {
 	Late time.Duration
 }
 
-// JitterOfArrivals is that of times at which a target saw its scrapes: what the phase was learned
-// from jitters, too, and requests take their time.
-func JitterOfArrivals() Jitter {
-	return Jitter{Early: 20 * time.Millisecond, Late: 100 * time.Millisecond}
+// JitterOfArrivals is that of times at which a target saw its scrapes, at an interval. Requests take
+// their time, and each of those that the phase was learned from may have been late by a tenth of the
+// interval.
+func JitterOfArrivals(interval time.Duration) Jitter {
+	return Jitter{Early: interval / 10, Late: 100 * time.Millisecond}
 }
 
 // JitterOfTimestamps is that of times that samples carry, in milliseconds: when their scrape began,
